@@ -1,0 +1,16 @@
+"""Lorentz-group-equivariant autoencoders and taggers for jets, on PyTorch Geometric."""
+
+from typing import Any
+
+from lgae_pyg.version import __version__
+
+__all__ = ["__version__", "load_model"]
+
+
+def __getattr__(name: str) -> Any:
+    """Loads the public functions on first use, so that ``import lgae_pyg`` is quick."""
+    if name == "load_model":
+        from lgae_pyg.checkpoint import load_model
+
+        return load_model
+    raise AttributeError(f"module 'lgae_pyg' has no attribute '{name}'")

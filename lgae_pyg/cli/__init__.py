@@ -1,0 +1,45 @@
+"""The console script ``lgae``: one file per command, each imported only when it is called."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from lgae_pyg.version import __version__
+
+COMMANDS = {
+    "generate": "make jets with Pythia 8 and FastJet, in JetNet's file format",
+    "train": "train a model from a Hydra configuration",
+    "evaluate": "write the tables and figures of a trained model",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs ``lgae COMMAND ...``.
+
+    Each command is a module of this package with two functions, ``add_arguments(parser)`` and
+    ``run(options) -> int``. Errors that a user can mend (:class:`ValueError`, :class:`OSError`,
+    :class:`ImportError`) are printed as one line, without a traceback.
+
+    Args:
+        arguments: the words after ``lgae``; the process's own when omitted.
+
+    Returns:
+        The exit status: 0 success, 1 a failure that the message explains, 2 a wrong call.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(prog="lgae", description="Lorentz-equivariant networks for jets.")
+    parser.add_argument("--version", action="version", version=f"lgae-pyg {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if words[:1] == [name]:
+            module = importlib.import_module(f"{__name__}.{name}")
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
+    options = parser.parse_args(words)
+    try:
+        return options.run(options)
+    except (ValueError, OSError, ImportError) as error:
+        print(f"lgae {options.command}: {error}", file=sys.stderr)
+        return 1
