@@ -1,0 +1,47 @@
+"""Reconstruction losses: pure functions of two lists of jets that return one value per jet."""
+
+from collections.abc import Callable
+from functools import partial
+
+from torch import Tensor
+
+from lgae_pyg.losses.chamfer import chamfer
+from lgae_pyg.losses.hungarian import assign, hungarian
+from lgae_pyg.losses.mse import mse
+from lgae_pyg.losses.padding import jet_sum, pad_jets
+
+Loss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+
+LOSSES: dict[str, Loss] = {
+    "mse": mse,
+    "chamfer": chamfer,
+    "chamfer_minkowski": partial(chamfer, metric="minkowski"),
+    "hungarian": hungarian,
+}
+
+
+def get_loss(name: str) -> Loss:
+    """The loss of this name, a function ``(p4, ptr, target, target_ptr) -> (B,)``.
+
+    Args:
+        name: ``"mse"``, ``"chamfer"``, ``"chamfer_minkowski"`` or ``"hungarian"``.
+
+    Raises:
+        ValueError: if there is no such loss; the message lists those that there are.
+    """
+    if name not in LOSSES:
+        raise ValueError(f"unknown loss {name!r}: choose one of {', '.join(LOSSES)}")
+    return LOSSES[name]
+
+
+__all__ = [
+    "LOSSES",
+    "Loss",
+    "assign",
+    "chamfer",
+    "get_loss",
+    "hungarian",
+    "jet_sum",
+    "mse",
+    "pad_jets",
+]

@@ -1,0 +1,59 @@
+"""Jets of different sizes side by side, for losses that compare all pairs of particles."""
+
+import torch
+from torch import Tensor
+
+from lgae_pyg.ops.graphs import dense_layout, graph_sizes, node_to_graph
+
+
+def jet_sum(values: Tensor, ptr: Tensor) -> Tensor:
+    """The sum over the particles of each jet.
+
+    Args:
+        values: values of the particles of all jets, one jet after another.
+        ptr: where each jet begins in that list, and where the last one ends.
+
+    Shapes:
+        - **values**: :math:`(\\sum_i n_i, *)`
+        - **ptr**: :math:`(B + 1,)` long
+        - **output**: :math:`(B, *)`
+    """
+    total = values.new_zeros(ptr.numel() - 1, *values.shape[1:])
+    return total.index_add(0, node_to_graph(ptr), values)
+
+
+def pad_jets(p4: Tensor, ptr: Tensor, slots: int | None = None) -> tuple[Tensor, Tensor]:
+    """Lays the jets side by side, the missing particles filled with zeros.
+
+    Args:
+        p4: momenta of all jets, one after another.
+        ptr: where each jet begins, and where the last one ends.
+        slots: the width of the result; the largest jet's number of particles when omitted.
+
+    Shapes:
+        - **p4**: :math:`(\\sum_i n_i, F)`
+        - **ptr**: :math:`(B + 1,)` long
+        - **output**: :math:`(B, S, F)` and a boolean mask :math:`(B, S)`, true for real particles
+    """
+    layout = dense_layout(ptr, slots)
+    mask = torch.arange(layout.slots, device=ptr.device) < graph_sizes(ptr).unsqueeze(-1)
+    return layout.scatter(p4), mask
+
+
+def check_jets(p4: Tensor, ptr: Tensor, target: Tensor, target_ptr: Tensor) -> None:
+    """Refuses lists of jets that cannot be compared.
+
+    Raises:
+        ValueError: if the numbers of jets differ, a ``ptr`` does not describe its momenta, or a jet is empty.
+    """
+    if ptr.shape != target_ptr.shape:
+        raise ValueError(
+            f"{ptr.numel() - 1} reconstructed jets are compared with {target_ptr.numel() - 1} target jets"
+        )
+    for name, momenta, offsets in (("reconstructed", p4, ptr), ("target", target, target_ptr)):
+        sizes = graph_sizes(offsets)
+        smallest, end = torch.stack([sizes.min(), offsets[-1]]).tolist()
+        if end != momenta.shape[0]:
+            raise ValueError(f"ptr of the {name} jets ends at {end}, but there are {len(momenta)} particles")
+        if smallest < 1:
+            raise ValueError(f"{name} jet {int(sizes.argmin())} of the batch has no particles: leave it out")

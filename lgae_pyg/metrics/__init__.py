@@ -1,0 +1,24 @@
+"""Measures of reconstruction: features, relative errors, matching, statistics, compression."""
+
+from lgae_pyg.metrics.compression import compression_rates
+from lgae_pyg.metrics.features import (
+    JET_FEATURES,
+    PARTICLE_FEATURES,
+    jet_features,
+    particle_features,
+    relative_error,
+)
+from lgae_pyg.metrics.matching import match_particles
+from lgae_pyg.metrics.statistics import STATISTICS, summary
+
+__all__ = [
+    "JET_FEATURES",
+    "PARTICLE_FEATURES",
+    "STATISTICS",
+    "compression_rates",
+    "jet_features",
+    "match_particles",
+    "particle_features",
+    "relative_error",
+    "summary",
+]

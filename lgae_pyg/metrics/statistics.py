@@ -1,0 +1,32 @@
+"""Numbers that describe a distribution of errors."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+STATISTICS = ("median", "iqr", "idr", "mad", "mean", "std", "abs_mean", "n", "undefined")
+
+
+def summary(values: ArrayLike) -> dict[str, float]:
+    r"""Location and width of a sample.
+
+    ``median``; ``iqr`` the interquartile range :math:`q_{75} - q_{25}`; ``idr`` the interdecile range
+    :math:`q_{90} - q_{10}`; ``mad`` the median of :math:`|x - \text{median}|`; ``mean``; ``std`` with
+    denominator :math:`n`; ``abs_mean`` :math:`= |\text{mean}|`; ``n`` the number of values used;
+    ``undefined`` the number of NaN, left out of all others (relative errors of a true value of zero).
+    Quantiles are interpolated linearly. Without any value all but the counts are NaN. Infinite values are
+    values: they make mean and width infinite or NaN, but not the quantiles.
+
+    Args:
+        values: the sample, of any shape.
+    """
+    sample = np.asarray(values, dtype=np.float64).ravel()
+    defined = sample[~np.isnan(sample)]
+    counts = {"n": float(defined.size), "undefined": float(sample.size - defined.size)}
+    if not defined.size:
+        return dict.fromkeys(STATISTICS, float("nan")) | counts
+    with np.errstate(invalid="ignore"):
+        q10, q25, median, q75, q90 = np.quantile(defined, [0.10, 0.25, 0.50, 0.75, 0.90])
+        mean, std = defined.mean(), defined.std()
+        spread = np.median(np.abs(defined - median))
+        numbers = (median, q75 - q25, q90 - q10, spread, mean, std, abs(mean))
+    return dict(zip(STATISTICS, map(float, numbers))) | counts
