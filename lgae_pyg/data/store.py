@@ -1,0 +1,271 @@
+"""Many jets in a few flat tensors, on disk and in memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch_geometric.data import Batch
+
+from lgae_pyg.data.errors import DataFileError
+from lgae_pyg.data.jet import JetData
+
+Ids = int | slice | Sequence[int] | np.ndarray | Tensor
+
+_FORMAT = "lgae_pyg.JetStore"
+_VERSION = 1
+_PARTICLE_FIELDS = ("pos", "x")
+_MEND = "Delete it: it is made again from the original data when it is next needed."
+
+
+class JetStore:
+    r"""Jets of different sizes as flat tensors.
+
+    The particles of all jets lie one after another; jet :math:`b` owns the rows ``ptr[b]`` to ``ptr[b + 1]``
+    of every particle field and row ``b`` of every jet field. A batch is gathered with a handful of indexing
+    operations, without making a graph object per jet, and equals field by field what PyTorch Geometric's
+    own collation of the same jets gives.
+
+    A store read with :meth:`load` is mapped from the file: memory holds only what has been used. A selection
+    (:meth:`select`) shares the tensors of its origin.
+
+    Args:
+        ptr: First particle of each jet, and at the end the number of all particles.
+        particle_fields: Fields with a row per particle; ``pos`` (four-momenta) is required.
+        jet_fields: Fields with a row per jet (``y``, ``jet_id``, ``jet_ref``).
+        meta: Plain JSON values that travel with the file (recipe, unit).
+        dtype: Floating-point type that jets and batches are converted to; by default that of the tensors.
+
+    Shapes:
+        - **ptr**: :math:`(J + 1,)`
+        - **particle_fields**: :math:`(\sum_b n_b, \ldots)`
+        - **jet_fields**: :math:`(J, \ldots)`
+
+    Raises:
+        ValueError: if the shapes do not agree, or a name would be changed by PyTorch Geometric's collation.
+    """
+
+    def __init__(
+        self,
+        ptr: Tensor,
+        particle_fields: Mapping[str, Tensor],
+        jet_fields: Mapping[str, Tensor] | None = None,
+        meta: Mapping[str, Any] | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        if "pos" not in particle_fields:
+            raise ValueError("A JetStore needs the particle field 'pos' with the four-momenta.")
+        self.ptr = ptr
+        self.particle_fields = dict(particle_fields)
+        self.jet_fields = dict(jet_fields or {})
+        self.meta = dict(meta or {})
+        self.dtype = dtype
+        self._rows: Tensor | None = None
+        _check_ptr(ptr)
+        _check_fields(self.particle_fields, int(ptr[-1]), "particle")
+        _check_fields(self.jet_fields, len(ptr) - 1, "jet")
+        if self.particle_fields["pos"].shape[1:] != (4,):
+            raise ValueError("The particle field 'pos' must have the shape (particles, 4).")
+
+    @classmethod
+    def from_jets(cls, jets: Iterable[JetData], meta: Mapping[str, Any] | None = None) -> JetStore:
+        """Lays separate jets, all with the same fields, one after another.
+
+        ``pos`` and ``x`` have a row per particle, all other fields one row per jet.
+        """
+        jets = list(jets)
+        if not jets:
+            raise ValueError("A JetStore cannot be made of no jets.")
+        sizes = torch.tensor([len(jet.pos) for jet in jets])
+        ptr = torch.cat([torch.zeros(1, dtype=torch.long), sizes.cumsum(0)])
+        fields = {name: torch.cat([jet[name] for jet in jets]) for name in jets[0].keys()}
+        particle_fields = {name: fields.pop(name) for name in _PARTICLE_FIELDS if name in fields}
+        return cls(ptr, particle_fields, fields, meta)
+
+    def __len__(self) -> int:
+        return len(self.ptr) - 1 if self._rows is None else len(self._rows)
+
+    def __repr__(self) -> str:
+        fields = ", ".join((*self.particle_fields, *self.jet_fields))
+        return f"JetStore({len(self)} jets: {fields})"
+
+    @property
+    def sizes(self) -> Tensor:
+        """Number of particles of each jet (J,)."""
+        sizes = self.ptr.diff()
+        return sizes if self._rows is None else sizes[self._rows]
+
+    @property
+    def num_particles(self) -> int:
+        """Number of particles of all jets together."""
+        return int(self.sizes.sum())
+
+    @property
+    def max_particles(self) -> int:
+        """Number of particles of the largest jet."""
+        return int(self.sizes.max()) if len(self) else 0
+
+    def jet_field(self, name: str) -> Tensor:
+        """The jet field of that name for the jets of this store or selection, (J, ...)."""
+        value = self._cast(self.jet_fields[name])
+        return value if self._rows is None else value[self._rows]
+
+    def select(self, ids: Ids) -> JetStore:
+        """The jets with these numbers, as a store that shares the tensors of this one."""
+        selection = JetStore.__new__(JetStore)
+        selection.__dict__.update(self.__dict__)
+        selection._rows = self._resolve(ids)
+        return selection
+
+    def to(self, dtype: torch.dtype) -> JetStore:
+        """The same jets, their floating-point numbers converted when a jet or batch is taken."""
+        converted = self.select(slice(None))
+        converted._rows = self._rows
+        converted.dtype = dtype
+        return converted
+
+    def jet(self, number: int) -> JetData:
+        """The jet of that number, as a graph of its own (its tensors are copies)."""
+        row = int(self._resolve(number)[0])
+        first, last = int(self.ptr[row]), int(self.ptr[row + 1])
+        fields = {name: self._cast(value[first:last].clone()) for name, value in self.particle_fields.items()}
+        fields |= {name: self._cast(value[row : row + 1].clone()) for name, value in self.jet_fields.items()}
+        return JetData(**fields)
+
+    def batch(self, ids: Ids) -> Batch:
+        """Gathers jets into one batch, as ``Batch.from_data_list([store.jet(i) for i in ids])`` would.
+
+        Args:
+            ids: Numbers of the jets, in the order wanted.
+
+        Returns:
+            The batch, with ``batch``, ``ptr`` and all that ``to_data_list`` needs; its tensors are copies.
+        """
+        rows = self._resolve(ids)
+        particles, ptr, owner = self._particles_of(rows)
+        batch = Batch(_base_cls=JetData)
+        jet_slices, no_shift = torch.arange(len(rows) + 1), torch.zeros(len(rows), dtype=torch.long)
+        batch._slice_dict, batch._inc_dict = {}, {}
+        groups = ((self.particle_fields, particles, ptr), (self.jet_fields, rows, jet_slices))
+        for fields, chosen, slices in groups:
+            for name, value in fields.items():
+                batch[name] = self._cast(value.index_select(0, chosen))
+                batch._slice_dict[name], batch._inc_dict[name] = slices, no_shift
+        batch.batch, batch.ptr = owner, ptr.clone()
+        batch._num_graphs = len(rows)
+        return batch
+
+    def _particles_of(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Particle rows of these jets, the ``ptr`` of their concatenation, and each particle's jet."""
+        first = self.ptr[rows]
+        counts = self.ptr[rows + 1] - first
+        ptr = torch.zeros(len(rows) + 1, dtype=torch.long)
+        torch.cumsum(counts, 0, out=ptr[1:])
+        owner = torch.repeat_interleave(counts)
+        particles = torch.arange(int(ptr[-1])) + (first - ptr[:-1])[owner]
+        return particles, ptr, owner
+
+    def _cast(self, value: Tensor) -> Tensor:
+        return value.to(self.dtype) if self.dtype is not None and value.is_floating_point() else value
+
+    def _resolve(self, ids: Ids) -> Tensor:
+        """Row numbers in the flat tensors of the jets ``ids`` of this store or selection."""
+        if isinstance(ids, slice):
+            rows = torch.from_numpy(np.arange(len(self))[ids].copy())
+        else:
+            rows = torch.atleast_1d(torch.as_tensor(ids))
+            if rows.dtype == torch.bool:
+                rows = rows.nonzero().flatten()
+            rows = rows.long()
+        if len(rows) and (int(rows.min()) < -len(self) or int(rows.max()) >= len(self)):
+            raise IndexError(f"There are {len(self)} jets, not as many as {rows.tolist()[:10]} asks for.")
+        rows = torch.where(rows < 0, rows + len(self), rows)
+        return rows if self._rows is None else self._rows[rows]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the jets to a safetensors file: all of it under its name, or nothing.
+
+        Args:
+            path: File to write; its folder is made if need be.
+        """
+        path = Path(path)
+        tensors = self._tensors()
+        metadata = {"format": _FORMAT, "version": str(_VERSION), "meta": json.dumps(self.meta)}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+        try:
+            save_file(tensors, temporary, metadata)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """The tensors as the file holds them, those of a selection gathered."""
+        if self._rows is None:
+            ptr, particles, jets = self.ptr, self.particle_fields, self.jet_fields
+        else:
+            rows, ptr, _ = self._particles_of(self._rows)
+            particles = {name: value[rows] for name, value in self.particle_fields.items()}
+            jets = {name: value[self._rows] for name, value in self.jet_fields.items()}
+        tensors = {"ptr": ptr}
+        tensors |= {f"particle.{name}": self._cast(value) for name, value in particles.items()}
+        tensors |= {f"jet.{name}": self._cast(value) for name, value in jets.items()}
+        return {name: value.contiguous() for name, value in tensors.items()}
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], dtype: torch.dtype | None = None) -> JetStore:
+        """Opens a file written by :meth:`save`; its tensors are mapped, and read when they are used.
+
+        Args:
+            path: The file.
+            dtype: See the class.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            DataFileError: if the file is cut short, is of another format, or does not fit together.
+        """
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"There is no file {path}.")
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                if metadata.get("format") != _FORMAT or metadata.get("version") != str(_VERSION):
+                    raise DataFileError(f"{path} is not a jet store of format {_VERSION}. {_MEND}")
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
+            meta = json.loads(metadata["meta"])
+            ptr = tensors.pop("ptr")
+            return cls(ptr, _under("particle.", tensors), _under("jet.", tensors), meta, dtype)
+        except DataFileError:
+            raise
+        except (SafetensorError, ValueError, KeyError) as error:
+            raise DataFileError(f"{path} is not a complete jet store ({error}). {_MEND}") from error
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _check_ptr(ptr: Tensor) -> None:
+    """A vector of long integers that begins with 0 and never falls, or a ``ValueError``."""
+    is_vector = ptr.dim() == 1 and ptr.dtype == torch.long and len(ptr) > 0
+    if not is_vector or ptr[0] != 0 or (ptr.diff() < 0).any():
+        raise ValueError("'ptr' must be a vector of long integers that begins with 0 and never falls.")
+
+
+def _check_fields(fields: Mapping[str, Tensor], rows: int, owner: str) -> None:
+    """All fields have that many rows and a name that collation leaves alone, or a ``ValueError``."""
+    for name, value in fields.items():
+        if value.dim() == 0 or len(value) != rows:
+            shape = tuple(value.shape)
+            raise ValueError(f"The {owner} field '{name}' must have {rows} rows; its shape is {shape}.")
+        if "index" in name or "batch" in name or name in ("ptr", "face", "p4"):
+            raise ValueError(f"The field name '{name}' means something else to PyTorch Geometric.")
