@@ -1,5 +1,7 @@
 """Lorentz group: irreducible representations, Clebsch-Gordan coefficients, group elements, kinematics."""
 
+from lgae_pyg.lorentz.clebsch_gordan import clebsch_gordan
+from lgae_pyg.lorentz.equivariance import equivariance_error
 from lgae_pyg.lorentz.group import boost, generators, random_lorentz, representation_matrix, rotation
 from lgae_pyg.lorentz.irreps import Irrep, Irreps
 from lgae_pyg.lorentz.kinematics import (
@@ -25,8 +27,10 @@ __all__ = [
     "Irreps",
     "azimuth",
     "boost",
+    "clebsch_gordan",
     "delta_r",
     "energy",
+    "equivariance_error",
     "from_pt_eta_phi_m",
     "from_relative_coordinates",
     "generators",
