@@ -1,0 +1,19 @@
+"""Networks. They never see data sets, losses or training."""
+
+from lgae_pyg.models.behaviour import Behaviour
+from lgae_pyg.models.lgae import LGAE
+from lgae_pyg.models.linear_ae import LinearAE
+from lgae_pyg.models.registry import MODELS, build_model
+from lgae_pyg.models.result import Latent, Reconstruction
+from lgae_pyg.models.warm_start import warm_start_from_linear
+
+__all__ = [
+    "LGAE",
+    "MODELS",
+    "Behaviour",
+    "Latent",
+    "LinearAE",
+    "Reconstruction",
+    "build_model",
+    "warm_start_from_linear",
+]

@@ -1,0 +1,209 @@
+"""The Lorentz-group-equivariant autoencoder (LGAE)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lgae_pyg.models.behaviour import Behaviour
+from lgae_pyg.models.compression import compression_rates
+from lgae_pyg.models.lgae_networks import Decoder, Encoder, scalar_vector
+from lgae_pyg.models.momentum import restore_total
+from lgae_pyg.models.result import Latent, Reconstruction, offsets_of
+from lgae_pyg.nn.aggr import num_concatenated
+from lgae_pyg.ops.graphs import graph_sizes, node_to_graph
+
+READOUTS = ("sum", "real", "imag", "mean")
+
+
+class LGAE(nn.Module):
+    r"""Lorentz-group-equivariant autoencoder (Hao et al., arXiv:2212.07347).
+
+    The encoder passes Lorentz messages between the particles of a jet and aggregates them into :math:`\tau_S`
+    complex scalars and :math:`\tau_V` complex four-vectors; the decoder expands them with one linear map per
+    particle and passes messages again. Every step commutes with the Lorentz group,
+    :math:`\mathrm{LGAE}(\Lambda p) = \Lambda\, \mathrm{LGAE}(p)`.
+
+    The model begins in float64 (``.to(torch.float32)`` changes it): invariants of nearly light-like momenta are
+    differences of large numbers.
+
+    Args:
+        aggregation: ``mix`` (learnable, over ordered particles) or a permutation-invariant one: ``min``, ``max``,
+            ``mean``, ``sum``, averages ``a+b`` and concatenations ``a&b`` (the paper's Min-Max is ``min&max``).
+        num_particles: number of output slots :math:`N` (and input slots of ``mix``).
+        latent_vectors: :math:`\tau_V` (of each concatenated part); 9 for ``mix`` and 4 otherwise when omitted.
+        latent_scalars: :math:`\tau_S` (of each concatenated part).
+        encoder_channels: multiplicities after the input mixing and after each level of the encoder.
+        decoder_channels: the same of the decoder.
+        max_weight: largest weight :math:`\max(2m, 2n)` of irreps inside; 1 means scalars and vectors.
+        num_bells: bells of the radial functions (twice the original's ``num_basis_fn``).
+        mlp_depth: hidden layers of the scalar perceptrons.
+        mlp_width: their width in units of :math:`2\tau`.
+        activation: their activation.
+        extra_scalars: number of invariant node scalars read from ``batch.x``.
+        readout: how complex outputs become real: ``sum`` (:math:`\mathrm{Re} + \mathrm{Im}`), ``real``, ``imag``
+            or ``mean``.
+        decode: ``jet`` gives every jet as many particles as it had (the number is side information),
+            ``slots`` always :math:`N`.
+        conserve_momentum: keep the jet's four-momentum exactly: the real part of the first latent vector is
+            :math:`P = \sum_i p_i`, and the outputs are shifted by equal parts to sum to it.
+        scale: momenta are multiplied by it on the way in and divided on the way out. The default brings TeV to
+            units of 100 GeV, the size of jet masses.
+        backend: back-end of the neighbour sum (``auto``, ``edge_list``, ``dense``).
+        behaviour: ``clean``, ``original`` (the published code, defects included) or a mapping of the options of
+            :class:`~lgae_pyg.models.Behaviour`.
+
+    Raises:
+        ValueError: for unknown choices.
+
+    Shapes:
+        - **input:** a PyG batch with ``pos`` :math:`(n, 4)` and ``ptr`` :math:`(B+1,)`
+        - **output:** :class:`~lgae_pyg.models.Reconstruction`, ``p4`` :math:`(m, 4)` with :math:`m = n` for
+          ``decode="jet"`` and :math:`m = BN` for ``"slots"``
+    """
+
+    def __init__(
+        self,
+        aggregation: str = "mix",
+        num_particles: int = 30,
+        latent_vectors: int | None = None,
+        latent_scalars: int = 1,
+        encoder_channels: Sequence[int] = (3, 3, 4, 4),
+        decoder_channels: Sequence[int] = (4, 4, 3, 3),
+        max_weight: int = 1,
+        num_bells: int = 20,
+        mlp_depth: int = 6,
+        mlp_width: int = 6,
+        activation: str = "leakyrelu",
+        extra_scalars: int = 0,
+        readout: str = "sum",
+        decode: str = "jet",
+        conserve_momentum: bool = False,
+        scale: float = 10.0,
+        backend: str = "auto",
+        behaviour: str | dict[str, Any] | Behaviour = "clean",
+    ):
+        super().__init__()
+        if readout not in READOUTS:
+            raise ValueError(f"unknown readout '{readout}': choose one of {', '.join(READOUTS)}")
+        if decode not in ("jet", "slots"):
+            raise ValueError(f"unknown decode '{decode}': choose jet or slots")
+        if latent_vectors is None:
+            latent_vectors = 9 if aggregation == "mix" else 4
+        behaviour = Behaviour.named(behaviour)
+        self.aggregation, self.num_particles = aggregation, num_particles
+        self.readout, self.decode_to, self.scale = readout, decode, float(scale)
+        self.conserve_momentum = conserve_momentum
+        self.config: dict[str, Any] = {
+            "name": "LGAE",
+            "aggregation": aggregation,
+            "num_particles": num_particles,
+            "latent_vectors": latent_vectors,
+            "latent_scalars": latent_scalars,
+            "encoder_channels": list(encoder_channels),
+            "decoder_channels": list(decoder_channels),
+            "max_weight": max_weight,
+            "num_bells": num_bells,
+            "mlp_depth": mlp_depth,
+            "mlp_width": mlp_width,
+            "activation": activation,
+            "extra_scalars": extra_scalars,
+            "readout": readout,
+            "decode": decode,
+            "conserve_momentum": conserve_momentum,
+            "scale": self.scale,
+            "backend": backend,
+            "behaviour": behaviour.to_dict(),
+        }
+        conv = {
+            "num_bells": num_bells,
+            "mlp_depth": mlp_depth,
+            "mlp_width": mlp_width,
+            "activation": activation,
+            "neighbours": float(num_particles),
+            "backend": backend,
+        }
+        parts = num_concatenated(aggregation)
+        self.latent_irreps = scalar_vector(parts * latent_scalars, parts * latent_vectors)
+        self.encoder = Encoder(
+            aggregation,
+            scalar_vector(latent_scalars, latent_vectors),
+            num_particles,
+            extra_scalars,
+            {"channels": encoder_channels, "max_weight": max_weight, "conv": conv},
+            behaviour,
+        )
+        self.decoder = Decoder(
+            self.latent_irreps,
+            num_particles,
+            {"channels": decoder_channels, "max_weight": max_weight, "conv": conv},
+            behaviour,
+        )
+        self.double()
+
+    @property
+    def permutation_invariant(self) -> bool:
+        """Whether the code does not depend on the order of the particles."""
+        return self.aggregation != "mix"
+
+    @property
+    def latent_size(self) -> int:
+        r"""Real numbers in the code of a jet, :math:`2 (\tau_S + 4 \tau_V)`, side information not counted."""
+        return 2 * self.latent_irreps.dim
+
+    def compression(self) -> dict[str, float]:
+        """Size of the code as a percentage of the jet; see :func:`compression_rates`."""
+        return compression_rates(self.latent_size, self.num_particles, int(self.decode_to == "jet"))
+
+    def encode(self, batch: Any) -> Latent:
+        """The codes of a batch of jets; vectors come in the unit of the momenta."""
+        ptr = offsets_of(batch)
+        momenta = self._momenta(batch)
+        extra = batch.x if self.config["extra_scalars"] else None
+        latent = self.encoder(self.scale * momenta, ptr, extra)
+        vectors = latent.vectors / self.scale
+        if self.conserve_momentum:
+            vectors = _with_total(vectors, momenta, ptr)
+        return Latent(latent.scalars, vectors)
+
+    def decode(self, latent: Latent, sizes: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        r"""Jets from codes, as complex four-vectors; :meth:`read_out` makes them real.
+
+        Args:
+            latent: the codes.
+            sizes: number of particles of each jet :math:`(B,)`; :math:`N` when omitted.
+
+        Returns:
+            the four-vectors :math:`(m, 4)`, complex, and ``ptr`` :math:`(B+1,)`.
+        """
+        if sizes is None:
+            scalars = latent.scalars
+            sizes = torch.full((len(scalars),), self.num_particles, device=scalars.device)
+        scaled = Latent(latent.scalars, self.scale * latent.vectors)
+        vectors, ptr = self.decoder(scaled, sizes)
+        return vectors / self.scale, ptr
+
+    def read_out(self, vectors: Tensor, latent: Latent, ptr: Tensor) -> Tensor:
+        """Real four-momenta of complex ones, shifted to the jet's total where it is conserved."""
+        real, imag = vectors.real, vectors.imag
+        p4 = {"sum": real + imag, "mean": (real + imag) / 2, "real": real, "imag": imag}[self.readout]
+        if self.conserve_momentum:
+            p4 = restore_total(p4, latent.vectors[:, 0].real, ptr)
+        return p4
+
+    def forward(self, batch: Any) -> Reconstruction:
+        latent = self.encode(batch)
+        sizes = graph_sizes(offsets_of(batch)) if self.decode_to == "jet" else None
+        vectors, ptr = self.decode(latent, sizes)
+        return Reconstruction(self.read_out(vectors, latent, ptr), ptr, latent, vectors)
+
+    def _momenta(self, batch: Any) -> Tensor:
+        return batch.pos.to(next(self.parameters()).dtype)
+
+
+def _with_total(vectors: Tensor, momenta: Tensor, ptr: Tensor) -> Tensor:
+    """Puts the jet's four-momentum into the real part of the first latent vector."""
+    total = momenta.new_zeros(len(ptr) - 1, 4).index_add(0, node_to_graph(ptr), momenta)
+    first = torch.complex(total, vectors[:, 0].imag)
+    return torch.cat([first.unsqueeze(1), vectors[:, 1:]], 1)

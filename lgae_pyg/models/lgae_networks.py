@@ -1,0 +1,188 @@
+"""Encoder and decoder of the LGAE: stacks of Lorentz message passing around a latent aggregation."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from lgae_pyg.lorentz.irreps import Irrep, Irreps
+from lgae_pyg.lorentz.kinematics import minkowski_square
+from lgae_pyg.models.behaviour import Behaviour
+from lgae_pyg.models.result import Latent
+from lgae_pyg.nn.aggr import MixAggregation, build_aggregation
+from lgae_pyg.nn.lmp_conv import LMPConv
+from lgae_pyg.nn.mix_reps import MixReps
+from lgae_pyg.ops.graphs import dense_layout, pointers
+from lgae_pyg.ops.products import SCALAR, VECTOR, products_within, unpack
+
+
+def scalar_vector(scalars: int, vectors: int) -> Irreps:
+    """The irreps of some scalars and four-vectors."""
+    return Irreps([(scalars, SCALAR), (vectors, VECTOR)])
+
+
+def level_irreps(channels: int, level: int, last: int, max_weight: int) -> Irreps:
+    """Irreps of the features after some level: scalars and vectors at both ends, in between all within reach.
+
+    Products of four-vectors reach every irrep :math:`(m, n)` with integer :math:`m + n`; those of weight
+    :math:`w` need :math:`w` levels.
+    """
+    weight = 1 if level in (0, last) else min(max_weight, level + 1)
+    reached = [SCALAR, VECTOR]
+    for _ in range(weight):
+        found = [irrep for known in reached for irrep in products_within(known, VECTOR, weight)]
+        reached = list(dict.fromkeys(reached + found))
+    return Irreps([(channels, irrep) for irrep in sorted(reached, key=_by_weight)])
+
+
+def _by_weight(irrep: Irrep) -> tuple[int, int, int]:
+    first, second = irrep.doubled
+    return irrep.weight, -first, -second
+
+
+class LMPStack(nn.Module):
+    """Input mixing and a sequence of :class:`LMPConv` levels.
+
+    Args:
+        scalars_in: number of input scalars of each particle.
+        channels: multiplicities after the input mixing and after each level.
+        max_weight: largest weight of the irreps inside.
+        complex_momenta: whether the momenta are complex.
+        constant_radial: see :class:`LMPConv`.
+        behaviour: named deviations of the original.
+        conv: further arguments of every :class:`LMPConv`.
+
+    Shapes:
+        - **input:** scalars :math:`(n, k)`, vectors :math:`(n, 4)` (both complex), momenta :math:`(n, 4)`, ptr
+        - **output:** packed features :math:`(n, 5 \\tau)`
+    """
+
+    def __init__(
+        self,
+        scalars_in: int,
+        channels: Sequence[int],
+        max_weight: int,
+        complex_momenta: bool,
+        constant_radial: bool,
+        behaviour: Behaviour,
+        conv: dict,
+    ):
+        super().__init__()
+        last = len(channels) - 1
+        irreps = [level_irreps(tau, level, last, max_weight) for level, tau in enumerate(channels)]
+        self.irreps_out = irreps[-1]
+        self.input = MixReps(scalar_vector(scalars_in, 1), irreps[0])
+        self.convs = nn.ModuleList(
+            LMPConv(
+                before,
+                after,
+                max_weight=max_weight,
+                complex_momenta=complex_momenta,
+                constant_radial=constant_radial,
+                self_loops=behaviour.self_loops,
+                scalar_edge=1 + 1j if behaviour.complex_scalar_edge else 1.0,
+                ordered_products=behaviour.ordered_products,
+                mlp_residual=behaviour.mlp_residual,
+                **conv,
+            )
+            for before, after in zip(irreps, irreps[1:])
+        )
+
+    def forward(self, scalars: Tensor, vectors: Tensor, momenta: Tensor, ptr: Tensor) -> Tensor:
+        x = self.input(torch.cat([scalars, vectors], -1))
+        for conv in self.convs:
+            x = conv(x, momenta, ptr=ptr)
+        return x
+
+
+class Encoder(nn.Module):
+    """Jets to codes: Lorentz message passing, then an equivariant aggregation over the particles.
+
+    Shapes:
+        - **input:** momenta :math:`(n, 4)` real, ``ptr`` :math:`(B+1,)`, optional invariant node scalars
+          :math:`(n, k)`
+        - **output:** :class:`Latent`
+    """
+
+    def __init__(
+        self,
+        aggregation: str,
+        latent: Irreps,
+        num_particles: int,
+        extra_scalars: int,
+        stack: dict,
+        behaviour: Behaviour,
+    ):
+        super().__init__()
+        self.behaviour = behaviour
+        scalars_in = (1 if behaviour.root_mass_input else 2) + extra_scalars
+        self.stack = LMPStack(
+            scalars_in, complex_momenta=False, constant_radial=False, behaviour=behaviour, **stack
+        )
+        self.to_latent: nn.Module | None = None
+        if aggregation == "mix":
+            self.aggregation = MixAggregation(self.stack.irreps_out, latent, num_particles)
+        else:
+            self.to_latent = MixReps(self.stack.irreps_out, latent)
+            self.aggregation = build_aggregation(aggregation, latent, behaviour.max_by_square)
+
+    def forward(self, momenta: Tensor, ptr: Tensor, extra: Tensor | None = None) -> Latent:
+        squares = minkowski_square(momenta).unsqueeze(-1)
+        if self.behaviour.root_mass_input:
+            scalars = squares.abs().sqrt()
+        else:
+            scalars = torch.cat([torch.ones_like(squares), squares], -1)
+        if extra is not None:
+            scalars = torch.cat([scalars, extra.to(scalars.dtype)], -1)
+        x = self.stack(to_complex(scalars), to_complex(momenta), momenta, ptr)
+        if self.to_latent is not None:
+            x = self.to_latent(x)
+        code = self.aggregation(x, ptr=ptr)
+        scalars = self.num_scalars(code)
+        return Latent(code[:, :scalars], code[:, scalars:].unflatten(-1, (-1, 4)))
+
+    def num_scalars(self, code: Tensor) -> int:
+        """The number of scalars in a packed code: four-vectors fill the rest."""
+        latent = self.to_latent.irreps_out if self.to_latent is not None else self.aggregation.mix.irreps_out
+        return code.shape[-1] * latent.multiplicity(SCALAR) // latent.dim
+
+
+class Decoder(nn.Module):
+    """Codes to jets: one linear equivariant map per particle, Lorentz message passing, a four-vector each.
+
+    Shapes:
+        - **input:** :class:`Latent` and the number of particles of each jet :math:`(B,)`
+        - **output:** complex four-vectors :math:`(m, 4)` and ``ptr`` :math:`(B+1,)`
+    """
+
+    def __init__(self, latent: Irreps, num_particles: int, stack: dict, behaviour: Behaviour):
+        super().__init__()
+        self.behaviour, self.num_particles = behaviour, num_particles
+        self.irreps_latent = latent
+        self.to_particles = MixReps(latent, scalar_vector(num_particles, num_particles))
+        self.stack = LMPStack(
+            1 if behaviour.constant_decoder_scalars else 2,
+            complex_momenta=True,
+            constant_radial=behaviour.constant_decoder_radial,
+            behaviour=behaviour,
+            **stack,
+        )
+        self.output = MixReps(self.stack.irreps_out, scalar_vector(1, 1))
+
+    def forward(self, latent: Latent, sizes: Tensor) -> tuple[Tensor, Tensor]:
+        ptr = pointers(sizes)
+        layout = dense_layout(ptr, self.num_particles)
+        packed = self.to_particles(torch.cat([latent.scalars, latent.vectors.flatten(-2)], -1))
+        decoded = unpack(packed, self.to_particles.irreps_out)
+        scalars, vectors = layout.gather(decoded[SCALAR]), layout.gather(decoded[VECTOR])
+        if self.behaviour.constant_decoder_scalars:
+            scalars = torch.full_like(scalars, 1 + 1j)
+        else:
+            scalars = torch.cat([torch.ones_like(scalars), scalars], -1)
+        x = self.stack(scalars, vectors, vectors, ptr)
+        return self.output(x)[:, 1:], ptr
+
+
+def to_complex(x: Tensor) -> Tensor:
+    """A real tensor as a complex one with imaginary part zero."""
+    return torch.complex(x, torch.zeros_like(x))

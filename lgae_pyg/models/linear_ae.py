@@ -1,0 +1,120 @@
+"""The linear autoencoder: principal components over particle slots, in closed form."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lgae_pyg.models.compression import compression_rates
+from lgae_pyg.models.momentum import restore_total
+from lgae_pyg.models.result import Latent, Reconstruction, offsets_of
+from lgae_pyg.ops.graphs import dense_layout
+
+
+class LinearAE(nn.Module):
+    r"""The best linear Lorentz-equivariant autoencoder on ordered particles.
+
+    With :math:`M_{ij} = \sum_{\text{jets}} \sum_\mu p_i^\mu p_j^\mu` over the slots of pT-ordered particles and
+    :math:`U` its :math:`2\tau` leading eigenvectors,
+
+    .. math:: z_k = \sum_i U_{ik} p_i, \qquad p'_i = \sum_k U_{ik} z_k
+
+    is the map of rank :math:`2\tau` with the smallest squared error (Eckart and Young), and it is Lorentz
+    equivariant, since it mixes whole four-vectors. It uses :math:`2\tau` real vectors, as many numbers as
+    :math:`\tau` complex ones of an :class:`~lgae_pyg.models.LGAE`.
+
+    Args:
+        latent_vectors: :math:`\tau`, half the number of real latent vectors.
+        num_particles: number of slots :math:`N`.
+        conserve_momentum: make the first latent vector the jet's four-momentum :math:`P` and shift the output by
+            equal parts to sum to it; the other :math:`2\tau - 1` components are then chosen among those
+            orthogonal to :math:`(1, \ldots, 1)`.
+
+    Raises:
+        ValueError: if there are more latent vectors than particles.
+
+    Shapes:
+        - **input:** a PyG batch with ``pos`` :math:`(n, 4)` and ``ptr`` :math:`(B+1,)`
+        - **output:** :class:`~lgae_pyg.models.Reconstruction`, as many particles as came in
+    """
+
+    permutation_invariant = False
+
+    def __init__(self, latent_vectors: int = 9, num_particles: int = 30, conserve_momentum: bool = False):
+        super().__init__()
+        if not 0 < 2 * latent_vectors <= num_particles:
+            raise ValueError(
+                f"2 x latent_vectors = {2 * latent_vectors} real vectors do not fit {num_particles} particles"
+            )
+        self.num_particles, self.conserve_momentum = num_particles, conserve_momentum
+        self.config: dict[str, Any] = {
+            "name": "LinearAE",
+            "latent_vectors": latent_vectors,
+            "num_particles": num_particles,
+            "conserve_momentum": conserve_momentum,
+        }
+        rank = 2 * latent_vectors - int(conserve_momentum)
+        self.register_buffer("components", torch.full((num_particles, rank), torch.nan, dtype=torch.float64))
+
+    @property
+    def latent_size(self) -> int:
+        r"""Real numbers in the code of a jet, :math:`8 \tau`."""
+        return 8 * self.config["latent_vectors"]
+
+    def compression(self) -> dict[str, float]:
+        """Size of the code as a percentage of the jet; see :func:`compression_rates`."""
+        return compression_rates(self.latent_size, self.num_particles, 1)
+
+    def fit(self, batches: Iterable[Any]) -> "LinearAE":
+        """Fits the components to the jets of some batches, in one pass.
+
+        Args:
+            batches: PyG batches, such as a loader over the training split.
+
+        Raises:
+            ValueError: if there is no jet, or momenta are not finite.
+        """
+        moment = torch.zeros(self.num_particles, self.num_particles, dtype=torch.float64)
+        for batch in batches:
+            slots = self._slots(batch).cpu().double()
+            moment += torch.einsum("bim,bjm->ij", slots, slots)
+        if not torch.isfinite(moment).all() or not moment.any():
+            raise ValueError("LinearAE.fit needs at least one jet, and finite momenta")
+        return self.fit_moment(moment)
+
+    def fit_moment(self, moment: Tensor) -> "LinearAE":
+        r"""Sets the components from the second moment :math:`M_{ij}`, shape :math:`(N, N)`."""
+        if self.conserve_momentum:
+            centring = torch.eye(len(moment), dtype=moment.dtype) - 1 / len(moment)
+            moment = centring @ moment @ centring
+        vectors = torch.linalg.eigh(moment).eigenvectors.flip(-1)
+        leading = vectors[:, : self.components.shape[1]]
+        largest = leading.abs().argmax(0)
+        signs = leading[largest, torch.arange(leading.shape[1])].sign()
+        self.components.copy_(leading * signs)
+        return self
+
+    def encode(self, batch: Any) -> Latent:
+        """Real latent vectors :math:`(B, 2\\tau, 4)`; no scalars."""
+        if torch.isnan(self.components).any():
+            raise RuntimeError("LinearAE is not fitted: call fit(training batches) first")
+        slots = self._slots(batch)
+        vectors = torch.einsum("ik,bim->bkm", self.components, slots)
+        if self.conserve_momentum:
+            vectors = torch.cat([slots.sum(1, keepdim=True), vectors], 1)
+        return Latent(vectors.new_zeros(len(vectors), 0), vectors)
+
+    def forward(self, batch: Any) -> Reconstruction:
+        latent = self.encode(batch)
+        ptr = offsets_of(batch)
+        mixed = latent.vectors[:, int(self.conserve_momentum) :]
+        dense = torch.einsum("ik,bkm->bim", self.components, mixed)
+        p4 = dense_layout(ptr, self.num_particles).gather(dense)
+        if self.conserve_momentum:
+            p4 = restore_total(p4, latent.vectors[:, 0], ptr)
+        return Reconstruction(p4, ptr, latent)
+
+    def _slots(self, batch: Any) -> Tensor:
+        layout = dense_layout(offsets_of(batch), self.num_particles)
+        return layout.scatter(batch.pos.to(self.components.dtype))

@@ -1,0 +1,57 @@
+"""What an autoencoder returns: reconstructed jets and their codes."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Latent(NamedTuple):
+    """The code of a batch of jets.
+
+    Shapes:
+        - scalars: Lorentz scalars :math:`(B, k_S)`, complex (real for real models)
+        - vectors: four-vectors :math:`(B, k_V, 4)`, complex (real for real models), in the unit of the momenta
+    """
+
+    scalars: Tensor
+    vectors: Tensor
+
+
+@dataclass
+class Reconstruction:
+    """Reconstructed jets, one after another as in a PyG batch.
+
+    Attributes:
+        p4: real four-momenta (E, px, py, pz), shape :math:`(m, 4)`, in the unit of the input.
+        ptr: offsets of the jets in ``p4``, shape :math:`(B+1,)`.
+        latent: the codes.
+        complex_p4: the complex four-vectors before the read-out, shape :math:`(m, 4)`, or ``None``.
+    """
+
+    p4: Tensor
+    ptr: Tensor
+    latent: Latent
+    complex_p4: Tensor | None = None
+
+
+def offsets_of(batch: Any) -> Tensor:
+    """The offsets ``ptr`` of a PyG batch; a single jet is a batch of one.
+
+    Raises:
+        ValueError: if the batch has no momenta in ``pos``.
+    """
+    pos = getattr(batch, "pos", None)
+    if pos is None:
+        raise ValueError("the batch has no four-momenta: put (E, px, py, pz) into the field 'pos', as JetData does")
+    if pos.dim() != 2 or pos.shape[-1] != 4:
+        raise ValueError(f"'pos' must hold four-momenta, shape (n, 4), but has shape {tuple(pos.shape)}")
+    ptr = getattr(batch, "ptr", None)
+    if ptr is not None:
+        return ptr
+    graph = getattr(batch, "batch", None)
+    if graph is not None:
+        sizes = torch.bincount(graph)
+        return torch.nn.functional.pad(torch.cumsum(sizes, 0), (1, 0))
+    return torch.tensor([0, len(pos)], device=pos.device)

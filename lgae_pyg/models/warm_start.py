@@ -1,0 +1,74 @@
+"""Starting an LGAE from the closed-form linear autoencoder."""
+
+import torch
+from torch import Tensor
+
+from lgae_pyg.models.lgae import LGAE
+from lgae_pyg.models.lgae_networks import LMPStack
+from lgae_pyg.models.linear_ae import LinearAE
+from lgae_pyg.nn.mix_reps import MixReps
+
+_VECTOR = "(1/2,1/2)"
+
+
+@torch.no_grad()
+def warm_start_from_linear(model: LGAE, linear: LinearAE) -> LGAE:
+    r"""Sets the weights of an LGAE-Mix so that it reproduces a fitted linear autoencoder exactly.
+
+    The first vector channel of every level is passed through unchanged, and only it is read by the latent
+    mixing and the output; all other weights stay as they are, ready to be used. Complex latent vectors
+    :math:`z_{2k} + i z_{2k+1}` carry two real ones, and decoder weights :math:`E + iF` give, with the ``sum``
+    read-out, :math:`(E + F) z_{2k} + (E - F) z_{2k+1}`, so :math:`E \pm F` are columns of :math:`U`.
+
+    Args:
+        model: an LGAE with ``mix`` aggregation; changed in place and returned.
+        linear: a fitted :class:`LinearAE` of the same latent vectors, particles and momentum conservation.
+
+    Raises:
+        ValueError: if the two do not fit each other.
+    """
+    if model.aggregation != "mix":
+        raise ValueError(f"only LGAE-Mix can start from LinearAE, not aggregation '{model.aggregation}'")
+    for key in ("latent_vectors", "num_particles", "conserve_momentum"):
+        if model.config[key] != linear.config[key]:
+            raise ValueError(f"{key} differs: {model.config[key]} (LGAE) and {linear.config[key]} (LinearAE)")
+    if torch.isnan(linear.components).any():
+        raise ValueError("LinearAE is not fitted: call fit(training batches) first")
+    columns = linear.components
+    if linear.conserve_momentum:
+        total = columns.new_full((len(columns), 1), 1 / len(columns))
+        columns = torch.cat([total, columns], 1)
+    even, odd = columns[:, 0::2], columns[:, 1::2]
+
+    _pass_first_vector(model.encoder.stack)
+    _pass_first_vector(model.decoder.stack)
+    mixing = _weight(model.encoder.aggregation.mix).view(even.shape[1], len(even), -1, 2)
+    mixing.zero_()
+    mixing[:, :, 0, 0], mixing[:, :, 0, 1] = even.T, odd.T
+    parts = {
+        "sum": ((even + odd) / 2, (even - odd) / 2),
+        "mean": (even + odd, even - odd),
+        "real": (even, -odd),
+        "imag": (odd, even),
+    }
+    expansion = _weight(model.decoder.to_particles)
+    expansion[..., 0], expansion[..., 1] = parts[model.readout]
+    output = _weight(model.decoder.output)
+    output.zero_()
+    output[0, 0, 0] = 1.0
+    return model
+
+
+def _pass_first_vector(stack: LMPStack) -> None:
+    """Lets the first vector channel through a stack of levels, untouched by messages and products."""
+    first = _weight(stack.input)
+    first[0].zero_()
+    first[0, 0, 0] = 1.0
+    for conv in stack.convs:
+        row = _weight(conv.mix)[0]
+        row.zero_()
+        row[conv.irreps_message.multiplicity(_VECTOR), 0] = 1.0
+
+
+def _weight(mix: MixReps) -> Tensor:
+    return mix.weights[_VECTOR]

@@ -1,0 +1,8 @@
+"""Equivariant layers, each usable beside PyG's own."""
+
+from lgae_pyg.nn.lmp_conv import LMPConv
+from lgae_pyg.nn.mix_reps import MixReps
+from lgae_pyg.nn.radial import LorentzianBell
+from lgae_pyg.nn.scalar_mlp import ScalarMLP
+
+__all__ = ["LMPConv", "LorentzianBell", "MixReps", "ScalarMLP"]

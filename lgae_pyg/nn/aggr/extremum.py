@@ -1,0 +1,74 @@
+r"""The particle of smallest or largest invariant mass, channel by channel."""
+
+import torch
+from torch import Tensor
+from torch_geometric.nn.aggr import Aggregation
+
+from lgae_pyg.lorentz.irreps import Irreps
+from lgae_pyg.lorentz.kinematics import minkowski_square
+from lgae_pyg.nn.aggr.offsets import offsets
+from lgae_pyg.ops.graphs import DenseLayout, dense_layout
+from lgae_pyg.ops.products import SCALAR, VECTOR, pack, unpack
+
+
+class ExtremumAggregation(Aggregation):
+    r"""Picks, for each channel and separately for the real and the imaginary part, the four-vector of the jet
+    with the smallest (largest) :math:`v^2`, and the smallest (largest) scalar,
+
+    .. math:: v'_c = v_{k,c}, \quad k = \arg\min_i \; v_{i,c}^2
+
+    (LGAE, arXiv:2212.07347, Sec. 3.3). A real Lorentz transformation leaves :math:`v_{i,c}^2` of both parts
+    unchanged, so the choice is invariant and the result equivariant; it is permutation invariant. At ties the
+    first particle counts.
+
+    Args:
+        irreps: irreps of the features, scalars and four-vectors.
+        mode: ``"min"`` or ``"max"``.
+        largest_square: ``max`` picks the scalar with the largest square instead of the largest one, as the
+            original does.
+
+    Raises:
+        ValueError: for another mode, or irreps without an invariant to order them by.
+
+    Shapes:
+        - **input:** packed features :math:`(n, \text{irreps.dim})` and ``index`` or ``ptr``
+        - **output:** :math:`(B, \text{irreps.dim})`, complex
+    """
+
+    def __init__(self, irreps: Irreps | str, mode: str = "min", largest_square: bool = False):
+        super().__init__()
+        self.irreps, self.mode, self.largest_square = Irreps(irreps), mode, largest_square
+        if mode not in ("min", "max"):
+            raise ValueError(f"unknown mode '{mode}': choose min or max")
+        for _, irrep in self.irreps:
+            if irrep not in (SCALAR, VECTOR):
+                raise ValueError(f"{irrep} cannot be ordered by an invariant mass: aggregate scalars and vectors")
+
+    def forward(
+        self,
+        x: Tensor,
+        index: Tensor | None = None,
+        ptr: Tensor | None = None,
+        dim_size: int | None = None,
+        dim: int = -2,
+    ) -> Tensor:
+        layout = dense_layout(offsets(index, ptr, dim_size))
+        features = unpack(x, self.irreps)
+        chosen = {irrep: self._choose(part, layout) for irrep, part in features.items()}
+        return pack(chosen, self.irreps)
+
+    def _choose(self, part: Tensor, layout: DenseLayout) -> Tensor:
+        values = torch.view_as_real(part).movedim(-1, 1)
+        key = minkowski_square(values) if values.shape[-1] == 4 else values.squeeze(-1)
+        if self.mode == "max":
+            if self.largest_square and values.shape[-1] == 1:
+                key = key.square()
+            key = -key
+        dense_key = layout.scatter(key.detach(), fill=torch.inf)
+        slot = dense_key.argmin(dim=1, keepdim=True)
+        dense = layout.scatter(values)
+        picked = dense.gather(1, slot.unsqueeze(-1).expand(-1, -1, -1, -1, dense.shape[-1])).squeeze(1)
+        return torch.view_as_complex(picked.movedim(1, -1).contiguous())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.mode}, {self.irreps})"

@@ -1,0 +1,41 @@
+"""Mean and sum of packed complex features over the particles of each jet."""
+
+import torch
+from torch import Tensor
+from torch_geometric.nn.aggr import Aggregation
+
+
+class LinearAggregation(Aggregation):
+    r"""Mean or sum of complex features over the particles of a jet, :math:`\frac{1}{n}\sum_i F_i` or
+    :math:`\sum_i F_i`: linear, hence equivariant, and permutation invariant.
+
+    PyG's own aggregations reduce real tensors; this one reduces the real and imaginary parts through them.
+
+    Args:
+        mode: ``"mean"`` or ``"sum"``.
+
+    Shapes:
+        - **input:** packed features :math:`(n, d)` and ``index`` or ``ptr``
+        - **output:** :math:`(B, d)`, complex
+    """
+
+    def __init__(self, mode: str = "mean"):
+        super().__init__()
+        if mode not in ("mean", "sum"):
+            raise ValueError(f"unknown mode '{mode}': choose mean or sum")
+        self.mode = mode
+
+    def forward(
+        self,
+        x: Tensor,
+        index: Tensor | None = None,
+        ptr: Tensor | None = None,
+        dim_size: int | None = None,
+        dim: int = -2,
+    ) -> Tensor:
+        flat = torch.view_as_real(x).flatten(-2)
+        reduced = self.reduce(flat, index, ptr, dim_size, dim, reduce=self.mode)
+        return torch.view_as_complex(reduced.unflatten(-1, (-1, 2)).contiguous())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.mode})"

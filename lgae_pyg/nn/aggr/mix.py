@@ -1,0 +1,55 @@
+r"""A learnable complex mixture over the ordered particles of a jet."""
+
+import torch
+from torch import Tensor
+from torch_geometric.nn.aggr import Aggregation
+
+from lgae_pyg.lorentz.irreps import Irreps
+from lgae_pyg.nn.aggr.offsets import offsets
+from lgae_pyg.nn.mix_reps import MixReps
+from lgae_pyg.ops.graphs import dense_layout
+from lgae_pyg.ops.products import unpack
+
+
+class MixAggregation(Aggregation):
+    r"""Mixes the channels of all particles of a jet into latent channels,
+
+    .. math:: L_c = \sum_{i < N} \sum_{c'} W_{c,\,i c'} F_{i,c'} ,
+
+    one complex matrix per irrep (LGAE, arXiv:2212.07347, Sec. 3.3, "mix"). It is Lorentz equivariant and depends
+    on the order of the particles; absent particles count as zero.
+
+    Args:
+        irreps_in: irreps of the particles.
+        irreps_out: irreps of the latent space.
+        num_particles: the number of slots :math:`N`.
+
+    Raises:
+        ValueError: when called, for a jet of more than :math:`N` particles.
+
+    Shapes:
+        - **input:** packed features :math:`(n, \text{irreps\_in.dim})` and ``index`` or ``ptr``
+        - **output:** :math:`(B, \text{irreps\_out.dim})`, complex
+    """
+
+    def __init__(self, irreps_in: Irreps | str, irreps_out: Irreps | str, num_particles: int):
+        super().__init__()
+        self.irreps_in, self.num_particles = Irreps(irreps_in), num_particles
+        slots = Irreps([(channels * num_particles, irrep) for channels, irrep in self.irreps_in])
+        self.mix = MixReps(slots, irreps_out)
+
+    def reset_parameters(self) -> None:
+        """Draws new mixing weights."""
+        self.mix.reset_parameters()
+
+    def forward(
+        self,
+        x: Tensor,
+        index: Tensor | None = None,
+        ptr: Tensor | None = None,
+        dim_size: int | None = None,
+        dim: int = -2,
+    ) -> Tensor:
+        layout = dense_layout(offsets(index, ptr, dim_size), self.num_particles)
+        parts = [layout.scatter(part).flatten(1) for part in unpack(x, self.irreps_in).values()]
+        return self.mix(torch.cat(parts, -1))

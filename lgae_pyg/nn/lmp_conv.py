@@ -1,0 +1,237 @@
+r"""Lorentz message passing: the equivariant convolution of the LGAE."""
+
+from collections import defaultdict
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import MessagePassing
+
+from lgae_pyg.lorentz.irreps import Irrep, Irreps
+from lgae_pyg.lorentz.kinematics import minkowski_square
+from lgae_pyg.nn.mix_reps import MixReps
+from lgae_pyg.nn.radial import LorentzianBell
+from lgae_pyg.nn.scalar_mlp import ScalarMLP
+from lgae_pyg.ops.graphs import complete_graph
+from lgae_pyg.ops.messages import BACKENDS, neighbour_sum
+from lgae_pyg.ops.products import (
+    SCALAR,
+    VECTOR,
+    couple,
+    is_scalar_vector,
+    products_within,
+    square_vanishes,
+    unpack,
+    zonal_functions,
+)
+
+
+class Coupling(NamedTuple):
+    """One product of irreps, ``left`` x ``right`` -> ``out``, with its number of channels."""
+
+    left: Irrep
+    right: Irrep
+    out: Irrep
+    channels: int
+
+
+class LMPConv(MessagePassing):
+    r"""One level of Lorentz message passing (LGAE, arXiv:2212.07347, Eqs. (2)-(5)),
+
+    .. math::
+        F'_i = W\Big( \mathrm{CG}\Big[\sum_{j \ne i} \sum_l f^l(p_{ij}^2)\, Z_l(p_{ij}) \otimes F_j\Big]
+        \oplus F_i \oplus \mathrm{CG}\big[F_i \otimes F_i\big] \Big), \qquad p_{ij} = p_i - p_j,
+
+    followed by a perceptron on the scalars. :math:`\mathrm{CG}` decomposes products into irreps up to a maximum
+    weight, :math:`f^l` are Lorentzian bells, :math:`Z_0 = 1`, :math:`Z_1 = p_{ij}` (and higher symmetric
+    traceless powers), :math:`W` mixes the channels of each irrep. The sum over neighbours is plain.
+
+    Features of two irreps (0,0) + (1/2,1/2) with equal multiplicity take the closed form in which no
+    Clebsch-Gordan table is needed; complete graphs given by ``ptr`` then go through a back-end that never stores
+    messages. Any other irreps, weights or edges take the general path, ``message`` and ``aggregate``.
+
+    Args:
+        irreps_in: irreps of the node features, such as ``"3x(0,0)+3x(1/2,1/2)"``.
+        irreps_out: irreps of the output.
+        max_weight: largest weight :math:`\max(2m, 2n)` of the products kept: 1 keeps scalars and four-vectors, 2
+            also (1,0), (0,1) and (1,1).
+        max_degree: largest degree :math:`l` of the zonal functions on the edges.
+        num_bells: number of bells of the radial functions.
+        complex_momenta: whether the momenta are complex (they are inside a decoder).
+        mlp_depth: hidden layers of the scalar perceptron; 0 leaves it out.
+        mlp_width: width of its hidden layers in units of :math:`2\tau`.
+        activation: its activation.
+        mlp_residual: whether the scalars are added to its output.
+        self_loops: whether the complete graphs from ``ptr`` contain :math:`j = i`.
+        scalar_edge: the constant :math:`Z_0` (the original uses :math:`1 + i`).
+        ordered_products: keep both orders of :math:`F_i \otimes F_i` and products that vanish, as the original.
+        constant_radial: leave the bells out (see :class:`~lgae_pyg.nn.LorentzianBell`).
+        neighbours: typical number of neighbours; message channels begin smaller by this factor.
+        backend: ``"auto"``, ``"edge_list"`` or ``"dense"``; all give the same numbers.
+
+    Raises:
+        ValueError: for an unknown back-end, or irreps that the products cannot reach.
+
+    Shapes:
+        - **input:** packed complex features :math:`(n, \text{irreps\_in.dim})`, momenta ``pos`` :math:`(n, 4)`,
+          and ``edge_index`` :math:`(2, e)` or ``ptr`` :math:`(B+1,)`; neither means one complete graph
+        - **output:** :math:`(n, \text{irreps\_out.dim})`, complex
+    """
+
+    def __init__(
+        self,
+        irreps_in: Irreps | str,
+        irreps_out: Irreps | str,
+        max_weight: int = 1,
+        max_degree: int = 1,
+        num_bells: int = 20,
+        complex_momenta: bool = False,
+        mlp_depth: int = 6,
+        mlp_width: int = 6,
+        activation: str = "leakyrelu",
+        mlp_residual: bool = True,
+        self_loops: bool = False,
+        scalar_edge: complex = 1.0,
+        ordered_products: bool = False,
+        constant_radial: bool = False,
+        neighbours: float = 30.0,
+        backend: str = "auto",
+    ):
+        super().__init__(aggr="sum", node_dim=0)
+        if backend not in BACKENDS:
+            raise ValueError(f"unknown backend '{backend}': choose one of {', '.join(BACKENDS)}")
+        self.irreps_in, self.irreps_out = Irreps(irreps_in), Irreps(irreps_out)
+        self.max_weight, self.max_degree = max_weight, max_degree
+        self.complex_momenta, self.self_loops = complex_momenta, self_loops
+        self.scalar_edge, self.neighbours, self.backend = scalar_edge, neighbours, backend
+        self.message_couplings = self._message_couplings()
+        self.self_couplings = self._self_couplings(ordered_products)
+        self.irreps_message = _irreps_of(self.message_couplings)
+        self.irreps_cat = _concatenated(self.irreps_message, self.irreps_in, _irreps_of(self.self_couplings))
+        self.closed_form = is_scalar_vector(self.irreps_in) and max_weight == 1 and max_degree == 1
+
+        channels = max(channels for channels, _ in self.irreps_in)
+        self.radial = LorentzianBell(
+            channels, num_bells, max_degree + 1, complex_momenta, constant=constant_radial
+        )
+        self.mix = MixReps(self.irreps_cat, self.irreps_out)
+        scalars = self.irreps_out.multiplicity(SCALAR)
+        self.mlp: nn.Module | None = None
+        if mlp_depth and scalars:
+            self.mlp = ScalarMLP(scalars, mlp_depth, mlp_width, activation, mlp_residual)
+        self.reset_parameters()
+
+    def _message_couplings(self) -> list[Coupling]:
+        edges = [Irrep(degree / 2, degree / 2) for degree in range(self.max_degree + 1)]
+        return [
+            Coupling(edge, irrep, out, channels)
+            for edge in edges
+            for channels, irrep in self.irreps_in
+            for out in products_within(edge, irrep, self.max_weight)
+        ]
+
+    def _self_couplings(self, ordered: bool) -> list[Coupling]:
+        couplings = []
+        for first, (channels, a) in enumerate(self.irreps_in):
+            for second, (others, b) in enumerate(self.irreps_in):
+                if second < first and not ordered:
+                    continue
+                for out in products_within(a, b, self.max_weight):
+                    if ordered or a != b or not square_vanishes(a, out):
+                        couplings.append(Coupling(a, b, out, min(channels, others)))
+        return couplings
+
+    def reset_parameters(self) -> None:
+        """Initialises radial functions, mixing and perceptron; message channels begin smaller."""
+        super().reset_parameters()
+        self.radial.reset_parameters()
+        scales = {}
+        for total, irrep in self.irreps_cat:
+            messages = self.irreps_message.multiplicity(irrep)
+            scales[str(irrep)] = messages * [1 / self.neighbours] + (total - messages) * [1.0]
+        self.mix.reset_parameters(scales)
+        if self.mlp is not None:
+            self.mlp.reset_parameters()
+
+    def forward(
+        self, x: Tensor, pos: Tensor, edge_index: Tensor | None = None, ptr: Tensor | None = None
+    ) -> Tensor:
+        features = unpack(x, self.irreps_in)
+        if ptr is None:
+            ptr = torch.tensor([0, len(x)], device=x.device)
+        if self.closed_form and edge_index is None and self.backend != "edge_list":
+            messages = self._closed_form_messages(features, pos, ptr)
+        else:
+            if edge_index is None:
+                edge_index = complete_graph(ptr, self.self_loops)
+            flat = self.propagate(edge_index, x=x, pos=pos, size=(len(x), len(x)))
+            messages = unpack(torch.view_as_complex(flat.unflatten(-1, (-1, 2))), self.irreps_message)
+        own = [couple(features[a], features[b], a, b, out) for a, b, out, _ in self.self_couplings]
+        return self._update(messages, features, own)
+
+    def _closed_form_messages(self, features: dict[Irrep, Tensor], pos: Tensor, ptr: Tensor) -> dict[Irrep, Tensor]:
+        sums = neighbour_sum(
+            features[SCALAR].squeeze(-1),
+            features[VECTOR],
+            pos,
+            self.radial.folded(),
+            ptr,
+            self.self_loops,
+            self.backend,
+        )
+        scalars = torch.cat([self.scalar_edge * sums.scalar_from_scalar, sums.scalar_from_vector / 2], -1)
+        vectors = torch.cat([self.scalar_edge * sums.vector_from_vector, sums.vector_from_scalar], -2)
+        return {SCALAR: scalars.unsqueeze(-1), VECTOR: vectors}
+
+    def message(self, x_j: Tensor, pos_i: Tensor, pos_j: Tensor) -> Tensor:
+        features = unpack(x_j, self.irreps_in)
+        difference = pos_i - pos_j
+        zonal = zonal_functions(difference, self.max_degree)
+        factors = self.radial(minkowski_square(difference))
+        blocks: dict[Irrep, list[Tensor]] = defaultdict(list)
+        for edge, irrep, out, channels in self.message_couplings:
+            factor = factors[:, edge.weight, :channels].unsqueeze(-1)
+            if edge == SCALAR:
+                factor = self.scalar_edge * factor
+            blocks[out].append(couple(factor * zonal[edge], features[irrep], edge, irrep, out))
+        packed = torch.cat([torch.cat(blocks[irrep], -2).flatten(-2) for _, irrep in self.irreps_message], -1)
+        return torch.view_as_real(packed).flatten(-2)
+
+    def _update(self, messages: dict[Irrep, Tensor], features: dict[Irrep, Tensor], own: list[Tensor]) -> Tensor:
+        blocks: dict[Irrep, list[Tensor]] = defaultdict(list)
+        for parts in (messages, features):
+            for irrep, part in parts.items():
+                blocks[irrep].append(part)
+        for coupling, part in zip(self.self_couplings, own):
+            blocks[coupling.out].append(part)
+        packed = torch.cat([torch.cat(blocks[irrep], -2).flatten(-2) for _, irrep in self.irreps_cat], -1)
+        mixed = self.mix(packed)
+        if self.mlp is None:
+            return mixed
+        parts = unpack(mixed, self.irreps_out)
+        parts[SCALAR] = self.mlp(parts[SCALAR].squeeze(-1)).unsqueeze(-1)
+        return torch.cat([parts[irrep].flatten(-2) for _, irrep in self.irreps_out], -1)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.irreps_in} -> {self.irreps_out}, max_weight={self.max_weight})"
+
+
+def _irreps_of(couplings: list[Coupling]) -> Irreps:
+    """Total multiplicities of the outputs of some products, lowest irreps first."""
+    total: dict[Irrep, int] = defaultdict(int)
+    for coupling in couplings:
+        total[coupling.out] += coupling.channels
+    return Irreps([(total[irrep], irrep) for irrep in sorted(total, key=_order)])
+
+
+def _concatenated(*parts: Irreps) -> Irreps:
+    total: dict[Irrep, int] = defaultdict(int)
+    for irreps in parts:
+        for channels, irrep in irreps:
+            total[irrep] += channels
+    return Irreps([(total[irrep], irrep) for irrep in sorted(total, key=_order)])
+
+
+def _order(irrep: Irrep) -> tuple[int, int, int]:
+    first, second = irrep.doubled
+    return irrep.weight, -first, -second

@@ -1,0 +1,75 @@
+"""A perceptron on the Lorentz scalars, the only features on which a nonlinearity may act freely."""
+
+import torch
+from torch import Tensor, nn
+
+ACTIVATIONS = {
+    "leakyrelu": lambda: nn.LeakyReLU(0.01),
+    "relu": nn.ReLU,
+    "elu": nn.ELU,
+    "silu": nn.SiLU,
+    "sigmoid": nn.Sigmoid,
+    "logsigmoid": nn.LogSigmoid,
+    "atan": lambda: _Arctangent(),
+}
+
+
+class _Arctangent(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.atan(x)
+
+
+class ScalarMLP(nn.Module):
+    r"""Perceptron on complex scalars, real and imaginary parts together,
+
+    .. math:: (\mathrm{Re}\,s'_c, \mathrm{Im}\,s'_c) = \mathrm{MLP}(\mathrm{Re}\,s_1, \mathrm{Im}\,s_1, \ldots) .
+
+    A real Lorentz transformation leaves both parts of a scalar unchanged, so this is equivariant. Sizes:
+    :math:`2\tau \to W \to \ldots \to W \to 2\tau`, :math:`W = \text{width} \cdot 2\tau`, ``depth`` hidden
+    layers (LGAE, arXiv:2212.07347, Sec. 3.2).
+
+    Args:
+        channels: number of complex scalars :math:`\tau`.
+        depth: number of hidden layers.
+        width: width of the hidden layers in units of :math:`2\tau`.
+        activation: one of leakyrelu, relu, elu, silu, sigmoid, logsigmoid, atan.
+        residual: whether the input is added to the output.
+
+    Raises:
+        ValueError: for an unknown activation.
+
+    Shapes:
+        - **input:** :math:`(*, \tau)`, complex
+        - **output:** :math:`(*, \tau)`, complex
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        depth: int = 6,
+        width: int = 6,
+        activation: str = "leakyrelu",
+        residual: bool = True,
+    ):
+        super().__init__()
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"unknown activation '{activation}': choose one of {', '.join(ACTIVATIONS)}")
+        sizes = [2 * channels] + depth * [2 * channels * width] + [2 * channels]
+        layers: list[nn.Module] = []
+        for fan_in, fan_out in zip(sizes, sizes[1:]):
+            layers += [nn.Linear(fan_in, fan_out), ACTIVATIONS[activation]()]
+        self.layers = nn.Sequential(*layers[:-1])
+        self.residual = residual
+
+    def reset_parameters(self) -> None:
+        """PyTorch's default initialisation of the linear layers."""
+        for layer in self.layers:
+            if isinstance(layer, nn.Linear):
+                layer.reset_parameters()
+
+    def forward(self, scalars: Tensor) -> Tensor:
+        flat = torch.view_as_real(scalars).flatten(-2)
+        out = self.layers(flat)
+        if self.residual:
+            out = out + flat
+        return torch.view_as_complex(out.unflatten(-1, (-1, 2)))

@@ -1,0 +1,1 @@
+"""Tensor functions of many jets: graphs, irrep products, neighbour sums."""

@@ -1,0 +1,118 @@
+r"""Dense back-end of the neighbour sum: batched matrix products over :math:`(B, N, N)` pairs.
+
+Jets are spread over :math:`N` slots, :math:`N` the size of the largest. Empty slots carry zero features, so they
+add nothing to the sums of others, and their own sums are never read: no masks are needed. The vectors
+:math:`p_{ij}` are formed from differences where their square is taken (the radial argument), and by linearity
+in the sums, :math:`\sum_j f_{ij} p_{ij} s_j = p_i \sum_j f_{ij} s_j - \sum_j f_{ij} s_j p_j`.
+"""
+
+import torch
+from torch import Tensor
+
+from lgae_pyg.lorentz.kinematics import minkowski_dot, minkowski_square
+from lgae_pyg.ops.bells import Bells
+from lgae_pyg.ops.graphs import DenseLayout, dense_layout
+
+#: Largest number of pairs handled at once; more are walked in groups of jets, which bounds the memory.
+MAX_PAIRS = 1 << 19
+
+
+def dense_neighbour_sum(
+    scalars: Tensor, vectors: Tensor, momenta: Tensor, bells: Bells, ptr: Tensor, self_loops: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The four sums of :class:`lgae_pyg.ops.messages.NeighbourSum`, in its order."""
+    layout = dense_layout(ptr)
+    graphs = max(1, MAX_PAIRS // max(1, layout.slots**2))
+    dense = [layout.scatter(part) for part in (scalars, vectors, momenta)]
+    groups = zip(*(part.split(graphs) for part in dense))
+    sums = [torch.cat(parts) for parts in zip(*(_dense_sums(*group, bells) for group in groups))]
+    return _per_node(sums, scalars, vectors, momenta, bells, layout, self_loops)
+
+
+def _dense_sums(scalars: Tensor, vectors: Tensor, momenta: Tensor, bells: Bells) -> tuple[Tensor, Tensor]:
+    r"""Sums over j of :math:`f^0 (s, v)` and of :math:`f^1 (s, v, \langle p, v\rangle, p s)`, for every slot i."""
+    difference = momenta.unsqueeze(2) - momenta.unsqueeze(1)
+    constant, linear = pair_factors(minkowski_square(difference), bells).unbind(1)
+    scalar = scalars.unsqueeze(-1)
+    momentum = momenta.unsqueeze(2)
+    product = minkowski_dot(momentum, vectors).unsqueeze(-1)
+    zeroth = torch.cat([scalar, vectors], -1).transpose(1, 2)
+    first = torch.cat([scalar, vectors, product, scalar * momentum], -1).transpose(1, 2)
+    return _contract(constant, zeroth), _contract(linear, first)
+
+
+def pair_factors(invariant: Tensor, bells: Bells) -> Tensor:
+    r"""Radial factors of all pairs with the pair indices last, ready for matrix products.
+
+    Shapes:
+        - invariant: :math:`(B, N, N)`, real or complex
+        - **output:** :math:`(B, L, \tau, 2, N, N)`, the real and imaginary part in the fourth place
+    """
+    if bells.complex_argument:
+        argument = torch.view_as_real(invariant).movedim(-1, 1).abs()
+        mixed = _mix_bells(argument.flatten(0, 1), bells)
+        return mixed.unflatten(0, argument.shape[:2]).movedim(1, 3)
+    return _mix_bells(invariant.abs(), bells)
+
+
+def _mix_bells(argument: Tensor, bells: Bells) -> Tensor:
+    widths = bells.squared_width.view(-1, 1, 1)
+    resonance = 1 / (1 + widths * argument.unsqueeze(1))
+    weight = bells.weight.flatten(0, -2)
+    bias = bells.bias.flatten().unsqueeze(-1)
+    mixed = torch.baddbmm(bias, weight.expand(len(argument), -1, -1), resonance.flatten(2))
+    return mixed.view(len(argument), *bells.bias.shape, *argument.shape[1:])
+
+
+def _contract(factors: Tensor, columns: Tensor) -> Tensor:
+    r"""Complex sums :math:`\sum_j f_{ij} r_j` as one real matrix product for all four pairs of parts.
+
+    Shapes:
+        - factors: :math:`(B, \tau, 2, N, N)`
+        - columns: :math:`(B, \tau, N, k)`, complex
+        - **output:** :math:`(B, N, \tau, k)`, complex
+    """
+    graphs, channels, _, slots, _ = factors.shape
+    parts = torch.view_as_real(columns).flatten(-2)
+    sums = factors.reshape(graphs, channels, 2 * slots, slots) @ parts
+    real, imaginary = sums.view(graphs, channels, 2, slots, -1, 2).unbind(2)
+    total = torch.stack(
+        [real[..., 0] - imaginary[..., 1], real[..., 1] + imaginary[..., 0]], -1
+    )
+    return torch.view_as_complex(total).transpose(1, 2)
+
+
+def _per_node(
+    sums: list[Tensor],
+    scalars: Tensor,
+    vectors: Tensor,
+    momenta: Tensor,
+    bells: Bells,
+    layout: DenseLayout,
+    self_loops: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Reads the dense sums back, forms the differences, and takes out the self-loops if they are not wanted."""
+    zeroth, first = (layout.gather(part) for part in sums)
+    constant_scalar, constant_vector = zeroth.split([1, 4], -1)
+    scalar_sum, vector_sum, product_sum, moment_sum = first.split([1, 4, 1, 4], -1)
+    momentum = momenta.unsqueeze(1)
+    from_vector = minkowski_dot(momentum, vector_sum) - product_sum.squeeze(-1)
+    from_scalar = momentum * scalar_sum - moment_sum
+    constant_scalar = constant_scalar.squeeze(-1)
+    if not self_loops:
+        origin = self_factor(bells)
+        constant_scalar = constant_scalar - origin * scalars
+        constant_vector = constant_vector - origin.unsqueeze(-1) * vectors
+    return constant_scalar, constant_vector, from_vector, from_scalar
+
+
+def self_factor(bells: Bells) -> Tensor:
+    r"""The radial factor of degree 0 at the origin, :math:`f^0_c(0)`, that a self-loop carries.
+
+    Shapes:
+        - **output:** :math:`(\tau,)`, complex
+    """
+    origin = bells.bias[0] + bells.weight[0].sum(-1)
+    if bells.complex_argument:
+        return torch.complex(origin, origin)
+    return torch.view_as_complex(origin.contiguous())

@@ -1,0 +1,134 @@
+"""Complete graphs given by ``ptr``: sizes, node-to-graph maps, dense layouts and edges.
+
+A batch of jets is a flat tensor of nodes and ``ptr``, the offsets at which each jet begins (the compressed
+row pointers of PyG's :class:`~torch_geometric.data.Batch`). Every particle of a jet talks to every other, so
+the edges follow from ``ptr`` and are never stored.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+def graph_sizes(ptr: Tensor) -> Tensor:
+    """Number of nodes of each graph, :math:`n_b = \\text{ptr}_{b+1} - \\text{ptr}_b`.
+
+    Shapes:
+        - ptr: :math:`(B+1,)`
+        - **output:** :math:`(B,)`
+    """
+    return ptr[1:] - ptr[:-1]
+
+
+def node_to_graph(ptr: Tensor) -> Tensor:
+    """Graph number of each node (PyG's ``batch`` vector).
+
+    Shapes:
+        - ptr: :math:`(B+1,)`
+        - **output:** :math:`(n,)`
+    """
+    sizes = graph_sizes(ptr)
+    return torch.repeat_interleave(torch.arange(len(sizes), device=ptr.device), sizes)
+
+
+def node_slots(ptr: Tensor) -> Tensor:
+    """Position of each node inside its own graph, :math:`0 \\ldots n_b - 1`.
+
+    Shapes:
+        - ptr: :math:`(B+1,)`
+        - **output:** :math:`(n,)`
+    """
+    graph = node_to_graph(ptr)
+    return torch.arange(len(graph), device=ptr.device) - ptr[:-1][graph]
+
+
+def pointers(sizes: Tensor) -> Tensor:
+    """The offsets ``ptr`` of graphs with the given sizes; the inverse of :func:`graph_sizes`.
+
+    Shapes:
+        - sizes: :math:`(B,)`
+        - **output:** :math:`(B+1,)`
+    """
+    return torch.nn.functional.pad(torch.cumsum(sizes, 0), (1, 0))
+
+
+def complete_graph(ptr: Tensor, self_loops: bool = False) -> Tensor:
+    """Edges of the complete graph of each jet, source :math:`j` in row 0 and target :math:`i` in row 1.
+
+    Edges are sorted by target. A graph of one node has no edge (or its self-loop).
+
+    Args:
+        ptr: offsets of the graphs.
+        self_loops: whether the edges :math:`j = i` are present.
+
+    Shapes:
+        - ptr: :math:`(B+1,)`
+        - **output:** :math:`(2, \\sum_b n_b (n_b - 1))`, or :math:`(2, \\sum_b n_b^2)` with self-loops
+    """
+    graph = node_to_graph(ptr)
+    degree = graph_sizes(ptr)[graph]
+    target = torch.repeat_interleave(torch.arange(len(graph), device=ptr.device), degree)
+    offset = torch.arange(len(target), device=ptr.device) - pointers(degree)[:-1][target]
+    edges = torch.stack([ptr[:-1][graph][target] + offset, target])
+    return edges if self_loops else edges[:, edges[0] != edges[1]]
+
+
+class DenseLayout(NamedTuple):
+    """Where the nodes of a ragged batch stand in a dense one of shape :math:`(B, N)`.
+
+    Attributes:
+        place: flat position :math:`b N + k` of each node, shape :math:`(n,)`.
+        graphs: the number of graphs :math:`B`.
+        slots: the number of slots :math:`N` of each graph.
+    """
+
+    place: Tensor
+    graphs: int
+    slots: int
+
+    def scatter(self, values: Tensor, fill: float = 0.0) -> Tensor:
+        """Spreads node values over the dense layout.
+
+        Shapes:
+            - values: :math:`(n, *)`
+            - **output:** :math:`(B, N, *)`, empty slots holding ``fill``
+        """
+        dense = values.new_full((self.graphs * self.slots, *values.shape[1:]), fill)
+        dense = dense.index_copy(0, self.place, values)
+        return dense.view(self.graphs, self.slots, *values.shape[1:])
+
+    def gather(self, dense: Tensor) -> Tensor:
+        """Collects node values from the dense layout, the inverse of :meth:`scatter`.
+
+        Shapes:
+            - dense: :math:`(B, N, *)`
+            - **output:** :math:`(n, *)`
+        """
+        return dense.flatten(0, 1).index_select(0, self.place)
+
+
+def dense_layout(ptr: Tensor, slots: int | None = None) -> DenseLayout:
+    """The dense layout of a ragged batch.
+
+    Args:
+        ptr: offsets of the graphs.
+        slots: the number of slots :math:`N`; the size of the largest graph when omitted.
+
+    Raises:
+        ValueError: if a graph has more nodes than there are slots.
+
+    Shapes:
+        - ptr: :math:`(B+1,)`
+    """
+    sizes = graph_sizes(ptr)
+    largest = int(sizes.max()) if len(sizes) else 0
+    if slots is None:
+        slots = largest
+    if largest > slots:
+        jet = int(sizes.argmax())
+        raise ValueError(
+            f"jet {jet} of the batch has {largest} particles, but the model has {slots} slots: keep the "
+            f"{slots} leading constituents (num_particles={slots} of the data set) or build a larger model"
+        )
+    return DenseLayout(node_to_graph(ptr) * slots + node_slots(ptr), len(sizes), slots)

@@ -1,0 +1,123 @@
+r"""The neighbour sum of Lorentz message passing on scalars and four-vectors, in closed form.
+
+With :math:`p_{ij} = p_i - p_j`, invariants :math:`y_{ij} = p_{ij}^2` and complex radial factors
+:math:`f^l_{ij,c} = f^l_c(|y_{ij}|)` of degree :math:`l = 0, 1` and channel :math:`c`, one level needs four sums,
+
+.. math::
+    \sum_j f^0_{ij} s_j, \quad \sum_j f^0_{ij} v_j, \quad
+    \sum_j f^1_{ij} \langle p_{ij}, v_j \rangle, \quad \sum_j f^1_{ij}\, p_{ij}\, s_j ,
+
+the only Clebsch-Gordan products of :math:`\{1, p_{ij}\}` with :math:`\{s_j, v_j\}` that are again scalars and
+vectors. This is the one operation worth a kernel: :func:`neighbour_sum` defines it and picks a back-end.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lgae_pyg.lorentz.kinematics import minkowski_dot, minkowski_square
+from lgae_pyg.ops.backends.dense import dense_neighbour_sum
+from lgae_pyg.ops.bells import Bells, bell_sum
+from lgae_pyg.ops.graphs import complete_graph
+
+BACKENDS = ("auto", "edge_list", "dense")
+
+
+class NeighbourSum(NamedTuple):
+    r"""The four sums over the neighbours :math:`j` of each particle :math:`i` (complex).
+
+    Shapes:
+        - scalar_from_scalar: :math:`\sum_j f^0_{ij} s_j`, :math:`(n, \tau)`
+        - vector_from_vector: :math:`\sum_j f^0_{ij} v_j`, :math:`(n, \tau, 4)`
+        - scalar_from_vector: :math:`\sum_j f^1_{ij} \langle p_{ij}, v_j\rangle`, :math:`(n, \tau)`
+        - vector_from_scalar: :math:`\sum_j f^1_{ij} p_{ij} s_j`, :math:`(n, \tau, 4)`
+    """
+
+    scalar_from_scalar: Tensor
+    vector_from_vector: Tensor
+    scalar_from_vector: Tensor
+    vector_from_scalar: Tensor
+
+
+def pair_messages(
+    scalars: Tensor, vectors: Tensor, difference: Tensor, bells: Bells
+) -> NeighbourSum:
+    r"""The four terms of one edge, before the sum: the plain definition of the messages.
+
+    Args:
+        scalars: scalars of the source, complex.
+        vectors: four-vectors of the source, complex.
+        difference: :math:`p_{ij} = p_i - p_j`, real or complex.
+        bells: the radial functions, two degrees.
+
+    Shapes:
+        - scalars: :math:`(e, \tau)`
+        - vectors: :math:`(e, \tau, 4)`
+        - difference: :math:`(e, 4)`
+    """
+    factors = bell_sum(minkowski_square(difference), bells)
+    constant, linear = factors.unbind(-2)
+    return NeighbourSum(
+        constant * scalars,
+        constant.unsqueeze(-1) * vectors,
+        linear * minkowski_dot(difference.unsqueeze(-2), vectors),
+        (linear * scalars).unsqueeze(-1) * difference.unsqueeze(-2),
+    )
+
+
+def edge_neighbour_sum(
+    scalars: Tensor, vectors: Tensor, momenta: Tensor, bells: Bells, edge_index: Tensor
+) -> NeighbourSum:
+    r"""The neighbour sum over given edges: messages, then a sum by target. Memory :math:`O(e \tau)`.
+
+    Shapes:
+        - scalars: :math:`(n, \tau)`, vectors: :math:`(n, \tau, 4)`, momenta: :math:`(n, 4)`
+        - edge_index: :math:`(2, e)`, source :math:`j` and target :math:`i`
+    """
+    source, target = edge_index
+    messages = pair_messages(scalars[source], vectors[source], momenta[target] - momenta[source], bells)
+    return NeighbourSum(
+        *(
+            torch.zeros(len(momenta), *part.shape[1:], dtype=part.dtype, device=part.device).index_add(
+                0, target, part
+            )
+            for part in messages
+        )
+    )
+
+
+def neighbour_sum(
+    scalars: Tensor,
+    vectors: Tensor,
+    momenta: Tensor,
+    bells: Bells,
+    ptr: Tensor,
+    self_loops: bool = False,
+    backend: str = "auto",
+) -> NeighbourSum:
+    r"""The neighbour sum on the complete graphs given by ``ptr``.
+
+    Every back-end gives the same values and gradients; ``edge_list`` is the plain definition.
+
+    Args:
+        scalars: complex node scalars :math:`s_j`.
+        vectors: complex node vectors :math:`v_j`.
+        momenta: node momenta :math:`p_i` from which :math:`p_{ij}` is formed, real or complex.
+        bells: the radial functions.
+        ptr: offsets of the jets.
+        self_loops: whether :math:`j = i` is part of the sum (:math:`p_{ii} = 0`, so only :math:`f^0(0)` acts).
+        backend: ``"auto"``, ``"edge_list"`` or ``"dense"``.
+
+    Raises:
+        ValueError: for an unknown back-end.
+
+    Shapes:
+        - scalars: :math:`(n, \tau)`, vectors: :math:`(n, \tau, 4)`, momenta: :math:`(n, 4)`, ptr: :math:`(B+1,)`
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"unknown backend '{backend}': choose one of {', '.join(BACKENDS)}")
+    if backend == "edge_list":
+        edges = complete_graph(ptr, self_loops)
+        return edge_neighbour_sum(scalars, vectors, momenta, bells, edges)
+    return NeighbourSum(*dense_neighbour_sum(scalars, vectors, momenta, bells, ptr, self_loops))
