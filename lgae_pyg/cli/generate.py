@@ -1,0 +1,96 @@
+"""``lgae generate``: jets from Pythia 8 and FastJet as JetNet files, and their distance to real JetNet."""
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+from lgae_pyg.datasets.pythia import CLASSES, GeneratorSettings, generate_files
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of ``lgae generate`` to a parser."""
+    parser.add_argument("--classes", default="g,q", help=f"jet classes, of {','.join(CLASSES)} (default g,q)")
+    parser.add_argument("--jets", type=int, default=10_000, help="jets of each class (default 10000)")
+    parser.add_argument("--out", type=Path, default=Path("data/pythia"), metavar="DIR",
+                        help="the files go to DIR/raw/g.hdf5 etc., so that JetNet(root=DIR) and "
+                             "PythiaJets(root=DIR) read them (default data/pythia)")
+    parser.add_argument("--particles", type=int, default=30,
+                        help="leading particles kept per jet, at most 150; above 30 the files are called "
+                             "g150.hdf5 etc. (default 30)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers (default 0)")
+    parser.add_argument("--workers", type=int, help="processes, which do not change the jets (default: one per core)")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
+                        help="change a generator setting, e.g. --set underlying_event=0 (repeatable); names: "
+                             + ", ".join(field.name for field in dataclasses.fields(GeneratorSettings)))
+    parser.add_argument("--overwrite", action="store_true", help="replace files made with another recipe")
+    parser.add_argument("--judge", action="store_true",
+                        help="print the Frechet ParticleNet distance to real JetNet and the confusion of the "
+                             "network shipped with jetnet, and add both to the data cards")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Generates the files and, with ``--judge``, measures them."""
+    classes = [name.strip() for name in options.classes.split(",") if name.strip()]
+    try:
+        paths = generate_files(
+            options.out / "raw", classes, options.jets, options.particles, options.seed, options.workers,
+            parse_settings(options.set), progress=not options.quiet, overwrite=options.overwrite,
+        )
+    except KeyboardInterrupt:
+        print("lgae generate: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    for path in paths:
+        print(path)
+    if options.judge:
+        judge(paths)
+    return 0
+
+
+def parse_settings(changes: list[str]) -> GeneratorSettings:
+    """Default settings with changes ``name=value``.
+
+    Raises:
+        ValueError: an unknown name, or a value that is no number of the setting's type.
+    """
+    defaults = GeneratorSettings()
+    values: dict[str, Any] = {}
+    for change in changes:
+        name, _, text = change.partition("=")
+        kind = type(getattr(defaults, name, text))
+        try:
+            values[name] = bool(int(text)) if kind is bool else kind(text)
+        except ValueError:
+            raise ValueError(f"--set {change}: give NAME=NUMBER (0 or 1 for a switch)") from None
+    return GeneratorSettings.from_dict(values)
+
+
+def judge(paths: list[Path]) -> None:
+    """Prints the distance to real JetNet and the confusion of each file and adds them to its card."""
+    import h5py
+
+    from lgae_pyg.datasets.pythia.files import update_card
+    from lgae_pyg.metrics import fpnd as metric
+
+    print("class    jets    FPND  " + " ".join(f"as {name:>2} %" for name in metric.JUDGE_CLASSES))
+    for path in paths:
+        with h5py.File(path, "r") as file:
+            features = file["particle_features"][: metric.MAX_JETS, : metric.NUM_PARTICLES, :3]
+        name = path.stem.removesuffix("150")
+        activation = metric.activations(features)
+        fractions = metric.class_fractions(activation)
+        distance = None
+        if name in metric.FPND_CLASSES:
+            reference = metric.reference_statistics(name)
+            distance = metric.frechet_distance(*reference, *metric.gaussian(activation))
+        shown = "-" if distance is None else f"{distance:.3f}"
+        percent = " ".join(f"{100 * part:7.1f}" for part in fractions)
+        print(f"{name:>5} {len(features):7d} {shown:>7}  {percent}")
+        update_card(path, judge={
+            "network": "ParticleNet of jetnet, trained on real JetNet jets of 30 particles",
+            "jets": len(features),
+            "fpnd": distance,
+            "confusion": dict(zip(metric.JUDGE_CLASSES, fractions.round(4).tolist())),
+        })

@@ -1,0 +1,209 @@
+"""Events from Pythia 8, jets from FastJet: one chunk of jets as JetNet's two arrays."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lgae_pyg.datasets.pythia.detector import CHARGED, LEPTON, NEUTRAL, PHOTON, Particles, measure
+from lgae_pyg.datasets.pythia.settings import CLASSES, PROCESSES, GeneratorSettings
+
+BATCH_EVENTS = 100
+"""Events per call of Pythia; part of the recipe, since the detector's random numbers follow the batches."""
+
+NEUTRINOS = (12, 14, 16, 18)
+PYTHIA_SEEDS = 900_000_000
+
+
+class Jets(NamedTuple):
+    """Jets in JetNet's layout.
+
+    Attributes:
+        particle_features: (jets, particles, 4) etarel, phirel, ptrel, mask; falling pT, zero rows at the end.
+        jet_features: (jets, 4) pt [GeV], eta, mass [GeV], number of particles stored.
+    """
+
+    particle_features: NDArray[np.float32]
+    jet_features: NDArray[np.float64]
+
+
+def require_generator() -> dict[str, str]:
+    """Imports Pythia and FastJet and returns their versions.
+
+    Raises:
+        ImportError: one is missing or broken.
+    """
+    try:
+        import awkward
+        import fastjet
+        import pythia8mc
+    except ImportError as error:
+        raise ImportError(
+            f"the jet generator needs Pythia 8 and FastJet ({error}): pip install 'lgae-pyg[generator]'"
+        ) from error
+    return {"pythia8mc": _version("pythia8mc", pythia8mc), "fastjet": _version("fastjet", fastjet),
+            "awkward": _version("awkward", awkward)}
+
+
+def generate_chunk(
+    name: str, number: int, jets: int, particles: int, seed: int, settings: GeneratorSettings
+) -> Jets:
+    """The first jets of one chunk of a class.
+
+    A chunk is a function of (seed, class, chunk number, settings) alone; asking for fewer jets gives the
+    first ones of the same sequence.
+
+    Args:
+        name: the class, one of g, q, t, w, z.
+        number: number of the chunk, from 0.
+        jets: how many jets.
+        particles: how many of the leading particles of each jet are kept.
+        seed: the user's seed.
+        settings: the recipe.
+    """
+    streams = np.random.SeedSequence([seed, CLASSES.index(name), number]).spawn(2)
+    pythia = build_pythia(name, settings, 1 + int(streams[0].generate_state(1)[0]) % PYTHIA_SEEDS)
+    rng = np.random.default_rng(streams[1])
+    parts: list[Jets] = []
+    missing = jets
+    for truth in final_states(pythia):
+        part = cluster(measure(truth, settings, rng), settings, particles)
+        parts.append(Jets(*(array[:missing] for array in part)))
+        missing -= len(parts[-1].jet_features)
+        if missing == 0:
+            return Jets(*(np.concatenate(arrays) for arrays in zip(*parts)))
+    raise AssertionError("final_states never ends")
+
+
+def build_pythia(name: str, settings: GeneratorSettings, seed: int) -> Any:
+    """An initialised, silent Pythia for the hard process of a class.
+
+    Raises:
+        ValueError: Pythia refuses the settings.
+    """
+    import pythia8mc
+
+    commands = [
+        "Print:quiet = on",
+        "Random:setSeed = on",
+        f"Random:seed = {seed}",
+        f"Beams:eCM = {settings.beam_energy}",
+        f"Tune:pp = {settings.tune}",
+        f"PartonLevel:MPI = {'on' if settings.underlying_event else 'off'}",
+        f"PhaseSpace:pTHatMin = {settings.parton_pt_min}",
+        f"PhaseSpace:pTHatMax = {settings.parton_pt_max}",
+        *PROCESSES[name],
+    ]
+    if settings.hadronic_decays:
+        for boson in (23, 24):
+            commands += [f"{boson}:onMode = off", f"{boson}:onIfAny = 1 2 3 4 5"]
+    if settings.max_lifetime > 0:
+        commands += ["ParticleDecays:limitTau0 = on", f"ParticleDecays:tau0Max = {settings.max_lifetime}"]
+    with silence():
+        pythia = pythia8mc.Pythia("", False)
+        refused = [command for command in commands if not pythia.readString(command)]
+        if refused or not pythia.init():
+            raise ValueError(f"Pythia refuses {'; '.join(refused) or 'these settings'} for class {name}")
+    return pythia
+
+
+def final_states(pythia: Any) -> Iterator[Particles]:
+    """Endless batches of the visible stable particles of new events (neutrinos removed)."""
+    import awkward as ak
+
+    while True:
+        with silence():
+            record = pythia.nextBatch(BATCH_EVENTS).prt
+        record = record[record.status > 0]
+        code = ak.to_numpy(ak.flatten(record.id))
+        event = np.repeat(np.arange(len(record)), ak.to_numpy(ak.num(record.id)))
+        momentum = [ak.to_numpy(ak.flatten(record.p[axis])) for axis in ("px", "py", "pz", "e")]
+        kind = kinds(code, pythia)
+        visible = ~np.isin(np.abs(code), NEUTRINOS)
+        yield Particles(event, kind, *momentum).take(visible)
+
+
+def kinds(code: NDArray[np.int64], pythia: Any) -> NDArray[np.int8]:
+    """The detector's kind of each particle, from its PDG code."""
+    species, member = np.unique(code, return_inverse=True)
+    charged = np.array([pythia.particleData.charge(int(one)) != 0 for one in species], bool)
+    kind = np.where(charged, CHARGED, NEUTRAL).astype(np.int8)
+    kind[species == 22] = PHOTON
+    kind[np.isin(np.abs(species), (11, 13))] = LEPTON
+    return kind[member.reshape(-1)]
+
+
+def cluster(particles: Particles, settings: GeneratorSettings, keep: int) -> Jets:
+    """Clusters each event with anti-kT and returns its leading jets inside the pT window.
+
+    Only the ``jets_per_event`` leading jets of an event are looked at, so a jet above the window does not
+    let a softer one in.
+    """
+    import awkward as ak
+    import fastjet
+
+    counts = np.bincount(particles.event, minlength=int(particles.event[-1]) + 1)
+    events = ak.unflatten(
+        ak.zip({"px": particles.px, "py": particles.py, "pz": particles.pz, "E": particles.energy}), counts
+    )
+    with silence():
+        definition = fastjet.JetDefinition(fastjet.antikt_algorithm, settings.jet_radius)
+        sequence = fastjet.ClusterSequence(events, definition)
+        jets = sequence.inclusive_jets(min_pt=settings.jet_pt_min)
+        members = sequence.constituents(min_pt=settings.jet_pt_min)
+    pt = np.hypot(jets.px, jets.py)
+    leading = ak.argsort(pt, axis=1, ascending=False)[:, : settings.jets_per_event]
+    jets, members, pt = jets[leading], members[leading], pt[leading]
+    inside = ak.flatten(pt <= settings.jet_pt_max)
+    return _features(ak.flatten(jets)[inside], ak.flatten(members)[inside], keep)
+
+
+def _features(jets: Any, members: Any, keep: int) -> Jets:
+    """JetNet's relative coordinates of the leading particles of each jet."""
+    import awkward as ak
+
+    px, py, pz, energy = (ak.to_numpy(jets[axis]) for axis in ("px", "py", "pz", "E"))
+    pt = np.hypot(px, py)
+    eta, phi = np.arcsinh(pz / pt), np.arctan2(py, px)
+    mass = np.sqrt(np.maximum(energy**2 - pt**2 - pz**2, 0))
+    order = ak.argsort(np.hypot(members.px, members.py), axis=1, ascending=False)[:, :keep]
+    padded = ak.pad_none(members[order], keep, axis=1, clip=True)
+    mask = ~ak.to_numpy(ak.is_none(padded, axis=1))
+    x, y, z = (ak.to_numpy(ak.fill_none(padded[axis], 1.0)) for axis in ("px", "py", "pz"))
+    part_pt = np.hypot(x, y)
+    features = np.stack([
+        np.arcsinh(z / part_pt) - eta[:, None],
+        np.mod(np.arctan2(y, x) - phi[:, None] + np.pi, 2 * np.pi) - np.pi,
+        part_pt / pt[:, None],
+        np.ones_like(x),
+    ], axis=-1)
+    features = np.where(mask[..., None], features, 0.0).astype(np.float32)
+    return Jets(features, np.stack([pt, eta, mass, mask.sum(1).astype(np.float64)], axis=-1))
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Sends what compiled code prints to the standard output (banners) to nowhere."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _version(name: str, module: Any) -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return str(getattr(module, "__version__", "unknown"))

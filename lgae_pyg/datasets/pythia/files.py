@@ -1,0 +1,280 @@
+"""Writes generated jets as JetNet files: chunks, worker processes, resume, recipe, data card."""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lgae_pyg.datasets.pythia.events import BATCH_EVENTS, Jets, generate_chunk, require_generator
+from lgae_pyg.datasets.pythia.settings import GeneratorSettings, check_classes
+
+CHUNK_JETS = 500
+"""Jets of one chunk: the piece of work of one process and the step in which an interrupted run is resumed."""
+
+MAX_PARTICLES = 150
+RECIPE_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the content of one file.
+
+    Attributes:
+        name: the class, one of g, q, t, w, z.
+        jets: number of jets.
+        particles: particles kept per jet.
+        seed: the user's seed.
+        chunk_jets: jets per chunk; each chunk has random numbers of its own.
+        settings: the generator settings.
+    """
+
+    name: str
+    jets: int
+    particles: int
+    seed: int
+    chunk_jets: int
+    settings: GeneratorSettings
+
+    def to_dict(self) -> dict[str, Any]:
+        """The recipe as plain values, ready for JSON."""
+        return dataclasses.asdict(self) | {"format": RECIPE_FORMAT, "batch_events": BATCH_EVENTS}
+
+    def file(self, folder: Path) -> Path:
+        """The file's name as JetNet has it: g.hdf5, or g150.hdf5 for more than 30 particles."""
+        return folder / f"{self.name}{'150' if self.particles > 30 else ''}.hdf5"
+
+    def chunks(self) -> list[tuple[int, int]]:
+        """Number and jets of each chunk."""
+        return [(number, min(self.chunk_jets, self.jets - start))
+                for number, start in enumerate(range(0, self.jets, self.chunk_jets))]
+
+    def make(self, number: int, jets: int) -> Jets:
+        """The jets of one chunk."""
+        return generate_chunk(self.name, number, jets, self.particles, self.seed, self.settings)
+
+    def work_folder(self, folder: Path, versions: dict[str, str]) -> Path:
+        """Hidden folder of the finished chunks; its name changes with all that changes a chunk."""
+        content = json.dumps([self.to_dict() | {"jets": None}, versions], sort_keys=True)
+        digest = hashlib.sha256(content.encode()).hexdigest()[:12]
+        return folder / f".{self.file(folder).stem}_{digest}.chunks"
+
+
+def generate_files(
+    folder: str | os.PathLike,
+    classes: tuple[str, ...] | list[str] = ("g", "q"),
+    jets: int = 10_000,
+    particles: int = 30,
+    seed: int = 0,
+    workers: int | None = None,
+    settings: GeneratorSettings | None = None,
+    progress: bool = True,
+    overwrite: bool = False,
+    chunk_jets: int = CHUNK_JETS,
+) -> list[Path]:
+    """Makes the JetNet files of some classes with Pythia 8 and FastJet, unless they are there.
+
+    The jets are a function of all arguments but ``workers`` and ``progress``: any number of processes gives
+    the same file, and an interrupted run goes on where it stopped. Fewer jets of the same recipe are the
+    first jets of the larger file. Beside each file lies a card ``g.json`` with the recipe, the versions and
+    a summary.
+
+    Args:
+        folder: where the files go (``root/raw`` for the data sets of this package); made if missing.
+        classes: some of g, q, t, w, z.
+        jets: jets per class.
+        particles: leading particles kept per jet, at most 150; more than 30 are written as g150.hdf5 etc.
+        seed: seed of all random numbers, 0 or larger.
+        workers: processes; by default one per available core. 1 works in this process.
+        settings: the recipe; the default imitates JetNet.
+        progress: show a progress bar.
+        overwrite: replace a file of another recipe.
+        chunk_jets: jets per chunk (part of the recipe).
+
+    Returns:
+        The paths, in the order of the classes.
+
+    Raises:
+        ValueError: an unknown class, a number out of range, or a file of another recipe in the way.
+        ImportError: Pythia 8, FastJet or h5py is missing.
+    """
+    classes = check_classes(classes)
+    for value, label, low, high in ((jets, "jets", 1, None), (particles, "particles", 1, MAX_PARTICLES),
+                                    (seed, "seed", 0, None), (chunk_jets, "chunk_jets", 1, None)):
+        if value < low or (high is not None and value > high):
+            limit = "" if high is None else f" to {high}"
+            raise ValueError(f"{label} is {value}: give a number from {low}{limit}")
+    folder, settings = Path(folder), settings or GeneratorSettings()
+    recipes = [Recipe(name, jets, particles, seed, chunk_jets, settings) for name in classes]
+    missing = [recipe for recipe in recipes if overwrite or not is_complete(recipe.file(folder), recipe)]
+    if missing:
+        versions = require_generator()
+        folder.mkdir(parents=True, exist_ok=True)
+        for recipe in missing:
+            _generate(folder, recipe, versions, workers, progress)
+    return [recipe.file(folder) for recipe in recipes]
+
+
+def is_complete(path: Path, recipe: Recipe) -> bool:
+    """Whether the file is there with this recipe.
+
+    Raises:
+        ValueError: it is there with another recipe, or it was not made by this generator.
+    """
+    if not path.exists():
+        return False
+    found = read_recipe(path)
+    if found is None:
+        raise ValueError(f"{path} was not made by this generator: choose another folder or remove the file")
+    wanted, found = _flat(recipe.to_dict()), _flat(found)
+    different = [f"{name}: {found.get(name, 'absent')} in the file, {wanted.get(name, 'absent')} asked for"
+                 for name in sorted(wanted.keys() | found.keys()) if found.get(name) != wanted.get(name)]
+    if different:
+        raise ValueError(f"{path} was made with another recipe ({'; '.join(different)}): ask for the recipe "
+                         "of the file, choose another folder, or overwrite it")
+    return True
+
+
+def read_recipe(path: str | os.PathLike) -> dict[str, Any] | None:
+    """The recipe in a file's attributes, or None if the file has none.
+
+    Raises:
+        OSError: the file is no HDF5 file.
+    """
+    h5py = _require_h5py()
+    try:
+        with h5py.File(path, "r") as file:
+            text = file.attrs.get("recipe")
+    except OSError as error:
+        raise OSError(f"{path} cannot be read as HDF5 ({error}): remove it and generate it again") from error
+    return None if text is None else json.loads(text)
+
+
+def card_path(path: Path) -> Path:
+    """The data card beside a file of jets."""
+    return path.with_suffix(".json")
+
+
+def update_card(path: Path, **entries: Any) -> None:
+    """Adds entries to the data card of a file of jets (atomically)."""
+    card = card_path(path)
+    content = json.loads(card.read_text(encoding="utf-8")) if card.exists() else {}
+    temporary = card.with_name(f".{card.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(content | entries, indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, card)
+
+
+def _generate(
+    folder: Path, recipe: Recipe, versions: dict[str, str], workers: int | None, progress: bool
+) -> None:
+    work = recipe.work_folder(folder, versions)
+    work.mkdir(exist_ok=True)
+    started = time.perf_counter()
+    todo = [(number, jets) for number, jets in recipe.chunks() if _load_chunk(work, number, jets) is None]
+    made = sum(jets for _, jets in todo)
+    count = min(workers or len(os.sched_getaffinity(0)), len(todo))
+    with _bar(recipe, recipe.jets - made, progress) as bar, _map(count) as run:
+        for done in run(_make_chunk, [(recipe, work, *chunk) for chunk in todo]):
+            bar.update(done)
+    seconds = time.perf_counter() - started
+    parts = [_load_chunk(work, number, jets) for number, jets in recipe.chunks()]
+    whole = Jets(*(np.concatenate(arrays) for arrays in zip(*parts)))
+    path = recipe.file(folder)
+    _write(path, whole, recipe, versions)
+    card_path(path).unlink(missing_ok=True)
+    update_card(path, file=path.name, recipe=recipe.to_dict(), versions=versions, summary=summary(whole),
+                made={"jets": made, "seconds": round(seconds, 1), "processes": max(count, 1)})
+    shutil.rmtree(work)
+
+
+def summary(jets: Jets) -> dict[str, float]:
+    """Medians and means of a set of jets, rounded, for its card."""
+    pt, eta, mass, count = jets.jet_features.T
+    return {
+        "median_pt_gev": round(float(np.median(pt)), 1),
+        "median_mass_gev": round(float(np.median(mass)), 1),
+        "rms_eta": round(float(np.sqrt(np.mean(eta**2))), 3),
+        "mean_particles": round(float(count.mean()), 2),
+        "mean_leading_ptrel": round(float(jets.particle_features[:, 0, 2].mean()), 4),
+    }
+
+
+def _write(path: Path, jets: Jets, recipe: Recipe, versions: dict[str, str]) -> None:
+    h5py = _require_h5py()
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with h5py.File(temporary, "w") as file:
+            for name, array in zip(jets._fields, jets):
+                file.create_dataset(name, data=array)
+            file.attrs["recipe"] = json.dumps(recipe.to_dict(), sort_keys=True)
+            file.attrs["versions"] = json.dumps(versions, sort_keys=True)
+            file.attrs["seed"] = recipe.seed
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _make_chunk(task: tuple[Recipe, Path, int, int]) -> int:
+    """Makes one chunk, writes it to the work folder and returns its number of jets."""
+    recipe, work, number, jets = task
+    chunk = recipe.make(number, jets)
+    temporary = work / f".{number:06d}.{os.getpid()}.tmp"
+    with open(temporary, "wb") as file:
+        np.savez(file, **chunk._asdict())
+    os.replace(temporary, work / f"{number:06d}.npz")
+    return jets
+
+
+def _load_chunk(work: Path, number: int, jets: int) -> Jets | None:
+    """A finished chunk of at least so many jets, or None."""
+    path = work / f"{number:06d}.npz"
+    if not path.exists():
+        return None
+    with np.load(path, allow_pickle=False) as stored:
+        chunk = Jets(*(stored[name][:jets] for name in Jets._fields))
+    return chunk if len(chunk.jet_features) == jets else None
+
+
+@contextlib.contextmanager
+def _map(processes: int) -> Iterator[Any]:
+    """A map function over this many fresh processes; in this process if one is enough."""
+    if processes <= 1:
+        yield map
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = context.Pool(processes, signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    try:
+        yield pool.imap_unordered
+        pool.close()
+    finally:  # an interrupt ends the workers; chunks already written stay
+        pool.terminate()
+        pool.join()
+
+
+def _bar(recipe: Recipe, done: int, progress: bool) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(total=recipe.jets, initial=done, desc=recipe.name, unit=" jets", disable=not progress)
+
+
+def _flat(recipe: dict[str, Any]) -> dict[str, Any]:
+    settings = recipe.get("settings", {})
+    return {name: value for name, value in recipe.items() if name != "settings"} | settings
+
+
+def _require_h5py() -> Any:
+    try:
+        import h5py
+    except ImportError as error:
+        raise ImportError("JetNet files need h5py: pip install 'lgae-pyg[generator]'") from error
+    return h5py
