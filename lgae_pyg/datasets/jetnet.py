@@ -1,0 +1,120 @@
+"""The public JetNet data set."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from lgae_pyg.data import JetData
+from lgae_pyg.datasets.jetnet_format import SHORT_FILE, JetNetFormat
+
+SHORT_RECORD, LONG_RECORD = 6975118, 6975117
+"""Zenodo's records of the files with 30 and with 150 particles per jet."""
+
+
+class JetNet(JetNetFormat):
+    r"""JetNet (Kansal et al., arXiv:2106.11535): jets of about 1 TeV in five classes, 177,000 of each.
+
+    Reads ``root/raw/{g,q,t,w,z}.hdf5``, or ``{g,...}150.hdf5`` for more than 30 particles, as
+    :func:`~lgae_pyg.datasets.jetnet_format.read_class` describes. The network is touched only with
+    ``download=True``, and only for files that are missing.
+
+    Args:
+        root: Folder of the data set.
+        classes: Which of g, q, t, w, z; their order does not matter.
+        num_particles: How many of the leading particles of a jet are kept (up to 150).
+        split: ``"train"``, ``"val"``, ``"test"`` or ``"all"``.
+        fractions: Shares of the three splits.
+        seed: Seed of the jets' azimuths, which the files lack, and of the splits.
+        max_jets: Read only that many jets of each class, the first ones.
+        unit: Unit of the momenta: GeV, TeV or PeV (the files are in GeV).
+        download: Fetch missing files from Zenodo through jetnet, which checks their checksums.
+        transform: Change applied to each jet when it is taken.
+        force_reload: Make the processed file again.
+
+    Raises:
+        FileNotFoundError: if a file is missing and must not be downloaded.
+        DataFileError: if a file is broken or holds impossible numbers; no processed file is left behind.
+
+    Example:
+        >>> train = JetNet("data/jetnet", classes=("g", "q"), split="train")
+        >>> for batch in train.loader(batch_size=512, shuffle=True):
+        ...     batch.p4, batch.ptr, batch.y
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        classes: Sequence[str] = ("g", "q"),
+        num_particles: int = 30,
+        split: str = "all",
+        fractions: Sequence[float] = (0.6, 0.2, 0.2),
+        seed: int = 0,
+        max_jets: int | None = None,
+        unit: str = "TeV",
+        download: bool = False,
+        transform: Callable[[JetData], JetData] | None = None,
+        force_reload: bool = False,
+    ) -> None:
+        self._may_download = download
+        super().__init__(
+            root,
+            classes,
+            num_particles,
+            split,
+            fractions,
+            seed,
+            max_jets,
+            unit,
+            {},
+            transform=transform,
+            force_reload=force_reload,
+        )
+
+    def download(self) -> None:
+        """Fetches the missing files, or says how to get them."""
+        missing = self.missing_classes()
+        long = self.recipe["num_particles"] > SHORT_FILE
+        record = LONG_RECORD if long else SHORT_RECORD
+        names = [f"{letter}150" if long else letter for letter in missing]
+        if not self._may_download:
+            files = ", ".join(f"{name}.hdf5" for name in names)
+            raise FileNotFoundError(
+                f"{files} not found in {self.raw_dir}. Download JetNet with download=True, or by hand from "
+                f"https://zenodo.org/records/{record} into that folder; or make jets of the same format "
+                "yourself with `lgae generate`."
+            )
+        for name in names:
+            fetch(self.raw_dir, name, record)
+
+
+def fetch(folder: str | os.PathLike[str], name: str, record: int) -> None:
+    """Downloads one file of JetNet through jetnet, which checks its checksum, and moves it into place.
+
+    Args:
+        folder: Folder of the file.
+        name: Name of the file without ``.hdf5``.
+        record: Number of the Zenodo record.
+
+    Raises:
+        ImportError: if jetnet is missing or broken.
+        OSError: if the file cannot be fetched.
+    """
+    try:
+        from jetnet.datasets.utils import checkDownloadZenodoDataset
+    except (ImportError, AttributeError) as error:
+        raise ImportError(
+            f"Downloading JetNet needs jetnet ({error}): pip install 'lgae-pyg[jetnet]'"
+        ) from error
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as temporary:
+        try:
+            path = checkDownloadZenodoDataset(temporary, name, record, f"{name}.hdf5", download=True)
+        except (OSError, RuntimeError, KeyError, StopIteration) as error:
+            raise OSError(
+                f"{name}.hdf5 could not be downloaded ({error}): try again, or fetch it by hand from "
+                f"https://zenodo.org/records/{record} into {folder}."
+            ) from error
+        os.replace(path, Path(folder, f"{name}.hdf5"))

@@ -1,0 +1,133 @@
+"""Jets made by our own generator, in JetNet's format."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from lgae_pyg.data import DataFileError, JetData, JetStore
+from lgae_pyg.datasets.jetnet_format import SHORT_FILE, JetNetFormat, open_class_file
+from lgae_pyg.datasets.pythia import GeneratorSettings, generate_files
+from lgae_pyg.datasets.pythia.files import CHUNK_JETS, MAX_PARTICLES
+
+
+class PythiaJets(JetNetFormat):
+    r"""Jets that resemble JetNet's, generated with Pythia 8, a parametrised detector and FastJet.
+
+    Missing files ``root/raw/{g,q,t,w,z}.hdf5`` (``{g,...}150.hdf5`` for more than 30 particles) are
+    generated; then they are read exactly as :class:`~lgae_pyg.datasets.JetNet` reads its files. A generated
+    file says how it was made: one of other settings than those asked for is refused. Of a file with more
+    jets than asked for the first ones are taken; they are the jets of the smaller file.
+
+    With more than one worker the generator starts fresh Python processes: a script that makes this data set
+    must do so under ``if __name__ == "__main__":``.
+
+    Args:
+        root: Folder of the data set.
+        classes: Which of g, q, t, w, z; their order does not matter.
+        jets: Number of jets of each class.
+        num_particles: How many of the leading particles of a jet are kept (up to 150).
+        split: ``"train"``, ``"val"``, ``"test"`` or ``"all"``.
+        fractions: Shares of the three splits.
+        seed: Seed of the generator, of the jets' azimuths and of the splits.
+        max_jets: Read only that many jets of each class, the first ones.
+        unit: Unit of the momenta: GeV, TeV or PeV (the files are in GeV).
+        settings: Settings of the generator, as an object or a dict; the defaults imitate JetNet.
+        workers: Processes to generate with; by default all cores. The jets do not depend on it.
+        transform: Change applied to each jet when it is taken.
+        force_reload: Make the processed file again (not the generated files).
+
+    Raises:
+        ImportError: if jets must be generated and the generator is not installed.
+        DataFileError: if a file is broken, or was made with other settings.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        classes: Sequence[str] = ("g", "q"),
+        jets: int = 20_000,
+        num_particles: int = 30,
+        split: str = "all",
+        fractions: Sequence[float] = (0.6, 0.2, 0.2),
+        seed: int = 0,
+        max_jets: int | None = None,
+        unit: str = "TeV",
+        settings: GeneratorSettings | Mapping[str, Any] | None = None,
+        workers: int | None = None,
+        transform: Callable[[JetData], JetData] | None = None,
+        force_reload: bool = False,
+    ) -> None:
+        if jets < 1:
+            raise ValueError(f"jets must be at least 1, not {jets}.")
+        if num_particles > MAX_PARTICLES:
+            raise ValueError(f"num_particles must be at most {MAX_PARTICLES}, not {num_particles}.")
+        if not isinstance(settings, GeneratorSettings):
+            settings = GeneratorSettings.from_dict(settings or {})
+        self._settings = settings
+        self._workers = workers
+        more = {"jets": jets, "settings": settings.to_dict()}
+        super().__init__(
+            root,
+            classes,
+            num_particles,
+            split,
+            fractions,
+            seed,
+            max_jets,
+            unit,
+            more,
+            transform=transform,
+            force_reload=force_reload,
+        )
+
+    def download(self) -> None:
+        """Generates the missing files."""
+        particles = SHORT_FILE if self.recipe["num_particles"] <= SHORT_FILE else MAX_PARTICLES
+        generate_files(
+            self.raw_dir,
+            self.missing_classes(),
+            self.recipe["jets"],
+            particles,
+            self.recipe["seed"],
+            workers=self._workers,
+            settings=self._settings,
+        )
+
+    def build_store(self) -> JetStore:
+        """Reads the class files, after a look at how they were made."""
+        for letter, path in zip(self.classes, self.raw_paths):
+            self._check_origin(letter, path)
+        return super().build_store()
+
+    def rows_per_class(self) -> int:
+        """Only the jets asked for are read, even where the files hold more."""
+        return min(self.recipe["jets"], self.recipe["max_jets"] or self.recipe["jets"])
+
+    def _check_origin(self, letter: str, path: str) -> None:
+        """Refuses a file that the generator would not have made for this recipe."""
+        with open_class_file(path) as (particles, _):
+            text = particles.file.attrs.get("recipe")
+            rows = len(particles)
+        if text is None:
+            raise DataFileError(f"{path} was not made by the generator: read its folder with JetNet instead.")
+        found = _flat(json.loads(text))
+        origin = {"name": letter, "seed": self.recipe["seed"], "chunk_jets": CHUNK_JETS}
+        wanted = _flat({**origin, "settings": self.recipe["settings"]})
+        different = [
+            f"{key} = {found.get(key)}, not {wanted[key]}" for key in wanted if found.get(key) != wanted[key]
+        ]
+        if rows < self.recipe["jets"]:
+            different.append(f"{rows} jets, not {self.recipe['jets']}")
+        if different:
+            raise DataFileError(
+                f"{path} was made with other settings ({'; '.join(different)}): ask for those of the file, "
+                "choose another root, or delete the file so that it is generated again."
+            )
+
+
+def _flat(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A generator recipe with its settings beside the other entries."""
+    return {**{key: value for key, value in recipe.items() if key != "settings"}, **recipe["settings"]}

@@ -1,0 +1,427 @@
+"""JetNet's files become four-momenta: physics, splits, recipes, offline use, and bad files."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch_geometric.loader import DataLoader
+
+from lgae_pyg.data import DataFileError, JetData
+from lgae_pyg.datasets import JetNet, build_dataset, stratified_split
+from lgae_pyg.lorentz.kinematics import (
+    energy,
+    from_pt_eta_phi_m,
+    relative_coordinates,
+    spatial,
+    transverse_momentum,
+)
+
+
+def make_arrays(jets: int, particles: int = 30, seed: int = 0, smallest: int = 1):
+    rng = np.random.default_rng(seed)
+    features = np.zeros((jets, particles, 4))
+    for row in range(jets):
+        count = rng.integers(smallest, particles + 1)
+        features[row, :count, :2] = rng.normal(0, 0.1, (count, 2))
+        features[row, :count, 2] = np.sort(rng.dirichlet(np.ones(count)))[::-1]
+        features[row, :count, 3] = 1
+    jet_features = np.stack(
+        [
+            rng.uniform(800, 1600, jets),
+            rng.normal(0, 1, jets),
+            rng.uniform(10, 200, jets),
+            features[..., 3].sum(1),
+        ],
+        axis=-1,
+    )
+    return features, jet_features
+
+
+def write_file(path: Path, features: np.ndarray, jet_features: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        file["particle_features"], file["jet_features"] = features, jet_features
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for seed, (letter, jets) in enumerate({"g": 25, "q": 40, "t": 10}.items()):
+        write_file(tmp_path / "raw" / f"{letter}.hdf5", *make_arrays(jets, seed=seed))
+    return tmp_path
+
+
+def processed(root: Path) -> list[str]:
+    folder = root / "processed"
+    return sorted(file.name for file in folder.iterdir()) if folder.exists() else []
+
+
+def keys_of(dataset: JetNet) -> set[tuple[int, int]]:
+    store = dataset.store
+    return set(zip(store.jet_field("y").tolist(), store.jet_field("jet_id").tolist()))
+
+
+# Physics
+
+
+def test_momenta_give_back_the_coordinates_of_the_file(root: Path):
+    features, jet_features = make_arrays(25, seed=0)
+    batch = JetNet(root, ("g",), unit="GeV").store.batch(slice(None))
+    pt, eta, phi, mass = batch.jet_ref.unbind(-1)
+    axis = from_pt_eta_phi_m(pt, eta, phi)[batch.batch]
+    present = torch.from_numpy(features[features[..., 3] == 1])
+    etarel, phirel, ptrel, _ = present.unbind(-1)
+    expected = torch.stack([ptrel, etarel, phirel], dim=-1)
+    torch.testing.assert_close(relative_coordinates(batch.p4, axis), expected, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(torch.stack([pt, eta, mass], -1), torch.from_numpy(jet_features[:, :3]))
+    assert batch.y.tolist() == [0] * 25
+    assert batch.jet_id.tolist() == list(range(25))
+
+
+def test_particles_are_massless_and_sum_to_the_jet(root: Path):
+    batch = JetNet(root, ("q",)).store.batch(slice(None))
+    assert torch.equal(energy(batch.p4), torch.linalg.vector_norm(spatial(batch.p4), dim=-1))
+    # The made-up relative momenta of a jet sum to 1 and lie close to its axis.
+    total = torch.zeros(40, 4, dtype=torch.float64).index_add_(0, batch.batch, batch.p4)
+    pt, _, phi, _ = batch.jet_ref.unbind(-1)
+    scalar_sum = torch.zeros(40, dtype=torch.float64).index_add_(
+        0, batch.batch, transverse_momentum(batch.p4)
+    )
+    torch.testing.assert_close(scalar_sum, pt)
+    assert (transverse_momentum(total) / pt - 1).abs().max() < 0.05
+    direction = relative_coordinates(total, from_pt_eta_phi_m(pt, torch.zeros_like(pt), phi))
+    assert direction[:, 2].abs().max() < 0.3
+
+
+def test_the_unit_scales_momenta_and_references_alike(root: Path):
+    gev, tev, pev = (
+        JetNet(root, ("t",), unit=unit).store.batch(slice(None)) for unit in ("GeV", "TeV", "PeV")
+    )
+    torch.testing.assert_close(gev.p4, 1e3 * tev.p4, rtol=1e-14, atol=0)
+    torch.testing.assert_close(gev.p4, 1e6 * pev.p4, rtol=1e-14, atol=0)
+    scale = torch.tensor([1e3, 1, 1, 1e3], dtype=torch.float64)
+    torch.testing.assert_close(gev.jet_ref, scale * tev.jet_ref, rtol=1e-14, atol=0)
+
+
+def test_azimuths_are_uniform_seeded_and_depend_on_nothing_else(tmp_path: Path):
+    write_file(tmp_path / "raw" / "g.hdf5", *make_arrays(2000, particles=2))
+    write_file(tmp_path / "raw" / "q.hdf5", *make_arrays(50, particles=2))
+
+    def azimuths(letter: str = "g", **arguments) -> torch.Tensor:
+        dataset = JetNet(tmp_path, num_particles=2, **{"classes": (letter,), **arguments})
+        jets = dataset.store.jet_field("y") == "gq".index(letter)
+        return dataset.store.jet_field("jet_ref")[jets][:, 2]
+
+    phi = azimuths()
+    assert torch.equal(phi, azimuths(force_reload=True))
+    assert torch.equal(azimuths(classes=("q", "g")), phi)
+    assert torch.equal(azimuths(max_jets=30), phi[:30])
+    assert not torch.equal(azimuths(seed=1), phi)
+    assert not torch.equal(azimuths("q"), phi[:50])
+    counts = torch.histc(phi, bins=10, min=-torch.pi, max=torch.pi)
+    assert counts.sum() == 2000
+    # Chi-squared with 9 degrees of freedom: beyond 33.7 once in 10,000.
+    assert ((counts - 200) ** 2 / 200).sum() < 33.7
+
+
+def test_the_leading_particles_are_kept_and_disorder_is_mended(tmp_path: Path):
+    features, jet_features = make_arrays(12, particles=8, smallest=3)
+    shuffled = features.copy()
+    for row in range(0, 12, 2):
+        shuffled[row] = shuffled[row, np.random.default_rng(row).permutation(8)]
+    write_file(tmp_path / "ordered" / "raw" / "g.hdf5", features, jet_features)
+    write_file(tmp_path / "shuffled" / "raw" / "g.hdf5", shuffled, jet_features)
+    for kept in (8, 3):
+        ordered, mended = (
+            JetNet(tmp_path / name, ("g",), num_particles=kept).store.batch(slice(None))
+            for name in ("ordered", "shuffled")
+        )
+        assert torch.equal(ordered.pos, mended.pos)
+        assert torch.equal(ordered.ptr, mended.ptr)
+        assert (ordered.ptr.diff() <= kept).all()
+
+
+def test_equal_momenta_keep_their_order(tmp_path: Path):
+    features = np.zeros((1, 4, 4))
+    features[0, :, 0], features[0, :, 2], features[0, :, 3] = [1, 2, 3, 4], [0.1, 0.3, 0.3, 0.3], 1
+    write_file(tmp_path / "raw" / "g.hdf5", features, np.array([[1000.0, 0, 50, 4]]))
+    jet = JetNet(tmp_path, ("g",), num_particles=3).get(0)
+    axis = from_pt_eta_phi_m(*(jet.jet_ref[0, i] for i in (0, 1, 2)))
+    torch.testing.assert_close(relative_coordinates(jet.p4, axis)[:, 1], torch.tensor([2.0, 3, 4]).double())
+
+
+# Splits
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(0, 40), min_size=5, max_size=5).filter(any),
+    st.tuples(st.integers(0, 10), st.integers(0, 10), st.integers(1, 10)),
+    st.integers(0, 2**31),
+)
+def test_splits_are_disjoint_exhaustive_and_stratified(sizes, shares, seed):
+    y = torch.repeat_interleave(torch.arange(5), torch.tensor(sizes))
+    fractions = [share / sum(shares) for share in shares]
+    parts = [stratified_split(y, split, fractions, seed) for split in ("train", "val", "test")]
+    assert torch.equal(torch.cat(parts).sort().values, torch.arange(len(y)))
+    for part, fraction in zip(parts, fractions):
+        for number, size in enumerate(sizes):
+            assert abs((y[part] == number).sum() - fraction * size) <= 1
+    # The jets of a class are cut alike whatever other classes there are.
+    for number in y.unique().tolist():
+        alone = stratified_split(y[y == number], "train", fractions, seed)
+        first = int((y < number).sum())
+        assert torch.equal(parts[0][y[parts[0]] == number] - first, alone)
+
+
+def test_splits_of_a_data_set(root: Path):
+    parts = {split: JetNet(root, ("g", "q"), split=split) for split in ("train", "val", "test", "all")}
+    assert {split: len(part) for split, part in parts.items()} == {
+        "train": 39,
+        "val": 13,
+        "test": 13,
+        "all": 65,
+    }
+    keys = {split: keys_of(part) for split, part in parts.items()}
+    assert keys["train"] | keys["val"] | keys["test"] == keys["all"]
+    assert len(processed(root)) == 1
+    assert keys_of(JetNet(root, ("q", "g"), split="train")) == keys["train"]
+    assert keys_of(JetNet(root, ("g", "q"), split="train", seed=1)) != keys["train"]
+    gluons = {key for key in keys["train"] if key[0] == 0}
+    assert keys_of(JetNet(root, ("t", "g"), split="train")) >= gluons
+
+
+def test_max_jets_takes_the_first_rows(root: Path):
+    dataset = JetNet(root, ("g", "q"), max_jets=7)
+    assert keys_of(dataset) == {(number, row) for number in (0, 1) for row in range(7)}
+
+
+# PyTorch Geometric's interface
+
+
+def test_slices_items_and_loaders(root: Path):
+    dataset = JetNet(root, ("g", "q"), split="train")
+    jet = dataset[3]
+    assert isinstance(jet, JetData)
+    assert jet.validate()
+    part = dataset[5:20]
+    assert len(part) == len(part.store) == 15
+    assert torch.equal(part[2].pos, dataset[7].pos)
+    ours, theirs = list(part.loader(4)), list(DataLoader(part, batch_size=4))
+    assert len(ours) == len(theirs)
+    for mine, other in zip(ours, theirs):
+        assert all(torch.equal(mine[name], other[name]) for name in other.keys())
+    shuffled = torch.cat([batch.jet_id for batch in part.loader(4, shuffle=True, seed=2)])
+    assert sorted(shuffled.tolist()) == sorted(part.store.jet_field("jet_id").tolist())
+    assert dataset.num_classes == 2
+
+
+def test_a_transform_reaches_items_and_fast_batches(root: Path):
+    def double(jet: JetData) -> JetData:
+        jet.p4 = 2 * jet.p4
+        return jet
+
+    plain, doubled = JetNet(root, ("t",)), JetNet(root, ("t",), transform=double)
+    assert torch.equal(doubled[1].p4, 2 * plain[1].p4)
+    assert torch.equal(next(iter(doubled.loader(4))).p4, 2 * next(iter(plain.loader(4))).p4)
+
+
+def test_the_recipe_rebuilds_the_data_set(root: Path, tmp_path: Path):
+    dataset = JetNet(root, ("q", "g"), 20, "val", (0.5, 0.25, 0.25), seed=3, max_jets=12, unit="GeV")
+    again = build_dataset(dataset.recipe, "val")
+    assert again.recipe == dataset.recipe
+    assert torch.equal(again.store.batch(slice(None)).pos, dataset.store.batch(slice(None)).pos)
+    assert dataset.unit == dataset.store.meta["unit"] == "GeV"
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    (root / "raw").rename(moved / "raw")
+    assert keys_of(build_dataset(dataset.recipe, "val", root=str(moved))) == keys_of(dataset)
+    with pytest.raises(ValueError, match="'JetSet'"):
+        build_dataset({"name": "JetSet"}, "train")
+
+
+# Files
+
+
+def test_the_processed_file_is_enough(root: Path):
+    first = JetNet(root, ("g",))
+    for path in first.raw_paths:
+        Path(path).unlink()
+    again = JetNet(root, ("g",), split="test", fractions=(0.2, 0.2, 0.6))
+    assert len(again) == 15
+
+
+def test_a_changed_raw_file_is_read_again(root: Path):
+    first = JetNet(root, ("g",))
+    write_file(root / "raw" / "g.hdf5", *make_arrays(25, seed=77))
+    second = JetNet(root, ("g",))
+    assert len(processed(root)) == 1
+    assert not torch.equal(first.get(0).pos, second.get(0).pos)
+
+
+def test_nothing_but_the_jets_is_written(root: Path):
+    JetNet(root, ("g",))
+    assert [name.split(".")[-1] for name in processed(root)] == ["safetensors"]
+
+
+def test_a_damaged_processed_file_is_named(root: Path):
+    path = Path(JetNet(root, ("g",)).processed_paths[0])
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(DataFileError, match=r"JetNet_.*Delete it"):
+        JetNet(root, ("g",))
+    assert len(JetNet(root, ("g",), force_reload=True)) == 25
+
+
+def test_long_files_serve_many_and_few_particles(tmp_path: Path):
+    features, jet_features = make_arrays(6, particles=40, smallest=35)
+    write_file(tmp_path / "raw" / "g150.hdf5", features, jet_features)
+    assert JetNet(tmp_path, ("g",), num_particles=40).store.max_particles > 30
+    assert JetNet(tmp_path, ("g",), num_particles=30).store.max_particles == 30
+
+
+def test_missing_files_are_explained_and_the_network_is_left_alone(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("the network was touched"))
+    with pytest.raises(FileNotFoundError, match=r"t\.hdf5.*download=True.*6975118.*lgae generate"):
+        JetNet(tmp_path, ("t",))
+    with pytest.raises(FileNotFoundError, match=r"t150\.hdf5.*6975117"):
+        JetNet(tmp_path, ("t",), num_particles=100)
+    assert processed(tmp_path) == []
+
+
+def test_download_fetches_missing_files_only(root: Path, monkeypatch):
+    utils = pytest.importorskip("jetnet.datasets.utils")
+    asked = []
+
+    def fetch(folder, name, record, key, download):
+        asked.append((name, record, download))
+        write_file(Path(folder) / key, *make_arrays(4))
+        return Path(folder) / key
+
+    monkeypatch.setattr(utils, "checkDownloadZenodoDataset", fetch)
+    assert len(JetNet(root, ("g", "w"), download=True)) == 29
+    assert asked == [("w", 6975118, True)]
+    assert sorted(file.name for file in (root / "raw").iterdir()) == ["g.hdf5", "q.hdf5", "t.hdf5", "w.hdf5"]
+
+
+def test_a_failed_download_leaves_nothing(root: Path, monkeypatch):
+    utils = pytest.importorskip("jetnet.datasets.utils")
+
+    def fetch(folder, name, record, key, download):
+        (Path(folder) / key).write_bytes(b"half of it")
+        raise ConnectionError("line cut")
+
+    monkeypatch.setattr(utils, "checkDownloadZenodoDataset", fetch)
+    with pytest.raises(OSError, match=r"w\.hdf5 could not be downloaded.*line cut.*6975118"):
+        JetNet(root, ("w",), download=True)
+    assert sorted(file.name for file in (root / "raw").iterdir()) == ["g.hdf5", "q.hdf5", "t.hdf5"]
+
+
+# Bad files and bad arguments
+
+
+def change(table: str, row: int, column: int, value: float):
+    def apply(path: Path) -> None:
+        with h5py.File(path, "r+") as file:
+            place = (row, 0, column) if table == "particle_features" else (row, column)
+            file[table][place] = value
+
+    return apply
+
+
+def replace(table: str, array: np.ndarray | None):
+    def apply(path: Path) -> None:
+        with h5py.File(path, "r+") as file:
+            del file[table]
+            if array is not None:
+                file[table] = array
+
+    return apply
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-2000])
+
+
+def overwrite(path: Path) -> None:
+    path.write_bytes(b"<html>504 Gateway Timeout</html>")
+
+
+def absent(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file["particle_features"][4] = 0
+
+
+def without_jets(path: Path) -> None:
+    write_file(path, np.zeros((0, 30, 4)), np.zeros((0, 4)))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (cut_short, "cut short or damaged"),
+        (overwrite, "cut short or damaged"),
+        (replace("particle_features", None), "no table of numbers 'particle_features'"),
+        (replace("jet_features", np.array([b"text"])), "no table of numbers 'jet_features'"),
+        (replace("particle_features", np.zeros((25, 30, 3))), r"\(25, 30, 3\)"),
+        (replace("jet_features", np.ones((24, 4))), r"\(24, 4\)"),
+        (without_jets, "holds no jets"),
+        (change("particle_features", 3, 0, np.nan), "jet 3 .*'etarel' is not finite"),
+        (change("particle_features", 5, 1, np.inf), "jet 5 .*'phirel' is not finite"),
+        (change("jet_features", 24, 2, np.nan), "jet 24 .*'mass' is not finite"),
+        (change("particle_features", 7, 2, -0.1), "jet 7 .*'ptrel' is negative"),
+        (change("jet_features", 9, 0, -900.0), "jet 9 .*'pt' is not positive"),
+        (change("jet_features", 9, 1, 300.0), "jet 9 .*'etarel' gives a pseudorapidity"),
+        (change("particle_features", 2, 3, 0.5), "jet 2 .*'mask' is neither"),
+        (absent, "jet 4 .*'mask' leaves no particle"),
+    ],
+)
+@pytest.mark.parametrize("chunk", [4, 1000])
+def test_bad_files_give_one_clear_error_and_leave_nothing(root: Path, monkeypatch, spoil, words, chunk):
+    monkeypatch.setattr("lgae_pyg.datasets.jetnet_format._CHUNK", chunk)
+    spoil(root / "raw" / "g.hdf5")
+    with pytest.raises(DataFileError, match=rf"g\.hdf5.*{words}") as caught:
+        JetNet(root, ("q", "g"))
+    assert "again" in str(caught.value)
+    assert processed(root) == []
+
+
+def test_more_particles_than_the_file_has(tmp_path: Path):
+    write_file(tmp_path / "raw" / "g.hdf5", *make_arrays(3, particles=10))
+    with pytest.raises(DataFileError, match=r"g\.hdf5 holds 10 particles.*num_particles = 20"):
+        JetNet(tmp_path, ("g",), num_particles=20)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"classes": ("g", "h")}, r"\['h'\]"),
+        ({"classes": ()}, "none"),
+        ({"split": "valid"}, "'valid'"),
+        ({"unit": "eV"}, "'eV'"),
+        ({"fractions": (0.5, 0.1, 0.1)}, "sum 1"),
+        ({"fractions": (0.5, 0.5)}, "three shares"),
+        ({"num_particles": 0}, "at least 1"),
+        ({"max_jets": 0}, "at least 1"),
+        ({"seed": -1}, "negative"),
+    ],
+)
+def test_bad_arguments_are_refused(root: Path, arguments, words):
+    with pytest.raises(ValueError, match=words):
+        JetNet(root, **arguments)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 12), st.integers(1, 9), st.integers(1, 9), st.integers(0, 1000))
+def test_chunks_do_not_show(tmp_path_factory, jets, particles, chunk, seed):
+    root = tmp_path_factory.mktemp("chunks")
+    write_file(root / "raw" / "z.hdf5", *make_arrays(jets, particles, seed))
+    arguments = {"classes": ("z",), "num_particles": particles, "force_reload": True}
+    whole = JetNet(root, **arguments).store.batch(slice(None))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lgae_pyg.datasets.jetnet_format._CHUNK", chunk)
+        parts = JetNet(root, **arguments).store.batch(slice(None))
+    for name in whole.keys():
+        torch.testing.assert_close(whole[name], parts[name], rtol=1e-14, atol=1e-16)
