@@ -7,8 +7,8 @@ The irrep :math:`(m, n)` is a product of two spins, so its couplings are product
     \langle m_1 a_1;\, m_2 a_2 | m\, a \rangle \; \langle n_1 b_1;\, n_2 b_2 | n\, b \rangle .
 
 Four-vectors are Cartesian in this package; legs (1/2,1/2) are converted by the unitary matrix of
-:func:`spinor_from_cartesian`. Source: Bogatskiy et al., arXiv:2006.04780, App. A, and Hao et al., Eur. Phys.
-J. C 83 (2023) 485, App. A, with the basis and the phases given here.
+:func:`spinor_from_cartesian`. Source: Bogatskiy et al., arXiv:2006.04780, and Hao et al., Eur. Phys. J. C 83
+(2023) 485, with the basis and the phases given here.
 """
 
 from fractions import Fraction

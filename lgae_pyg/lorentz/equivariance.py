@@ -30,57 +30,64 @@ def equivariance_error(
 
     - ``"norm"``: :math:`\|a - b\| / \|b\|`, the Frobenius norm over all rows;
     - ``"max"``: the largest :math:`\|a_i - b_i\| / \|b_i\|` of the rows i;
-    - ``"paper"``: :math:`|\langle a \rangle - \langle b \rangle| / |\langle b \rangle|`, where
-      :math:`\langle\;\rangle` is the mean over all rows, components, and real and imaginary parts (Hao et al.,
-      Eur. Phys. J. C 83 (2023) 485, Eq. C.8, in the Cartesian basis). Signed errors cancel in it; use it to
-      compare with the paper only.
+    - ``"paper"``: :math:`|\bar a - \bar b| / |\bar b|` with the mean over all rows, components, and real and
+      imaginary parts (Hao et al., Eur. Phys. J. C 83 (2023) 485, Eq. C.8, in the Cartesian basis). Signed
+      errors cancel in it; use it to compare with the paper only.
 
     0/0 counts as 0, and an error of a zero row as infinite. The input is transformed in double precision and
-    then cast to its own type, and the comparison is made in double precision; so the error is the function's
-    (and the rounding of its input's and output's type), not the transformation's. Modules should be in
-    evaluation mode. Gradients are off.
+    then cast to its own type, and the comparison is in double precision, so that the error is the function's
+    and not the transformation's. Put modules in evaluation mode. Gradients are off.
 
     Args:
-        function: A function or module of the input. It returns a tensor whose last axis carries
-            ``irreps_out``, or an object whose attribute ``p4`` is one.
+        function: A function of the input. It returns a tensor whose last axis carries ``irreps_out``, or an
+            object whose attribute ``p4`` is one.
         inputs: A tensor whose last axis carries ``irreps_in``, or a graph (batch) with such a tensor as its
             attribute ``pos``. A graph is copied shallowly and only ``pos`` is transformed.
         transform: The proper orthochronous Lorentz transformation :math:`\Lambda`.
         irreps_in: Representation of the input; four-momenta by default.
         irreps_out: Representation of the output; ``"1x(0,0)"`` tests invariance.
         measure: One of the measures above.
-        per_row: Return the error of every row, :math:`\|a_i - b_i\| / \|b_i\|`, instead of one number (only
-            with the measure ``"norm"``).
+        per_row: Return the error of every row instead of one number (only with the measure ``"norm"``).
 
     Shapes:
         - **input:** inputs or inputs.pos :math:`(*, dim_{in})`, transform :math:`(4, 4)`
-        - **output:** float64, a number :math:`()`; with ``per_row`` the function's output without its last
-          axis
+        - **output:** :math:`()`, or with ``per_row`` the function's output without its last axis; float64
 
     Raises:
         ValueError: If shapes do not fit the representations, the output is empty, the two outputs differ in
             shape, or the measure is unknown or cannot be given per row.
     """
+    irreps_in, irreps_out = Irreps(irreps_in), Irreps(irreps_out)
+    _check_measure(measure, per_row)
+    moved = _transformed(inputs, irreps_in, transform)
+    expected = _act(irreps_out, transform, _output(function(inputs)), "output")
+    found = _widened(_output(function(moved)))
+    _check_shapes(found, expected)
+    if measure == "paper":
+        found, expected = _real_mean(found), _real_mean(expected)
+        return _relative((found - expected).abs(), expected.abs())
+    axis = None if measure == "norm" and not per_row else -1
+    difference, size = (torch.linalg.vector_norm(x, dim=axis) for x in (found - expected, expected))
+    error = _relative(difference, size)
+    return error.max() if measure == "max" else error
+
+
+def _check_measure(measure: str, per_row: bool) -> None:
+    """Raises ValueError for a measure that does not exist."""
     if measure not in ("norm", "max", "paper"):
         raise ValueError(f"unknown measure {measure!r}; choose 'norm', 'max' or 'paper'")
     if per_row and measure != "norm":
         raise ValueError(f"errors per row are defined for the measure 'norm', not for {measure!r}")
-    irreps_in, irreps_out = Irreps(irreps_in), Irreps(irreps_out)
-    expected = _act(irreps_out, transform, _output(function(inputs)), "output")
-    found = _widened(_output(function(_transformed(inputs, irreps_in, transform))))
+
+
+def _check_shapes(found: Tensor, expected: Tensor) -> None:
+    """Raises ValueError for outputs that cannot be compared."""
     if expected.numel() == 0:
         raise ValueError(f"the output of shape {tuple(expected.shape)} is empty: there is nothing to compare")
     if found.shape != expected.shape:
         raise ValueError(
             f"the output has the shape {tuple(expected.shape)}, after the transformation {tuple(found.shape)}"
         )
-    if measure == "paper":
-        found_mean, expected_mean = _real_mean(found), _real_mean(expected)
-        return _relative((found_mean - expected_mean).abs(), expected_mean.abs())
-    axis = None if measure == "norm" and not per_row else -1
-    difference, size = (torch.linalg.vector_norm(x, dim=axis) for x in (found - expected, expected))
-    error = _relative(difference, size)
-    return error.max() if measure == "max" else error
 
 
 def _transformed(inputs: Any, irreps: Irreps, transform: Tensor) -> Any:
@@ -98,7 +105,7 @@ def _output(result: Any) -> Tensor:
     """The tensor to compare: the result itself or its ``p4``."""
     tensor = result if isinstance(result, Tensor) else getattr(result, "p4", None)
     if not isinstance(tensor, Tensor):
-        raise ValueError(f"the output is neither a tensor nor an object with a tensor 'p4', but {type(result)}")
+        raise ValueError(f"the output is neither a tensor nor an object with 'p4', but {type(result)}")
     return tensor
 
 

@@ -293,7 +293,7 @@ def _unit_vector(axis: Axis) -> Tensor:
         if axis not in _AXES:
             raise ValueError(f"the axis {axis!r} is not 'x', 'y', 'z' or a vector of three numbers")
         axis = _AXES[axis]
-    vector = torch.as_tensor(axis).detach().to("cpu", torch.float64)
+    vector = torch.as_tensor(axis, dtype=torch.float64).detach().cpu()
     if vector.shape != (3,) or not bool(torch.isfinite(vector).all()) or not bool(vector.any()):
         raise ValueError(f"the axis must be a finite, non-zero vector of three numbers, got {axis!r}")
     vector = vector / vector.abs().max()

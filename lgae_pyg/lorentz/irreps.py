@@ -2,9 +2,8 @@ r"""Irreducible representations of the Lorentz group and their direct sums, as s
 
 A finite-dimensional irreducible representation is labelled by two half-integers :math:`(m, n)` and has
 dimension :math:`(2m + 1)(2n + 1)`: (0,0) are scalars, (1/2,1/2) four-vectors, (1,0) and (0,1) the (anti-)
-self-dual antisymmetric tensors, (1,1) symmetric traceless tensors. Source: Hao et al., Eur. Phys. J. C 83
-(2023) 485, App. A (there and in the code of Bogatskiy et al., arXiv:2006.04780, also labelled by the doubled
-integers).
+self-dual antisymmetric tensors, (1,1) symmetric traceless tensors. The labels are those of Hao et al., Eur.
+Phys. J. C 83 (2023) 485; Bogatskiy et al., arXiv:2006.04780, write the doubled integers.
 """
 
 from __future__ import annotations
