@@ -26,7 +26,8 @@ class JetLoader:
 
     When an epoch has been read to its end, the next iteration is the next epoch. An iteration that is given
     up midway starts the same epoch afresh, unless :meth:`load_state_dict` or :meth:`set_epoch` says
-    otherwise. Lightning stores and restores the state by itself, and sets the epoch.
+    otherwise. Lightning stores and restores the state by itself, and sets the epoch. Where a run is spread
+    over several processes, each of them reads all batches: give each a selection of the store.
 
     Args:
         store: The jets.

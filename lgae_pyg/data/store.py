@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import uuid
@@ -121,15 +122,13 @@ class JetStore:
 
     def select(self, ids: Ids) -> JetStore:
         """The jets with these numbers, as a store that shares the tensors of this one."""
-        selection = JetStore.__new__(JetStore)
-        selection.__dict__.update(self.__dict__)
+        selection = copy.copy(self)
         selection._rows = self._resolve(ids)
         return selection
 
     def to(self, dtype: torch.dtype) -> JetStore:
         """The same jets, their floating-point numbers converted when a jet or batch is taken."""
-        converted = self.select(slice(None))
-        converted._rows = self._rows
+        converted = copy.copy(self)
         converted.dtype = dtype
         return converted
 
