@@ -1,0 +1,296 @@
+"""Self-describing checkpoints: one file holds all that is needed to use a model again.
+
+A checkpoint is a file written by :func:`torch.save` that opens with ``weights_only=True``, which reads
+tensors and plain values only and never runs code from the file. It holds two entries of ours:
+
+* ``"lgae_pyg"``, the header: format number, model configuration, data recipe, unit of the momenta, versions,
+  the resolved configuration of the training, epoch and metrics, all as plain values;
+* ``"state_dict"``: parameters and buffers (fitted statistics among them), each name prefixed by ``"model."``.
+
+Lightning's checkpoints carry the same two entries beside Lightning's own, so they are opened in the same way.
+"""
+
+import os
+import pickle
+import platform
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from torch import Tensor, nn
+
+from lgae_pyg.models import build_model
+from lgae_pyg.version import __version__
+
+FORMAT = 1
+HEADER = "lgae_pyg"
+PREFIX = "model."
+BEST, LAST = "best.ckpt", "last.ckpt"
+
+
+class CheckpointError(ValueError):
+    """A file that is not a checkpoint of this package, or one that cannot be used."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model together with where it comes from.
+
+    Attributes:
+        model: the network with its weights, in evaluation mode.
+        path: the file that was read.
+        data: recipe of the data set for :func:`lgae_pyg.datasets.build_dataset`; ``None`` if unknown.
+        unit: unit of the momenta that the model takes and gives, e.g. ``"TeV"``.
+        versions: versions of the packages that wrote the file.
+        config: resolved configuration of the training; empty for a model saved by hand.
+        epoch: number of completed epochs, ``None`` if unknown.
+        metrics: the values of that epoch, e.g. ``{"val/loss": ...}``.
+        format: format number of the file.
+    """
+
+    model: nn.Module
+    path: Path
+    data: dict[str, Any] | None = None
+    unit: str = "TeV"
+    versions: dict[str, str] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+    epoch: int | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    format: int = FORMAT
+
+
+def plain(value: Any, where: str = "value") -> Any:
+    """Turns nested mappings, sequences, paths and scalars into ``dict``, ``list``, ``str`` and numbers.
+
+    Args:
+        value: what is to be written into a header.
+        where: its name in the error message.
+
+    Raises:
+        TypeError: something in it is no plain value.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry, f"{where}.{key}") for key, entry in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        entries = sorted(value) if isinstance(value, set | frozenset) else value
+        return [plain(entry, f"{where}[{i}]") for i, entry in enumerate(entries)]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        return value.item()
+    raise TypeError(f"{where} is a {type(value).__name__}: a checkpoint's header takes only plain values")
+
+
+def describe(
+    model: nn.Module,
+    data: Mapping[str, Any] | None = None,
+    unit: str = "TeV",
+    config: Mapping[str, Any] | None = None,
+    epoch: int | None = None,
+    metrics: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
+    """Returns the header of a checkpoint; the arguments are those of :func:`save_checkpoint`."""
+    if not hasattr(model, "config"):
+        raise CheckpointError(f"{type(model).__name__} has no attribute 'config', so it could not be rebuilt")
+    header = {
+        "format": FORMAT,
+        "model": model.config,
+        "data": data,
+        "unit": unit,
+        "versions": package_versions(),
+        "config": config or {},
+        "epoch": epoch,
+        "metrics": metrics or {},
+    }
+    return plain(header, HEADER)
+
+
+def package_versions() -> dict[str, str]:
+    """Returns the versions of Python, of this package and of what it computes with."""
+    versions = {"lgae_pyg": __version__, "python": platform.python_version(), "torch": str(torch.__version__)}
+    for name in ("torch-geometric", "lightning", "numpy"):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def write_atomically(path: str | os.PathLike, write: Callable[[BinaryIO], Any]) -> Path:
+    """Writes a file so that at every moment either the old content or the new one is there, never a part.
+
+    The bytes go to a hidden file in the same folder, which then takes the name of the old one. Its name is
+    always the same, so that a process killed while writing leaves at most one such file behind.
+
+    Args:
+        path: the file; its folder is made if missing.
+        write: called with the open binary file.
+
+    Returns:
+        The path.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with open(partial, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def save_checkpoint(path: str | os.PathLike, model: nn.Module, **description: Any) -> Path:
+    """Writes a model as a self-describing checkpoint, atomically.
+
+    Args:
+        path: file to write; an older one is replaced.
+        model: network with an attribute ``config`` that :func:`lgae_pyg.models.build_model` understands.
+        **description: any of ``data`` (recipe of the data set), ``unit`` (of the momenta, default TeV),
+            ``config`` (resolved configuration of the training), ``epoch``, ``metrics``; plain values only.
+
+    Returns:
+        The path.
+    """
+    state = {PREFIX + name: tensor for name, tensor in model.state_dict().items()}
+    content = {HEADER: describe(model, **description), "state_dict": state}
+    return write_atomically(path, lambda file: torch.save(content, file))
+
+
+def find_checkpoint(path: str | os.PathLike) -> Path:
+    """Returns the checkpoint file that a path means.
+
+    Args:
+        path: a checkpoint file; or the folder of a run, whose best model is taken, or, if there is none, the
+            last one (a warning says so).
+
+    Raises:
+        FileNotFoundError: there is no such file, or the folder holds no checkpoint.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        if not path.exists():
+            raise FileNotFoundError(f"{path}: no such checkpoint or run folder")
+        return path
+    for folder in (path / "checkpoints", path):
+        if (folder / BEST).exists():
+            return folder / BEST
+        if (folder / LAST).exists():
+            warnings.warn(f"{path} has no {BEST}, {LAST} is taken instead", stacklevel=2)
+            return folder / LAST
+    raise FileNotFoundError(f"{path} is no run folder: no checkpoints/{BEST}, no checkpoints/{LAST}")
+
+
+def read_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[str, Any]:
+    """Reads a checkpoint file without building the model, and checks that it is one of ours.
+
+    Args:
+        path: the file.
+        map_location: device for the tensors, as in :func:`torch.load`.
+
+    Returns:
+        The content, with the entries ``"lgae_pyg"`` and ``"state_dict"`` at least.
+
+    Raises:
+        CheckpointError: the file is truncated, is no checkpoint of this package or has a newer format.
+    """
+    try:
+        content = torch.load(path, map_location=map_location, weights_only=True)
+    except FileNotFoundError:
+        raise
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path}: not a checkpoint of lgae_pyg; it holds something other than tensors and plain values, "
+            "which is not read because it could run code"
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path}: damaged or truncated ({first_line(error)})") from error
+    if not isinstance(content, dict) or not isinstance(content.get(HEADER), dict):
+        raise CheckpointError(f"{path}: not a checkpoint of lgae_pyg, the entry '{HEADER}' is missing")
+    check_header(path, content)
+    return content
+
+
+def check_header(path: str | os.PathLike, content: Mapping[str, Any]) -> None:
+    """Raises :class:`CheckpointError` if the format is newer than ours or a part is missing."""
+    header = content[HEADER]
+    number = header.get("format")
+    if not isinstance(number, int):
+        raise CheckpointError(f"{path}: the format number is missing")
+    if number > FORMAT:
+        raise CheckpointError(
+            f"{path}: format {number}, but this version ({__version__}) reads formats up to {FORMAT}; "
+            f"it was written by lgae-pyg {header.get('versions', {}).get('lgae_pyg', '?')}: update lgae-pyg"
+        )
+    missing = [f"{HEADER}.{key}" for key in ("model", "unit") if key not in header]
+    missing += [] if isinstance(content.get("state_dict"), dict) else ["state_dict"]
+    if missing:
+        raise CheckpointError(f"{path}: incomplete checkpoint, missing {', '.join(missing)}")
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the first line of an error's text."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def load_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> Checkpoint:
+    """Builds the model of a checkpoint and returns it with its description.
+
+    Args:
+        path: a checkpoint file, or the folder of a run (see :func:`find_checkpoint`).
+        map_location: device of the model, as in :func:`torch.load`.
+
+    Raises:
+        FileNotFoundError: there is no checkpoint at that path.
+        CheckpointError: the file cannot be used; the message says why.
+    """
+    file = find_checkpoint(path)
+    content = read_checkpoint(file, map_location)
+    header = content[HEADER]
+    state = {k.removeprefix(PREFIX): v for k, v in content["state_dict"].items() if k.startswith(PREFIX)}
+    try:
+        model = build_model(header["model"])
+    except (TypeError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{file}: the model cannot be built again: {first_line(error)}") from error
+    reference = next((t for t in state.values() if t.is_floating_point()), None)
+    if reference is not None:
+        model.to(device=reference.device, dtype=reference.dtype)
+    load_state(file, model, state)
+    known = set(Checkpoint.__dataclass_fields__) - {"model", "path"}
+    described = {key: header[key] for key in known if key in header}
+    return Checkpoint(model=model.eval(), path=file, **described)
+
+
+def load_state(path: Path, model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Loads weights and buffers, all of them and nothing else."""
+    expected = set(model.state_dict())
+    given = set(state)
+    for names, what in ((expected - given, "missing"), (given - expected, "not known to the model")):
+        if names:
+            listed = ", ".join(sorted(names)[:5]) + (", ..." if len(names) > 5 else "")
+            raise CheckpointError(f"{path}: {len(names)} entries of the state are {what}: {listed}")
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise CheckpointError(f"{path}: the weights do not fit the model: {reason}") from error
+
+
+def load_model(path: str | os.PathLike, map_location: Any = "cpu") -> nn.Module:
+    """Returns the model of a checkpoint in evaluation mode; nothing but the file is needed.
+
+    Args:
+        path: a checkpoint file, or the folder of a run, whose best model is taken.
+        map_location: device of the model, as in :func:`torch.load`.
+    """
+    return load_checkpoint(path, map_location).model

@@ -1,0 +1,94 @@
+"""Pictures of the reconstruction for the dashboard: jet images and histograms of residuals."""
+
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+
+from lgae_pyg.metrics import JET_FEATURES, PARTICLE_FEATURES, jet_features, particle_features, relative_error
+from lgae_pyg.ops.images import jet_images
+
+
+class Panels(pl.Callback):
+    """Sends pictures of some validation jets to W&B every few epochs.
+
+    Args:
+        logger: the ``WandbLogger``.
+        every: epochs between two pictures.
+        examples: single jets shown beside the mean of the batch.
+    """
+
+    def __init__(self, logger: Any, every: int = 10, examples: int = 3) -> None:
+        self.logger = logger
+        self.every = every
+        self.examples = examples
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
+        """Draws and sends the pictures, if it is their turn."""
+        if (trainer.current_epoch + 1) % self.every:
+            return
+        batch = next(iter(trainer.datamodule.val_dataloader())).to(module.device)
+        batch = module.on_after_batch_transfer(batch, 0)
+        module.eval()
+        with torch.no_grad(), trainer.precision_plugin.val_step_context():
+            result = module(batch)
+        module.train()
+        figures = {
+            "jets/images": image_figure(batch, result, self.examples),
+            "jets/residuals": residual_figure(batch, result),
+        }
+        for key, figure in figures.items():
+            self.logger.log_image(key, [figure], step=trainer.global_step)
+
+
+def image_figure(batch: Any, result: Any, examples: int = 3) -> Any:
+    """Draws true (above) and reconstructed (below) jets, and in the first column their mean."""
+    from matplotlib.colors import LogNorm
+    from matplotlib.figure import Figure
+
+    true = jet_images(batch.pos, batch.ptr).cpu().double()
+    made = jet_images(result.p4, result.ptr).cpu().double()
+    columns = min(examples, len(true)) + 1
+    figure = Figure(figsize=(2.4 * columns, 5), layout="constrained")
+    axes = figure.subplots(2, columns, sharex=True, sharey=True)
+    for row, (images, label) in enumerate(((true, "true"), (made, "reconstructed"))):
+        shown = [images.mean(0), *images[: columns - 1]]
+        for column, image in enumerate(shown):
+            title = "mean" if column == 0 else f"jet {column}"
+            axis = axes[row, column]
+            window = {"origin": "lower", "extent": (-0.5, 0.5, -0.5, 0.5)}
+            axis.imshow(image, norm=LogNorm(1e-4, 1, clip=True), **window)
+            axis.set_title(f"{label}, {title}", fontsize=8)
+    figure.supxlabel(r"$\eta - \eta_\mathrm{jet}$")
+    figure.supylabel(r"$\phi - \phi_\mathrm{jet}$")
+    return figure
+
+
+def residual_figure(batch: Any, result: Any) -> Any:
+    """Draws histograms of relative errors, of jets and, where particles correspond, of particles."""
+    from matplotlib.figure import Figure
+
+    sets = [("jet", jet_features, JET_FEATURES)]
+    if torch.equal(batch.ptr, result.ptr):
+        sets.append(("particle", particle_features, PARTICLE_FEATURES))
+    residuals = {}
+    for kind, features, names in sets:
+        values = errors(features, batch, result, names)
+        residuals |= {f"{kind} {name}": row for name, row in zip(names, values)}
+    figure = Figure(figsize=(10, 5), layout="constrained")
+    axes = figure.subplots(2, 4).flatten()
+    for axis, (name, values) in zip(axes, residuals.items()):
+        values = values[torch.isfinite(values)]
+        if len(values):
+            low, high = torch.quantile(values, torch.tensor([0.02, 0.98]).to(values)).tolist()
+            axis.hist(values.clamp(low, high).numpy(), bins=60)
+        axis.set_title(f"relative error, {name}", fontsize=8)
+    for axis in axes[len(residuals) :]:
+        axis.set_axis_off()
+    return figure
+
+
+def errors(features: Any, batch: Any, result: Any, names: tuple[str, ...]) -> torch.Tensor:
+    """Returns the relative errors of some features, one row per feature."""
+    made, true = features(result.p4, result.ptr), features(batch.pos, batch.ptr)
+    return relative_error(made, true, names).T.cpu().double()

@@ -1,0 +1,194 @@
+"""A training from its resolved configuration to its run folder."""
+
+import sys
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from torch import nn
+
+from lgae_pyg.checkpoint import plain
+from lgae_pyg.models import LinearAE, build_model, warm_start_from_linear
+from lgae_pyg.training.configuration import save_config
+from lgae_pyg.training.data import JetDataModule
+from lgae_pyg.training.folder import RunFolder, open_folder
+from lgae_pyg.training.guard import NonFiniteError, NonFiniteGuard
+from lgae_pyg.training.keep import AtomicCheckpointIO, RunCheckpoints
+from lgae_pyg.training.loggers import build_logger, finish
+from lgae_pyg.training.module import AutoencoderModule
+from lgae_pyg.training.optimization import check_keys
+from lgae_pyg.training.panels import Panels
+from lgae_pyg.training.progress import progress_callbacks, quieten, show
+from lgae_pyg.training.record import EpochRecorder
+from lgae_pyg.training.signals import GracefulStop, TrainingInterrupted
+
+DONE, NOT_FINITE, INTERRUPTED = 0, 3, 75
+
+PRECISIONS = {"float64": ("64-true", torch.float64), "float32": ("32-true", torch.float32)}
+KEYS = ("seed", "name", "runs", "resume", "overwrite", "warm_start", "model", "data", "loader", "loss")
+KEYS += ("optimizer", "schedule", "trainer", "logger")
+TRAINER_KEYS = ("accelerator", "precision", "max_epochs", "max_minutes", "patience", "gradient_clip")
+TRAINER_KEYS += ("deterministic", "threads", "progress")
+
+
+def train(config: Mapping[str, Any], folder: str | Path, command: str = "lgae train") -> int:
+    """Trains a model, or goes on with a training that was interrupted.
+
+    Args:
+        config: resolved configuration, as ``configs/train.yaml`` lays it out; plain values.
+        folder: the run folder: ``config.yaml``, ``metrics.csv``, ``checkpoints/best.ckpt``,
+            ``checkpoints/last.ckpt``, ``wandb/``.
+        command: how the user called this, for the message that says how to go on.
+
+    Returns:
+        The exit status: 0 the training is complete; 3 a loss or gradient was not finite; 75 it was stopped by
+        SIGINT or SIGTERM and can be continued.
+
+    Raises:
+        ValueError: a wrong configuration.
+        OSError: the run folder, or the data, cannot be used.
+    """
+    quieten()
+    config = plain(config, "config")
+    check_config(config)
+    run = open_folder(Path(folder), config)
+    if run.finished:
+        show(f"{run.path} is already trained ({run.finished}); begin anew with overwrite=true")
+        return DONE
+    with GracefulStop() as stop:
+        logger, status = None, 1
+        try:
+            pl.seed_everything(config["seed"], verbose=False)
+            data = JetDataModule(config["data"], **config["loader"], seed=config["seed"])
+            module = build_module(config, data)
+            save_config(run.path / "config.yaml", config)
+            logger = build_logger(config["logger"], run.path, config["name"], run.wandb_id, config)
+            status = fit(config, run, data, module, logger, stop)
+        except TrainingInterrupted as interruption:
+            status = INTERRUPTED
+            show(f"Stopped by {stop.requested.name} {interruption}; saved {run.checkpoints / 'last.ckpt'}.")
+            show(f"Go on exactly from there: {command} resume=true")
+        except NonFiniteError as error:
+            status = NOT_FINITE
+            print(f"Stopped: {error}", file=sys.stderr, flush=True)
+        finally:
+            finish(logger, status)
+    return status
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Raises :class:`ValueError` for unknown or missing keys."""
+    check_keys("configuration", config, KEYS)
+    missing = sorted({"seed", "name", "model", "data", "loader", "loss", "trainer", "logger"} - set(config))
+    if missing:
+        raise ValueError(f"configuration: missing {', '.join(missing)}")
+    check_keys("trainer", config["trainer"], TRAINER_KEYS)
+    check_keys("loader", config["loader"], ("batch_size", "eval_batch_size"))
+    check_keys("loss", config["loss"], ("names", "weights"))
+    precision = config["trainer"]["precision"]
+    if precision not in PRECISIONS:
+        raise ValueError(f"trainer.precision={precision} is unknown; choose one of {', '.join(PRECISIONS)}")
+    if config.get("warm_start") not in (None, "linear"):
+        raise ValueError(f"warm_start={config['warm_start']} is unknown; choose linear or null")
+
+
+def build_module(config: Mapping[str, Any], data: JetDataModule) -> AutoencoderModule:
+    """Builds the model with its initial weights, those of a warm start included, and what trains it."""
+    model = build_model(config["model"])
+    if not any(p.requires_grad for p in model.parameters()):
+        model.fit(data.train.loader(data.eval_batch_size))
+    model.to(PRECISIONS[config["trainer"]["precision"]][1])
+    if config.get("warm_start") == "linear":
+        linear = LinearAE(**{key: model.config[key] for key in LinearAE().config if key != "name"})
+        warm_start_from_linear(model, linear.fit(data.train.loader(data.eval_batch_size)))
+    return AutoencoderModule(
+        model,
+        config["loss"]["names"],
+        config["loss"].get("weights"),
+        config.get("optimizer"),
+        config.get("schedule"),
+        {"data": data.train.recipe, "unit": data.train.unit, "config": config},
+    )
+
+
+def build_callbacks(
+    config: Mapping[str, Any], run: RunFolder, logger: Any, stop: GracefulStop
+) -> tuple[list[pl.Callback], EpochRecorder, RunCheckpoints]:
+    """Returns the callbacks in the order in which they are called; the checkpoints come last."""
+    trainer = config["trainer"]
+    guard = NonFiniteGuard(run.path)
+    recorder = EpochRecorder(run.path / "metrics.csv", guard)
+    wandb_id = None if logger is None else logger.experiment.id
+    limits = (trainer.get("patience"), trainer.get("max_minutes"))
+    checkpoints = RunCheckpoints(run.checkpoints, recorder, stop, *limits, wandb_id)
+    callbacks: list[pl.Callback] = [guard, recorder]
+    if logger is not None and config["logger"].get("panels_every"):
+        callbacks.append(Panels(logger, config["logger"]["panels_every"]))
+    return [*callbacks, *progress_callbacks(trainer.get("progress")), checkpoints], recorder, checkpoints
+
+
+def build_trainer(config: Mapping[str, Any], run: RunFolder, callbacks: list, logger: Any) -> pl.Trainer:
+    """Makes Lightning's trainer, with nothing of its own but the loop."""
+    trainer = config["trainer"]
+    return pl.Trainer(
+        accelerator=trainer["accelerator"],
+        devices=1,
+        precision=PRECISIONS[trainer["precision"]][0],
+        max_epochs=trainer["max_epochs"],
+        gradient_clip_val=trainer.get("gradient_clip"),
+        deterministic=trainer.get("deterministic") or None,
+        logger=[logger] if logger is not None else False,
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO(), LightningEnvironment()],
+        enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        log_every_n_steps=sys.maxsize,
+        default_root_dir=run.path,
+    )
+
+
+def fit(
+    config: Mapping[str, Any],
+    run: RunFolder,
+    data: JetDataModule,
+    module: AutoencoderModule,
+    logger: Any,
+    stop: GracefulStop,
+) -> int:
+    """Trains, and says what came of it."""
+    if config["trainer"].get("threads"):
+        torch.set_num_threads(config["trainer"]["threads"])
+    callbacks, recorder, checkpoints = build_callbacks(config, run, logger, stop)
+    trainer = build_trainer(config, run, callbacks, logger)
+    show(describe_run(run, data, module.model))
+    if any(p.requires_grad for p in module.parameters()):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*resuming from a checkpoint that ended before.*")
+            trainer.fit(module, datamodule=data, ckpt_path=run.last)
+    else:
+        recorder.file.keep(0)
+        trainer.validate(module, datamodule=data, verbose=False)
+        recorder.write_row(trainer, module, {"epoch": 0, "step": 0})
+        checkpoints.consider(trainer, module)
+        checkpoints.finished = "the model has a closed form"
+        checkpoints.save_last(trainer)
+    best = f"best epoch {checkpoints.best_epoch}, val/loss {checkpoints.best:.6g}"
+    show(f"Finished ({checkpoints.finished}): {best}: {run.best}")
+    return DONE
+
+
+def describe_run(run: RunFolder, data: JetDataModule, model: nn.Module) -> str:
+    """Returns a line on what is about to be trained."""
+    parameters = sum(p.numel() for p in model.parameters())
+    begin = f"continues after epoch {run.epoch}" if run.last else "begins"
+    return (
+        f"{run.path} {begin}: {type(model).__name__} with {parameters:,} parameters, "
+        f"{len(data.train):,} jets to train on and {len(data.val):,} to validate"
+    )
