@@ -18,6 +18,8 @@ class Behaviour:
             decoder takes (1, decoded scalar).
         constant_decoder_radial: the radial functions of the decoder are constants.
         max_by_square: the ``max`` aggregation picks the scalar with the largest square.
+        masked_padding: particles of zero energy are padding; edges that touch them carry the bias of the radial
+            functions (and act all the same). The clean model knows no padding.
         mlp_residual: the scalar perceptrons add their input (clean) or replace it (original).
     """
 
@@ -28,6 +30,7 @@ class Behaviour:
     constant_decoder_scalars: bool = False
     constant_decoder_radial: bool = False
     max_by_square: bool = False
+    masked_padding: bool = False
     mlp_residual: bool = True
 
     @classmethod

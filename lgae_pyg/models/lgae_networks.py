@@ -1,12 +1,13 @@
 """Encoder and decoder of the LGAE: stacks of Lorentz message passing around a latent aggregation."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from lgae_pyg.lorentz.irreps import Irrep, Irreps
-from lgae_pyg.lorentz.kinematics import minkowski_square
+from lgae_pyg.lorentz.kinematics import energy, minkowski_square
 from lgae_pyg.models.behaviour import Behaviour
 from lgae_pyg.models.result import Latent
 from lgae_pyg.nn.aggr import MixAggregation, build_aggregation
@@ -85,13 +86,15 @@ class LMPStack(nn.Module):
                 mlp_residual=behaviour.mlp_residual,
                 **conv,
             )
-            for before, after in zip(irreps, irreps[1:])
+            for before, after in pairwise(irreps)
         )
 
-    def forward(self, scalars: Tensor, vectors: Tensor, momenta: Tensor, ptr: Tensor) -> Tensor:
+    def forward(
+        self, scalars: Tensor, vectors: Tensor, momenta: Tensor, ptr: Tensor, present: Tensor | None = None
+    ) -> Tensor:
         x = self.input(torch.cat([scalars, vectors], -1))
         for conv in self.convs:
-            x = conv(x, momenta, ptr=ptr)
+            x = conv(x, momenta, ptr=ptr, present=present)
         return x
 
 
@@ -134,7 +137,10 @@ class Encoder(nn.Module):
             scalars = torch.cat([torch.ones_like(squares), squares], -1)
         if extra is not None:
             scalars = torch.cat([scalars, extra.to(scalars.dtype)], -1)
-        x = self.stack(to_complex(scalars), to_complex(momenta), momenta, ptr)
+        present = energy(momenta) != 0 if self.behaviour.masked_padding else None
+        if present is not None and bool(present.all()):
+            present = None
+        x = self.stack(to_complex(scalars), to_complex(momenta), momenta, ptr, present)
         if self.to_latent is not None:
             x = self.to_latent(x)
         code = self.aggregation(x, ptr=ptr)

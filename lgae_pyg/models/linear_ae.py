@@ -15,21 +15,25 @@ from lgae_pyg.ops.graphs import dense_layout
 class LinearAE(nn.Module):
     r"""The best linear Lorentz-equivariant autoencoder on ordered particles.
 
-    With :math:`M_{ij} = \sum_{\text{jets}} \sum_\mu p_i^\mu p_j^\mu` over the slots of pT-ordered particles and
-    :math:`U` its :math:`2\tau` leading eigenvectors,
+    With :math:`M_{ij} = \sum_{\text{jets}} \sum_\mu p_i^\mu p_j^\mu` over the slots of pT-ordered particles,
 
-    .. math:: z_k = \sum_i U_{ik} p_i, \qquad p'_i = \sum_k U_{ik} z_k
+    .. math:: z_k = \sum_i B_{ik} p_i, \qquad p'_i = \sum_k A_{ik} z_k
 
-    is the map of rank :math:`2\tau` with the smallest squared error (Eckart and Young), and it is Lorentz
-    equivariant, since it mixes whole four-vectors. It uses :math:`2\tau` real vectors, as many numbers as
-    :math:`\tau` complex ones of an :class:`~lgae_pyg.models.LGAE`.
+    is the map of rank :math:`2\tau` with the smallest squared error when :math:`A = B` are the leading
+    eigenvectors of :math:`M` (Eckart and Young). It is Lorentz equivariant, since it mixes whole four-vectors. It
+    uses :math:`2\tau` real vectors, as many numbers as :math:`\tau` complex ones of an
+    :class:`~lgae_pyg.models.LGAE`.
+
+    With momentum conservation, the code must contain :math:`P = \sum_i p_i`. Any decoder that is the
+    least-squares one for its encoder then conserves :math:`P`: with :math:`S = M^{1/2}` and
+    :math:`R = (u, W)`, :math:`u \propto S (1, \ldots, 1)` and :math:`W` the leading eigenvectors of :math:`M` with
+    :math:`u` projected out, the best choice is :math:`B = S^{-1} R`, :math:`A = S R`. Jets of fewer than :math:`N`
+    particles are shifted by equal parts to their total.
 
     Args:
         latent_vectors: :math:`\tau`, half the number of real latent vectors.
         num_particles: number of slots :math:`N`.
-        conserve_momentum: make the first latent vector the jet's four-momentum :math:`P` and shift the output by
-            equal parts to sum to it; the other :math:`2\tau - 1` components are then chosen among those
-            orthogonal to :math:`(1, \ldots, 1)`.
+        conserve_momentum: make the first latent vector proportional to :math:`P`, and keep :math:`P` exactly.
 
     Raises:
         ValueError: if there are more latent vectors than particles.
@@ -54,8 +58,9 @@ class LinearAE(nn.Module):
             "num_particles": num_particles,
             "conserve_momentum": conserve_momentum,
         }
-        rank = 2 * latent_vectors - int(conserve_momentum)
-        self.register_buffer("components", torch.full((num_particles, rank), torch.nan, dtype=torch.float64))
+        empty = torch.full((num_particles, 2 * latent_vectors), torch.nan, dtype=torch.float64)
+        self.register_buffer("encoder", empty)
+        self.register_buffer("decoder", empty.clone())
 
     @property
     def latent_size(self) -> int:
@@ -85,36 +90,46 @@ class LinearAE(nn.Module):
 
     def fit_moment(self, moment: Tensor) -> "LinearAE":
         r"""Sets the components from the second moment :math:`M_{ij}`, shape :math:`(N, N)`."""
-        if self.conserve_momentum:
-            centring = torch.eye(len(moment), dtype=moment.dtype) - 1 / len(moment)
-            moment = centring @ moment @ centring
-        vectors = torch.linalg.eigh(moment).eigenvectors.flip(-1)
-        leading = vectors[:, : self.components.shape[1]]
-        largest = leading.abs().argmax(0)
-        signs = leading[largest, torch.arange(leading.shape[1])].sign()
-        self.components.copy_(leading * signs)
+        rank = self.encoder.shape[1]
+        values, vectors = torch.linalg.eigh(moment)
+        if not self.conserve_momentum:
+            leading = _fix_signs(vectors.flip(-1)[:, :rank])
+            self.encoder.copy_(leading)
+            self.decoder.copy_(leading)
+            return self
+        values = values.clamp(min=1e-15 * float(values.max())).sqrt()
+        root = vectors @ torch.diag(values) @ vectors.T
+        total = root.sum(1, keepdim=True)
+        total = total / total.norm()
+        rest = torch.eye(len(moment), dtype=moment.dtype) - total @ total.T
+        others = torch.linalg.eigh(rest @ moment @ rest).eigenvectors.flip(-1)[:, : rank - 1]
+        span = torch.cat([total, _fix_signs(others)], 1)
+        self.encoder.copy_(vectors @ torch.diag(1 / values) @ vectors.T @ span)
+        self.decoder.copy_(root @ span)
         return self
 
     def encode(self, batch: Any) -> Latent:
         """Real latent vectors :math:`(B, 2\\tau, 4)`; no scalars."""
-        if torch.isnan(self.components).any():
+        if torch.isnan(self.encoder).any():
             raise RuntimeError("LinearAE is not fitted: call fit(training batches) first")
-        slots = self._slots(batch)
-        vectors = torch.einsum("ik,bim->bkm", self.components, slots)
-        if self.conserve_momentum:
-            vectors = torch.cat([slots.sum(1, keepdim=True), vectors], 1)
+        vectors = torch.einsum("ik,bim->bkm", self.encoder, self._slots(batch))
         return Latent(vectors.new_zeros(len(vectors), 0), vectors)
 
     def forward(self, batch: Any) -> Reconstruction:
         latent = self.encode(batch)
         ptr = offsets_of(batch)
-        mixed = latent.vectors[:, int(self.conserve_momentum) :]
-        dense = torch.einsum("ik,bkm->bim", self.components, mixed)
+        dense = torch.einsum("ik,bkm->bim", self.decoder, latent.vectors)
         p4 = dense_layout(ptr, self.num_particles).gather(dense)
         if self.conserve_momentum:
-            p4 = restore_total(p4, latent.vectors[:, 0], ptr)
+            p4 = restore_total(p4, latent.vectors[:, 0] / self.encoder[0, 0], ptr)
         return Reconstruction(p4, ptr, latent)
 
     def _slots(self, batch: Any) -> Tensor:
         layout = dense_layout(offsets_of(batch), self.num_particles)
-        return layout.scatter(batch.pos.to(self.components.dtype))
+        return layout.scatter(batch.pos.to(self.encoder.dtype))
+
+
+def _fix_signs(vectors: Tensor) -> Tensor:
+    """Makes the largest entry of each column positive, so that a fit does not depend on the eigensolver."""
+    largest = vectors.abs().argmax(0, keepdim=True)
+    return vectors * vectors.gather(0, largest).sign()

@@ -18,7 +18,7 @@ def warm_start_from_linear(model: LGAE, linear: LinearAE) -> LGAE:
     The first vector channel of every level is passed through unchanged, and only it is read by the latent
     mixing and the output; all other weights stay as they are, ready to be used. Complex latent vectors
     :math:`z_{2k} + i z_{2k+1}` carry two real ones, and decoder weights :math:`E + iF` give, with the ``sum``
-    read-out, :math:`(E + F) z_{2k} + (E - F) z_{2k+1}`, so :math:`E \pm F` are columns of :math:`U`.
+    read-out, :math:`(E + F) z_{2k} + (E - F) z_{2k+1}`, so :math:`E \pm F` are columns of the linear decoder.
 
     Args:
         model: an LGAE with ``mix`` aggregation; changed in place and returned.
@@ -32,19 +32,20 @@ def warm_start_from_linear(model: LGAE, linear: LinearAE) -> LGAE:
     for key in ("latent_vectors", "num_particles", "conserve_momentum"):
         if model.config[key] != linear.config[key]:
             raise ValueError(f"{key} differs: {model.config[key]} (LGAE) and {linear.config[key]} (LinearAE)")
-    if torch.isnan(linear.components).any():
+    if torch.isnan(linear.encoder).any():
         raise ValueError("LinearAE is not fitted: call fit(training batches) first")
-    columns = linear.components
+    encoder, decoder = linear.encoder.clone(), linear.decoder.clone()
     if linear.conserve_momentum:
-        total = columns.new_full((len(columns), 1), 1 / len(columns))
-        columns = torch.cat([total, columns], 1)
-    even, odd = columns[:, 0::2], columns[:, 1::2]
+        # The LGAE's first latent vector is P itself, LinearAE's is proportional to it.
+        decoder[:, 0] *= encoder[0, 0]
+    even, odd = encoder[:, 0::2], encoder[:, 1::2]
 
     _pass_first_vector(model.encoder.stack)
     _pass_first_vector(model.decoder.stack)
     mixing = _weight(model.encoder.aggregation.mix).view(even.shape[1], len(even), -1, 2)
     mixing.zero_()
     mixing[:, :, 0, 0], mixing[:, :, 0, 1] = even.T, odd.T
+    even, odd = decoder[:, 0::2], decoder[:, 1::2]
     parts = {
         "sum": ((even + odd) / 2, (even - odd) / 2),
         "mean": (even + odd, even - odd),

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
+from torch_geometric.typing import OptTensor
 
 from lgae_pyg.lorentz.irreps import Irrep, Irreps
 from lgae_pyg.lorentz.kinematics import minkowski_square
@@ -74,7 +75,9 @@ class LMPConv(MessagePassing):
 
     Shapes:
         - **input:** packed complex features :math:`(n, \text{irreps\_in.dim})`, momenta ``pos`` :math:`(n, 4)`,
-          and ``edge_index`` :math:`(2, e)` or ``ptr`` :math:`(B+1,)`; neither means one complete graph
+          and ``edge_index`` :math:`(2, e)` or ``ptr`` :math:`(B+1,)`; neither means one complete graph.
+          ``present`` :math:`(n,)` marks the nodes whose edges have bells (all when omitted; see
+          :func:`~lgae_pyg.ops.bells.bell_sum`)
         - **output:** :math:`(n, \text{irreps\_out.dim})`, complex
     """
 
@@ -142,34 +145,49 @@ class LMPConv(MessagePassing):
         return couplings
 
     def reset_parameters(self) -> None:
-        """Initialises radial functions, mixing and perceptron; message channels begin smaller."""
+        """Initialises the parts so that features keep their size from level to level.
+
+        In the mixing, a particle's own features weigh as if they were alone; products, and messages over the
+        number of neighbours, share what is usual for their fan-in.
+        """
         super().reset_parameters()
         self.radial.reset_parameters()
         scales = {}
         for total, irrep in self.irreps_cat:
             messages = self.irreps_message.multiplicity(irrep)
-            scales[str(irrep)] = messages * [1 / self.neighbours] + (total - messages) * [1.0]
+            own = self.irreps_in.multiplicity(irrep)
+            alone = (total / own) ** 0.5 if own else 1.0
+            scales[str(irrep)] = (
+                messages * [1 / self.neighbours] + own * [alone] + (total - messages - own) * [1.0]
+            )
         self.mix.reset_parameters(scales)
         if self.mlp is not None:
             self.mlp.reset_parameters()
 
     def forward(
-        self, x: Tensor, pos: Tensor, edge_index: Tensor | None = None, ptr: Tensor | None = None
+        self,
+        x: Tensor,
+        pos: Tensor,
+        edge_index: Tensor | None = None,
+        ptr: Tensor | None = None,
+        present: Tensor | None = None,
     ) -> Tensor:
         features = unpack(x, self.irreps_in)
         if ptr is None:
             ptr = torch.tensor([0, len(x)], device=x.device)
         if self.closed_form and edge_index is None and self.backend != "edge_list":
-            messages = self._closed_form_messages(features, pos, ptr)
+            messages = self._closed_form_messages(features, pos, ptr, present)
         else:
             if edge_index is None:
                 edge_index = complete_graph(ptr, self.self_loops)
-            flat = self.propagate(edge_index, x=x, pos=pos, size=(len(x), len(x)))
+            flat = self.propagate(edge_index, x=x, pos=pos, present=present, size=(len(x), len(x)))
             messages = unpack(torch.view_as_complex(flat.unflatten(-1, (-1, 2))), self.irreps_message)
         own = [couple(features[a], features[b], a, b, out) for a, b, out, _ in self.self_couplings]
         return self._update(messages, features, own)
 
-    def _closed_form_messages(self, features: dict[Irrep, Tensor], pos: Tensor, ptr: Tensor) -> dict[Irrep, Tensor]:
+    def _closed_form_messages(
+        self, features: dict[Irrep, Tensor], pos: Tensor, ptr: Tensor, present: Tensor | None
+    ) -> dict[Irrep, Tensor]:
         sums = neighbour_sum(
             features[SCALAR].squeeze(-1),
             features[VECTOR],
@@ -178,16 +196,25 @@ class LMPConv(MessagePassing):
             ptr,
             self.self_loops,
             self.backend,
+            present,
         )
         scalars = torch.cat([self.scalar_edge * sums.scalar_from_scalar, sums.scalar_from_vector / 2], -1)
         vectors = torch.cat([self.scalar_edge * sums.vector_from_vector, sums.vector_from_scalar], -2)
         return {SCALAR: scalars.unsqueeze(-1), VECTOR: vectors}
 
-    def message(self, x_j: Tensor, pos_i: Tensor, pos_j: Tensor) -> Tensor:
+    def message(
+        self,
+        x_j: Tensor,
+        pos_i: Tensor,
+        pos_j: Tensor,
+        present_i: OptTensor,
+        present_j: OptTensor,
+    ) -> Tensor:
         features = unpack(x_j, self.irreps_in)
         difference = pos_i - pos_j
         zonal = zonal_functions(difference, self.max_degree)
-        factors = self.radial(minkowski_square(difference))
+        alive = None if present_i is None else present_i & present_j
+        factors = self.radial(minkowski_square(difference), alive)
         blocks: dict[Irrep, list[Tensor]] = defaultdict(list)
         for edge, irrep, out, channels in self.message_couplings:
             factor = factors[:, edge.weight, :channels].unsqueeze(-1)

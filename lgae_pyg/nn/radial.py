@@ -45,7 +45,7 @@ class LorentzianBell(nn.Module):
         degrees: int = 2,
         complex_argument: bool = False,
         widest: float = 0.1,
-        narrowest: float = 30.0,
+        narrowest: float = 10.0,
         constant: bool = False,
     ):
         super().__init__()
@@ -74,11 +74,12 @@ class LorentzianBell(nn.Module):
     def folded(self) -> Bells:
         """The parameters with amplitudes and offsets folded into one matrix and one bias."""
         if self.constant:
-            return Bells(self.c.square(), torch.zeros_like(self.weight), self.bias)
-        return Bells(self.c.square(), self.weight * self.b, self.bias + self.weight @ self.a)
+            return Bells(self.c.square(), torch.zeros_like(self.weight), self.bias, self.bias)
+        folded = self.bias + self.weight @ self.a
+        return Bells(self.c.square(), self.weight * self.b, folded, self.bias)
 
-    def forward(self, invariant: Tensor) -> Tensor:
-        return bell_sum(invariant, self.folded())
+    def forward(self, invariant: Tensor, present: Tensor | None = None) -> Tensor:
+        return bell_sum(invariant, self.folded(), present)
 
     def extra_repr(self) -> str:
         degrees, channels = self.bias.shape[:2]

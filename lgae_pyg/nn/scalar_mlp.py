@@ -1,5 +1,7 @@
 """A perceptron on the Lorentz scalars, the only features on which a nonlinearity may act freely."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -56,7 +58,7 @@ class ScalarMLP(nn.Module):
             raise ValueError(f"unknown activation '{activation}': choose one of {', '.join(ACTIVATIONS)}")
         sizes = [2 * channels] + depth * [2 * channels * width] + [2 * channels]
         layers: list[nn.Module] = []
-        for fan_in, fan_out in zip(sizes, sizes[1:]):
+        for fan_in, fan_out in pairwise(sizes):
             layers += [nn.Linear(fan_in, fan_out), ACTIVATIONS[activation]()]
         self.layers = nn.Sequential(*layers[:-1])
         self.residual = residual

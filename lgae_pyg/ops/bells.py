@@ -19,11 +19,13 @@ class Bells(NamedTuple):
         weight: :math:`W'`, shape :math:`(L, \tau, 2, K)` for real arguments (real and imaginary part of each
             channel) or :math:`(L, \tau, K)` for complex ones, where the two parts share the weights.
         bias: :math:`\beta'`, shape :math:`(L, \tau, 2)` or :math:`(L, \tau)`.
+        masked: :math:`\beta`, the value on edges whose bells are masked; same shape.
     """
 
     squared_width: Tensor
     weight: Tensor
     bias: Tensor
+    masked: Tensor
 
     @property
     def complex_argument(self) -> bool:
@@ -31,7 +33,7 @@ class Bells(NamedTuple):
         return self.weight.dim() == 3
 
 
-def bell_sum(invariant: Tensor, bells: Bells) -> Tensor:
+def bell_sum(invariant: Tensor, bells: Bells, present: Tensor | None = None) -> Tensor:
     r"""Radial factors :math:`f^l_c(|x|)` of the invariants :math:`x`.
 
     For a real invariant the two output parts have weights of their own; for a complex one, the real part of
@@ -42,20 +44,48 @@ def bell_sum(invariant: Tensor, bells: Bells) -> Tensor:
     Args:
         invariant: :math:`x = p_{ij}^2`, real or complex.
         bells: the folded parameters.
+        present: where false, the bells are masked and only the bias :math:`\beta` is left (the original code
+            treats edges of padded particles so).
 
     Shapes:
-        - invariant: :math:`(*)`
+        - invariant: :math:`(*)`, present: :math:`(*)`
         - **output:** :math:`(*, L, \tau)`, complex
     """
     if bells.complex_argument:
-        parts = torch.view_as_real(invariant).abs()
-        mixed = _evaluate(parts, bells)
-        return torch.view_as_complex(mixed.movedim(-3, -1).contiguous())
-    return torch.view_as_complex(_evaluate(invariant.abs(), bells).contiguous())
+        mixed = _evaluate(torch.view_as_real(invariant).abs(), bells).movedim(-3, -1)
+    else:
+        mixed = _evaluate(invariant.abs(), bells)
+    factors = torch.view_as_complex(mixed.contiguous())
+    if present is not None:
+        factors = torch.where(present[..., None, None], factors, masked_factor(bells))
+    return factors
+
+
+def masked_factor(bells: Bells) -> Tensor:
+    r"""The radial factor of a masked edge, :math:`\beta` as a complex number.
+
+    Shapes:
+        - **output:** :math:`(L, \tau)`, complex
+    """
+    return _as_complex(bells.masked, bells)
+
+
+def self_factor(bells: Bells) -> Tensor:
+    r"""The radial factor of degree 0 at the origin, :math:`f^0_c(0)`, that a self-loop carries.
+
+    Shapes:
+        - **output:** :math:`(\tau,)`, complex
+    """
+    return _as_complex(bells.bias[0] + bells.weight[0].sum(-1), bells)
+
+
+def _as_complex(parts: Tensor, bells: Bells) -> Tensor:
+    if bells.complex_argument:
+        return torch.complex(parts, parts)
+    return torch.view_as_complex(parts.contiguous())
 
 
 def _evaluate(argument: Tensor, bells: Bells) -> Tensor:
-    shape = bells.bias.shape
     resonance = 1 / (1 + argument.unsqueeze(-1) * bells.squared_width)
     mixed = torch.nn.functional.linear(resonance, bells.weight.flatten(0, -2), bells.bias.flatten())
-    return mixed.view(*argument.shape, *shape)
+    return mixed.view(*argument.shape, *bells.bias.shape)

@@ -41,7 +41,7 @@ class NeighbourSum(NamedTuple):
 
 
 def pair_messages(
-    scalars: Tensor, vectors: Tensor, difference: Tensor, bells: Bells
+    scalars: Tensor, vectors: Tensor, difference: Tensor, bells: Bells, present: Tensor | None = None
 ) -> NeighbourSum:
     r"""The four terms of one edge, before the sum: the plain definition of the messages.
 
@@ -50,13 +50,14 @@ def pair_messages(
         vectors: four-vectors of the source, complex.
         difference: :math:`p_{ij} = p_i - p_j`, real or complex.
         bells: the radial functions, two degrees.
+        present: edges whose bells are not masked; all when omitted.
 
     Shapes:
         - scalars: :math:`(e, \tau)`
         - vectors: :math:`(e, \tau, 4)`
         - difference: :math:`(e, 4)`
     """
-    factors = bell_sum(minkowski_square(difference), bells)
+    factors = bell_sum(minkowski_square(difference), bells, present)
     constant, linear = factors.unbind(-2)
     return NeighbourSum(
         constant * scalars,
@@ -67,16 +68,24 @@ def pair_messages(
 
 
 def edge_neighbour_sum(
-    scalars: Tensor, vectors: Tensor, momenta: Tensor, bells: Bells, edge_index: Tensor
+    scalars: Tensor,
+    vectors: Tensor,
+    momenta: Tensor,
+    bells: Bells,
+    edge_index: Tensor,
+    present: Tensor | None = None,
 ) -> NeighbourSum:
     r"""The neighbour sum over given edges: messages, then a sum by target. Memory :math:`O(e \tau)`.
 
     Shapes:
         - scalars: :math:`(n, \tau)`, vectors: :math:`(n, \tau, 4)`, momenta: :math:`(n, 4)`
         - edge_index: :math:`(2, e)`, source :math:`j` and target :math:`i`
+        - present: :math:`(n,)`, nodes whose edges have bells
     """
     source, target = edge_index
-    messages = pair_messages(scalars[source], vectors[source], momenta[target] - momenta[source], bells)
+    difference = momenta[target] - momenta[source]
+    alive = None if present is None else present[source] & present[target]
+    messages = pair_messages(scalars[source], vectors[source], difference, bells, alive)
     return NeighbourSum(
         *(
             torch.zeros(len(momenta), *part.shape[1:], dtype=part.dtype, device=part.device).index_add(
@@ -95,6 +104,7 @@ def neighbour_sum(
     ptr: Tensor,
     self_loops: bool = False,
     backend: str = "auto",
+    present: Tensor | None = None,
 ) -> NeighbourSum:
     r"""The neighbour sum on the complete graphs given by ``ptr``.
 
@@ -108,6 +118,8 @@ def neighbour_sum(
         ptr: offsets of the jets.
         self_loops: whether :math:`j = i` is part of the sum (:math:`p_{ii} = 0`, so only :math:`f^0(0)` acts).
         backend: ``"auto"``, ``"edge_list"`` or ``"dense"``.
+        present: nodes whose edges have bells; edges of the others carry the bias alone, and the plain
+            definition is used. All when omitted.
 
     Raises:
         ValueError: for an unknown back-end.
@@ -117,7 +129,7 @@ def neighbour_sum(
     """
     if backend not in BACKENDS:
         raise ValueError(f"unknown backend '{backend}': choose one of {', '.join(BACKENDS)}")
-    if backend == "edge_list":
+    if backend == "edge_list" or present is not None:
         edges = complete_graph(ptr, self_loops)
-        return edge_neighbour_sum(scalars, vectors, momenta, bells, edges)
+        return edge_neighbour_sum(scalars, vectors, momenta, bells, edges, present)
     return NeighbourSum(*dense_neighbour_sum(scalars, vectors, momenta, bells, ptr, self_loops))

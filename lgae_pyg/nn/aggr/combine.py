@@ -77,5 +77,6 @@ def build_aggregation(name: str, irreps: Irreps | str, largest_square: bool = Fa
     if name in ("mean", "sum"):
         return LinearAggregation(name)
     raise ValueError(
-        f"unknown aggregation '{name}': choose {', '.join(METHODS)}, combinations such as min&max or mean+max, or mix"
+        f"unknown aggregation '{name}': choose {', '.join(METHODS)}, a combination such as min&max or "
+        "mean+max, or mix"
     )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lgae_pyg.lorentz.kinematics import minkowski_dot, minkowski_square
-from lgae_pyg.ops.bells import Bells
+from lgae_pyg.ops.bells import Bells, self_factor
 from lgae_pyg.ops.graphs import DenseLayout, dense_layout
 
 #: Largest number of pairs handled at once; more are walked in groups of jets, which bounds the memory.
@@ -56,12 +56,43 @@ def pair_factors(invariant: Tensor, bells: Bells) -> Tensor:
 
 
 def _mix_bells(argument: Tensor, bells: Bells) -> Tensor:
-    widths = bells.squared_width.view(-1, 1, 1)
-    resonance = 1 / (1 + widths * argument.unsqueeze(1))
-    weight = bells.weight.flatten(0, -2)
-    bias = bells.bias.flatten().unsqueeze(-1)
-    mixed = torch.baddbmm(bias, weight.expand(len(argument), -1, -1), resonance.flatten(2))
+    flat = argument.flatten(1)
+    mixed = _BellMixture.apply(flat, bells.squared_width, bells.weight.flatten(0, -2), bells.bias.flatten())
     return mixed.view(len(argument), *bells.bias.shape, *argument.shape[1:])
+
+
+class _BellMixture(torch.autograd.Function):
+    r"""Mixtures of bells, :math:`f_o = \beta_o + \sum_k W_{ok} r_k` with :math:`r_k = 1 / (1 + c_k^2 x)`.
+
+    Written out because the pass over all pairs and bells is limited by memory: autograd would keep and walk
+    five intermediates where one, :math:`r`, is enough, since :math:`\partial r / \partial x = -c^2 r^2` and
+    :math:`\partial r / \partial c^2 = -x r^2`.
+
+    Shapes:
+        - argument: :math:`(B, P)`, squared_width: :math:`(K,)`, weight: :math:`(O, K)`, bias: :math:`(O,)`
+        - **output:** :math:`(B, O, P)`
+    """
+
+    @staticmethod
+    def forward(ctx, argument: Tensor, squared_width: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        resonance = argument.unsqueeze(1) * squared_width.unsqueeze(-1)
+        resonance.add_(1).reciprocal_()
+        ctx.save_for_backward(argument, squared_width, weight, resonance)
+        return torch.baddbmm(bias.unsqueeze(-1), weight.expand(len(argument), -1, -1), resonance)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        argument, squared_width, weight, resonance = ctx.saved_tensors
+        grad_bias = gradient.sum((0, 2))
+        grad_weight = torch.bmm(gradient, resonance.transpose(1, 2)).sum(0)
+        slope = torch.bmm(weight.T.expand(len(argument), -1, -1), gradient)
+        slope.mul_(resonance).mul_(resonance).neg_()
+        grad_width = torch.bmm(slope, argument.unsqueeze(-1)).sum((0, 2))
+        grad_argument = None
+        if ctx.needs_input_grad[0]:
+            grad_argument = torch.matmul(squared_width, slope)
+        return grad_argument, grad_width, grad_weight, grad_bias
 
 
 def _contract(factors: Tensor, columns: Tensor) -> Tensor:
@@ -104,15 +135,3 @@ def _per_node(
         constant_scalar = constant_scalar - origin * scalars
         constant_vector = constant_vector - origin.unsqueeze(-1) * vectors
     return constant_scalar, constant_vector, from_vector, from_scalar
-
-
-def self_factor(bells: Bells) -> Tensor:
-    r"""The radial factor of degree 0 at the origin, :math:`f^0_c(0)`, that a self-loop carries.
-
-    Shapes:
-        - **output:** :math:`(\tau,)`, complex
-    """
-    origin = bells.bias[0] + bells.weight[0].sum(-1)
-    if bells.complex_argument:
-        return torch.complex(origin, origin)
-    return torch.view_as_complex(origin.contiguous())
