@@ -166,8 +166,8 @@ def test_representations_compose(irrep):
 
 
 def test_the_sign_of_spinors_is_needed():
-    """Two quarter-and-a-half turns pass half a turn: the product of the spinor matrices is minus that of the
-    product. No choice of signs avoids this."""
+    """Two rotations by three eighths of a turn pass half a turn: the product of the spinor matrices is minus
+    the spinor matrix of their product. No choice of signs avoids this everywhere."""
     three_eighths = rotation(0.75 * math.pi)
     spinor = representation_matrix("(1/2,0)", three_eighths)
     assert torch.allclose(spinor @ spinor, -representation_matrix("(1/2,0)", three_eighths @ three_eighths))
