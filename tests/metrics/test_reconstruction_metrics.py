@@ -141,11 +141,13 @@ def test_unknown_space():
     ("latent", "percent"), [(36, 30.00), (68, 56.67), (116, 96.67), (18, 15.00), (74, 61.67), (106, 88.33)]
 )
 def test_published_compression_rates_count_four_momenta(latent, percent):
-    assert round(compression_rates(latent, 30)["four_momenta"], 2) == percent
+    assert round(compression_rates(latent, 30)["four_vector"], 2) == percent
 
 
 def test_both_definitions_and_the_side_information():
-    assert round(compression_rates(74, 30)["three_momenta"], 2) == 82.22
-    assert compression_rates(45, 30)["three_momenta"] == 50.0
-    assert compression_rates(74, 30, side_information=1) == {"four_momenta": 62.5, "three_momenta": 250 / 3}
-    assert np.isclose(compression_rates(74, 150)["four_momenta"], 12.3333333)
+    assert compression_rates(45, 30)["massless"] == 50.0
+    assert compression_rates(74, 30, side_information=1) == {
+        "four_vector": pytest.approx(185 / 3), "four_vector_with_side": 62.5,
+        "massless": pytest.approx(740 / 9), "massless_with_side": pytest.approx(250 / 3),
+    }  # fmt: skip
+    assert np.isclose(compression_rates(74, 150)["four_vector"], 12.3333333)

@@ -1,0 +1,72 @@
+"""``lgae evaluate``: tables and figures of a trained model."""
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    add = parser.add_argument
+    add("source", metavar="RUN_OR_CHECKPOINT", help="folder of a run, or a checkpoint file")
+    add("--out", metavar="DIR", help="folder for the results (default: evaluation in the run)")
+    add("--jets", type=_positive, metavar="N", help="evaluate N jets, the same random choice each time")
+    add("--split", default="test", choices=("train", "val", "test", "all"), help="default: test")
+    add("--data", metavar="ROOT", help="root folder of other jets of the same format")
+    add("--scan-jets", type=_natural, default=200, metavar="N", help="jets of the equivariance scan; 0: none")
+    add("--batch-size", type=_positive, default=64, metavar="N", help="jets per batch")
+    add("--no-baseline", action="store_true", help="leave out the linear autoencoders")
+    add("--redraw", action="store_true", help="only draw the figures again, from the stored results")
+    add("--quiet", action="store_true", help="no progress bar")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Evaluates, or draws again, and prints the first table and where everything is."""
+    from lgae_pyg.evaluation import EvaluationResults, default_folder, evaluate
+
+    if options.redraw:
+        from lgae_pyg.evaluation.figures import draw_figures
+
+        folder = _stored(options)
+        results = EvaluationResults.load(folder)
+        draw_figures(results, folder / "figures", not options.quiet)
+    else:
+        folder = Path(options.out or default_folder(options.source, options.split, options.data))
+        results = evaluate(
+            options.source,
+            folder,
+            max_jets=options.jets,
+            batch_size=options.batch_size,
+            baseline=not options.no_baseline,
+            progress=not options.quiet,
+            split=options.split,
+            data_root=options.data,
+            scan_jets=options.scan_jets,
+        )
+    print(results.tables["particle_reconstruction"].to_text(), end="\n\n")
+    print(f"Tables:  {folder}\nFigures: {folder / 'figures'}")
+    return 0
+
+
+def _stored(options: argparse.Namespace) -> Path:
+    """The folder of stored results: neither the checkpoint nor the data need be there any more."""
+    from lgae_pyg.evaluation import default_folder
+    from lgae_pyg.evaluation.results import DESCRIPTION
+
+    if options.out:
+        return Path(options.out)
+    source = Path(options.source)
+    for folder in (source, source / "evaluation"):
+        if (folder / DESCRIPTION).exists():
+            return folder
+    return default_folder(source, options.split, options.data)
+
+
+def _natural(text: str, smallest: int = 0) -> int:
+    value = int(text)
+    if value < smallest:
+        raise argparse.ArgumentTypeError(f"must be at least {smallest}")
+    return value
+
+
+def _positive(text: str) -> int:
+    return _natural(text, 1)

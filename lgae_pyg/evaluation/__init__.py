@@ -1,0 +1,20 @@
+"""Studies of trained models: tables, arrays and figures."""
+
+from lgae_pyg.evaluation.equivariance import Records, equivariance_scan, unit_records
+from lgae_pyg.evaluation.reconstruction import Jets, Reconstruction
+from lgae_pyg.evaluation.results import EvaluationResults
+from lgae_pyg.evaluation.study import default_folder, evaluate, evaluate_model
+from lgae_pyg.evaluation.table import Table
+
+__all__ = [
+    "EvaluationResults",
+    "Jets",
+    "Reconstruction",
+    "Records",
+    "Table",
+    "default_folder",
+    "equivariance_scan",
+    "evaluate",
+    "evaluate_model",
+    "unit_records",
+]

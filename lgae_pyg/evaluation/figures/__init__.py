@@ -1,0 +1,56 @@
+"""Figures of an evaluation, drawn from its results alone.
+
+This package is the only place where matplotlib is imported; import it where figures are drawn.
+"""
+
+import os
+from pathlib import Path
+
+from matplotlib import pyplot as plt
+
+from lgae_pyg.evaluation.figures.histograms import (
+    jet_histograms,
+    jet_residuals,
+    particle_histograms,
+    particle_residuals,
+)
+from lgae_pyg.evaluation.figures.images import average_images, single_images
+from lgae_pyg.evaluation.figures.style import SETTINGS, save_figure
+from lgae_pyg.evaluation.figures.symmetry import equivariance_figure
+from lgae_pyg.evaluation.results import EvaluationResults
+
+FIGURES = {
+    "jet_images": single_images,
+    "average_images": average_images,
+    "particle_histograms": particle_histograms,
+    "jet_histograms": jet_histograms,
+    "particle_residuals": particle_residuals,
+    "jet_residuals": jet_residuals,
+    "equivariance": equivariance_figure,
+}
+
+
+def draw_figures(
+    results: EvaluationResults, folder: str | os.PathLike[str], progress: bool = True
+) -> list[Path]:
+    """Draws all figures as PNG and PDF.
+
+    Args:
+        results: fresh results, or those read back with :meth:`EvaluationResults.load`.
+        folder: where the files go; it is made if need be.
+        progress: show a progress bar.
+
+    Returns:
+        The files written. Without an equivariance scan in the results there is no figure of it.
+    """
+    from tqdm import tqdm
+
+    names = [name for name in FIGURES if name != "equivariance" or name in results.tables]
+    paths = []
+    with plt.rc_context(SETTINGS):
+        for name in tqdm(names, desc="draw", unit="figure", disable=None if progress else True, leave=False):
+            paths += save_figure(FIGURES[name](results), Path(folder), name)
+    return paths
+
+
+__all__ = ["FIGURES", "draw_figures"]

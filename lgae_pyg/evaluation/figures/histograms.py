@@ -1,0 +1,184 @@
+"""Distributions of particle and jet features, true and reconstructed, and of their errors."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lgae_pyg.evaluation.figures.style import LABELS, TRUTH_COLOUR, add_caption, style_of
+from lgae_pyg.evaluation.reconstruction import Reconstruction, jet_errors, particle_errors
+from lgae_pyg.evaluation.results import EvaluationResults
+from lgae_pyg.metrics import JET_FEATURES, PARTICLE_FEATURES, jet_features, particle_features
+
+PARTICLE_WINDOWS = {"pt_rel": (0.0, 0.3), "eta_rel": (-0.5, 0.5), "phi_rel": (-0.5, 0.5)}
+MASS_WINDOW = (0.0, 250.0)
+PARTICLE_BINS, JET_BINS, ERROR_BINS = 80, 50, 81
+SMALLEST_ERROR = 1e-17
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The values of one feature: true ones and, by label, reconstructed ones."""
+
+    name: str
+    window: tuple[float, float]
+    bins: int
+    target: np.ndarray
+    reconstructed: dict[str, np.ndarray]
+    logarithmic: bool = False
+
+
+def particle_histograms(results: EvaluationResults) -> Figure:
+    """Relative transverse momentum, pseudorapidity and azimuth of the particles, with ratios to the truth."""
+    target = particle_features(results.target.p4, results.target.ptr).numpy()
+    found = {
+        one.label: particle_features(one.jets.p4, one.jets.ptr).numpy() for one in results.reconstructions
+    }
+    samples = [
+        Sample(
+            name, PARTICLE_WINDOWS[name], PARTICLE_BINS, target[:, column],
+            {label: values[:, column] for label, values in found.items()}, logarithmic=True,
+        )
+        for column, name in enumerate(PARTICLE_FEATURES)
+    ]  # fmt: skip
+    caption = "Particles relative to their jet; below, ratio to the truth, whose statistical error is grey."
+    return _histograms(samples, "particles", f"{caption} {results.caption}")
+
+
+def jet_histograms(results: EvaluationResults) -> Figure:
+    """Mass, transverse momentum, pseudorapidity and azimuth of the jets, with ratios to the truth."""
+    target = jet_features(results.target.p4, results.target.ptr).numpy()
+    found = {one.label: jet_features(one.jets.p4, one.jets.ptr).numpy() for one in results.reconstructions}
+    windows = {"mass": MASS_WINDOW, "phi": (-np.pi, np.pi)}
+    samples = [
+        Sample(
+            name, windows.get(name) or _window(target[:, column]), JET_BINS, target[:, column],
+            {label: values[:, column] for label, values in found.items()},
+        )
+        for column, name in enumerate(JET_FEATURES)
+    ]  # fmt: skip
+    caption = (
+        "Jets, sums of their particles with energies as the models output them; below, ratio to the truth, "
+        "whose statistical error is grey."
+    )
+    return _histograms(samples, "jets", f"{caption} {results.caption}")
+
+
+def particle_residuals(results: EvaluationResults) -> Figure:
+    """Distributions of the relative errors of the particle features, and of their sizes."""
+    errors = {one.label: particle_errors(one, results.target).numpy() for one in results.reconstructions}
+    return _residuals(results.reconstructions, errors, PARTICLE_FEATURES, "particles", results.caption)
+
+
+def jet_residuals(results: EvaluationResults) -> Figure:
+    """Distributions of the relative errors of the jet features, and of their sizes."""
+    errors = {one.label: jet_errors(one, results.target).numpy() for one in results.reconstructions}
+    return _residuals(results.reconstructions, errors, JET_FEATURES, "jets", results.caption)
+
+
+def _window(values: np.ndarray) -> tuple[float, float]:
+    """A window that holds all but the last half per cent on either side, with a margin."""
+    low, high = np.quantile(values, [0.005, 0.995])
+    margin = 0.1 * (high - low) or 1.0
+    return float(low - margin), float(high + margin)
+
+
+def _histograms(samples: Sequence[Sample], what: str, caption: str) -> Figure:
+    size = (3.7 * len(samples) + 0.4, 4.9)
+    figure, axes = plt.subplots(
+        2, len(samples), figsize=size, height_ratios=(3, 1), sharex="col", squeeze=False
+    )
+    for sample, upper, lower in zip(samples, *axes):
+        _draw_sample(sample, upper, lower, what)
+    axes[1, 0].set_ylabel("ratio to truth")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+    add_caption(figure, caption)
+    return figure
+
+
+def _draw_sample(sample: Sample, upper: Axes, lower: Axes, what: str) -> None:
+    edges = np.linspace(*sample.window, sample.bins + 1)
+    counts, _ = np.histogram(sample.target, edges)
+    upper.stairs(counts, edges, fill=True, color=TRUTH_COLOUR, label="truth")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        spread = 1 / np.sqrt(counts)
+    lower.stairs(1 + spread, edges, baseline=1 - spread, fill=True, color=TRUTH_COLOUR)
+    for number, (label, values) in enumerate(sample.reconstructed.items()):
+        found, _ = np.histogram(values, edges)
+        upper.stairs(found, edges, label=label, baseline=None, **style_of(number))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(counts > 0, found / counts, np.nan)
+        lower.stairs(ratio, edges, baseline=None, **style_of(number))
+    width = edges[1] - edges[0]
+    unit = " GeV" if "GeV" in LABELS[sample.name] else (" rad" if "rad" in LABELS[sample.name] else "")
+    upper.set_ylabel(f"{what} / {width:.3g}{unit}")
+    if sample.logarithmic:
+        upper.set_yscale("log")
+        upper.set_ylim(bottom=0.7)
+    lower.set_ylim(0.5, 1.5)
+    lower.set_xlim(*sample.window)
+    lower.set_xlabel(LABELS[sample.name])
+
+
+def _residuals(
+    reconstructions: Sequence[Reconstruction],
+    errors: dict[str, np.ndarray],
+    features: Sequence[str],
+    what: str,
+    caption: str,
+) -> Figure:
+    figure, axes = plt.subplots(2, len(features), figsize=(3.7 * len(features) + 0.4, 5.8), squeeze=False)
+    for column, name in enumerate(features):
+        values = {label: _defined(matrix[:, column]) for label, matrix in errors.items()}
+        _draw_signed(axes[0, column], values)
+        _draw_sizes(axes[1, column], values)
+        symbol = LABELS[name].split(" [")[0].strip("$")
+        axes[0, column].set_xlabel(rf"$\delta\,({symbol})$")
+        axes[1, column].set_xlabel(rf"$|\delta\,({symbol})|$")
+    axes[0, 0].set_ylabel(f"share of {what}")
+    axes[1, 0].set_ylabel(f"share of {what}")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+    order = ", after matching" if any(one.matched for one in reconstructions) and what == "particles" else ""
+    explanation = (
+        "Relative errors δ = (reconstructed - true) / true of the "
+        f"{what}{order}: signed in a window around zero (above), and their sizes (below; errors under "
+        f"{SMALLEST_ERROR:.0e} are in the first bin)."
+    )
+    add_caption(figure, f"{explanation} {caption}")
+    return figure
+
+
+def _defined(values: np.ndarray) -> np.ndarray:
+    return values[~np.isnan(values)]
+
+
+def _draw_signed(axes: Axes, values: dict[str, np.ndarray]) -> None:
+    widths = [np.subtract(*np.quantile(sample, [0.9, 0.1])) for sample in values.values() if sample.size]
+    reach = max([1.5 * width for width in widths if np.isfinite(width)], default=0.0) or 1e-15
+    edges = np.linspace(-reach, reach, ERROR_BINS + 1)
+    for number, (label, sample) in enumerate(values.items()):
+        counts, _ = np.histogram(sample, edges)
+        axes.stairs(counts / max(sample.size, 1), edges, label=label, baseline=None, **style_of(number))
+    axes.set_yscale("log")
+    axes.set_xlim(-reach, reach)
+    axes.ticklabel_format(axis="x", style="sci", scilimits=(-2, 3))
+
+
+def _draw_sizes(axes: Axes, values: dict[str, np.ndarray]) -> None:
+    sizes = {label: np.clip(np.abs(sample), SMALLEST_ERROR, None) for label, sample in values.items()}
+    finite = [sample[np.isfinite(sample)] for sample in sizes.values()]
+    largest = max([sample.max() for sample in finite if sample.size], default=1.0)
+    smallest = min([np.quantile(sample, 0.002) for sample in finite if sample.size], default=1e-3)
+    lowest, highest = np.floor(np.log10(smallest)), np.ceil(np.log10(max(largest, 10 * smallest)))
+    edges = np.logspace(lowest, highest, int(8 * (highest - lowest)) + 1)
+    for number, (label, sample) in enumerate(sizes.items()):
+        counts, _ = np.histogram(np.clip(sample, edges[0], edges[-1]), edges)
+        axes.stairs(counts / max(sample.size, 1), edges, label=label, baseline=None, **style_of(number))
+    axes.set_xscale("log")
+    axes.set_xlim(edges[0], edges[-1])
+    axes.set_ylim(bottom=0)

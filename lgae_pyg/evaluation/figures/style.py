@@ -1,0 +1,61 @@
+"""The common look of the figures. Importing this module selects matplotlib's file-only backend."""
+
+import textwrap
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from lgae_pyg.checkpoint import write_atomically
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart; line styles repeat the distinction.
+STYLES = (
+    {"color": "#0072B2", "linestyle": "-"},
+    {"color": "#D55E00", "linestyle": "--"},
+    {"color": "#009E73", "linestyle": ":"},
+    {"color": "#CC79A7", "linestyle": "-."},
+)
+TRUTH_COLOUR = "0.80"
+SETTINGS = {
+    "font.size": 10, "axes.labelsize": 11, "axes.titlesize": 10, "legend.fontsize": 9,
+    "legend.frameon": False, "figure.constrained_layout.use": True, "lines.linewidth": 1.5,
+    "xtick.direction": "in", "ytick.direction": "in", "xtick.top": True, "ytick.right": True,
+    "mathtext.fontset": "dejavusans", "savefig.dpi": 200, "pdf.fonttype": 42,
+}  # fmt: skip
+LABELS = {
+    "pt_rel": r"$p_\mathrm{T}^\mathrm{rel}$", "eta_rel": r"$\eta^\mathrm{rel}$",
+    "phi_rel": r"$\phi^\mathrm{rel}$ [rad]", "mass": r"$M_\mathrm{jet}$ [GeV]",
+    "pt": r"$p_\mathrm{T}^\mathrm{jet}$ [GeV]", "eta": r"$\eta^\mathrm{jet}$",
+    "phi": r"$\phi^\mathrm{jet}$ [rad]",
+}  # fmt: skip
+
+
+def style_of(number: int) -> dict[str, str]:
+    """Colour and line style of the reconstruction with that number."""
+    return STYLES[number % len(STYLES)]
+
+
+def add_caption(figure: Figure, caption: str) -> None:
+    """Writes a caption, wrapped to the width of the figure, below everything else."""
+    text = textwrap.fill(caption, int(figure.get_figwidth() * 15))
+    figure.supxlabel(text, fontsize=8, x=0.01, ha="left", color="0.25")
+
+
+def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Writes a figure as PNG and PDF, each completely or not at all, and closes it.
+
+    Files are the same for the same figure: no date is written into them.
+    """
+    paths = []
+    for kind, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
+        path = folder / f"{name}.{kind}"
+        write_atomically(
+            path, lambda file, kind=kind, info=metadata: figure.savefig(file, format=kind, metadata=info)
+        )
+        paths.append(path)
+    plt.close(figure)
+    return paths

@@ -1,0 +1,259 @@
+"""The evaluation of an autoencoder: from a checkpoint to tables, arrays and figures."""
+
+import copy
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lgae_pyg.checkpoint import find_checkpoint, load_checkpoint, package_versions
+from lgae_pyg.data import JetLoader
+from lgae_pyg.datasets import build_dataset
+from lgae_pyg.datasets.base import UNITS_IN_GEV
+from lgae_pyg.evaluation.equivariance import ANGLES, RAPIDITIES, Records, equivariance_scan, unit_records
+from lgae_pyg.evaluation.reconstruction import (
+    Jets,
+    Reconstruction,
+    compression_table,
+    jet_tables,
+    particle_tables,
+    reconstruct,
+)
+from lgae_pyg.evaluation.results import EvaluationResults
+from lgae_pyg.models import LinearAE
+
+BASELINES = {"linear": ("LinearAE", False), "linear_conserving": ("LinearAE, P conserved", True)}
+
+
+def evaluate(
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    max_jets: int | None = None,
+    batch_size: int = 64,
+    baseline: bool = True,
+    progress: bool = True,
+    split: str = "test",
+    data_root: str | os.PathLike[str] | None = None,
+    scan_jets: int = 200,
+) -> EvaluationResults:
+    """Measures how well a trained model rebuilds jets and keeps the Lorentz symmetry.
+
+    Args:
+        source: folder of a run (its best model is taken) or a checkpoint file.
+        out: folder for tables, arrays and figures; nothing is written when omitted.
+        max_jets: a random choice of that many jets, the same each time; all of them when omitted.
+        batch_size: jets per batch. Small batches stay in the processor's cache.
+        baseline: add the linear autoencoders of the same compression, fitted on the training split.
+        progress: show a progress bar.
+        split: the split of the data set that the jets are taken from.
+        data_root: root folder of other jets, read as the recipe of the training data says. The baselines are
+            fitted on the training data all the same.
+        scan_jets: the number of jets in the equivariance scan; 0 leaves it out.
+
+    Raises:
+        ValueError: if the checkpoint does not say what it was trained on, the units differ, or the model's
+            output is not finite (the jets are named).
+        OSError: if the checkpoint or the data are not there.
+    """
+    checkpoint = load_checkpoint(source)
+    if checkpoint.data is None:
+        raise ValueError(f"{checkpoint.path} does not say which data the model was trained on (entry 'data')")
+    elsewhere = {} if data_root is None else {"root": os.fspath(data_root)}
+    test = build_dataset(checkpoint.data, split, **elsewhere)
+    if test.unit != checkpoint.unit:
+        raise ValueError(
+            f"{checkpoint.path}: the model works in {checkpoint.unit}, the data set in {test.unit}"
+        )
+    results = evaluate_model(
+        checkpoint.model,
+        test,
+        build_dataset(checkpoint.data, "train") if baseline else None,
+        max_jets=max_jets,
+        batch_size=batch_size,
+        progress=progress,
+        scan_jets=scan_jets,
+        description={"checkpoint": os.fspath(checkpoint.path), "epoch": checkpoint.epoch, "split": split},
+    )
+    if out is not None:
+        from lgae_pyg.evaluation.figures import draw_figures
+
+        results.save(out)
+        draw_figures(results, Path(out) / "figures", progress)
+    return results
+
+
+def evaluate_model(
+    model: torch.nn.Module,
+    test: Any,
+    train: Any | None = None,
+    *,
+    max_jets: int | None = None,
+    batch_size: int = 64,
+    progress: bool = True,
+    scan_jets: int = 200,
+    records: Records | None = None,
+    description: Mapping[str, Any] | None = None,
+) -> EvaluationResults:
+    """As :func:`evaluate`, for a model and data sets at hand; nothing is written.
+
+    Args:
+        model: an autoencoder; a copy of it is evaluated, in float64.
+        test: the jets, a data set with ``store``, ``unit`` and ``recipe``.
+        train: the jets that the linear baselines are fitted on; no baselines when omitted.
+        max_jets: see :func:`evaluate`.
+        batch_size: see :func:`evaluate`.
+        progress: see :func:`evaluate`.
+        scan_jets: see :func:`evaluate`.
+        records: the way from momenta in GeV to the model's input and back, where it is more than the unit.
+        description: plain values that are kept with the results.
+    """
+    model = copy.deepcopy(model).eval().double()
+    factor = UNITS_IN_GEV[test.unit]
+    store = _choose(test.store, max_jets)
+    target = _true_jets(JetLoader(store, 4096), factor)
+    models = {"model": (describe_model(model), model)}
+    if train is not None:
+        models |= _fit_baselines(model, store, train)
+    jets_and_scan = len(JetLoader(store, batch_size)) * len(models)
+    steps = (len(RAPIDITIES) + len(ANGLES)) if scan_jets else 0
+    with _bar(jets_and_scan + steps, progress) as tick:
+        reconstructions = [
+            _reconstruction(key, label, one, _ticking(JetLoader(store, batch_size), tick), factor)
+            for key, (label, one) in models.items()
+        ]
+        caption = _caption(test, len(target), models["model"][0])
+        tables = [
+            *particle_tables(reconstructions, target, caption, test.unit, factor),
+            *jet_tables(reconstructions, target, caption),
+            compression_table(reconstructions),
+        ]
+        if scan_jets:
+            few = _choose(store, scan_jets)
+            scanned = _caption(test, len(few), models["model"][0])
+            way = records or unit_records(factor)
+            tables.append(equivariance_scan(model, JetLoader(few, batch_size), way, factor, scanned, tick))
+    about = {"caption": caption, "unit": test.unit, "recipe": dict(test.recipe)}
+    about |= {"versions": package_versions(), **(description or {})}
+    return EvaluationResults(target, reconstructions, {table.name: table for table in tables}, about)
+
+
+def describe_model(model: torch.nn.Module) -> str:
+    """A short printed name of a model, from its configuration."""
+    config = getattr(model, "config", {})
+    parts = [config.get("name", type(model).__name__)]
+    if "aggregation" in config:
+        parts[0] += f" {config['aggregation']}"
+    if "latent_vectors" in config:
+        parts.append(f"τ = {config['latent_vectors']}")
+    if config.get("conserve_momentum"):
+        parts.append("P conserved")
+    return ", ".join(parts)
+
+
+def default_folder(
+    source: str | os.PathLike[str], split: str = "test", data_root: str | os.PathLike[str] | None = None
+) -> Path:
+    """Where results go if nobody says: ``evaluation`` in the folder of the run, or beside the checkpoint.
+
+    Other checkpoints than the best, other splits and other data have folders of their own
+    (``evaluation_last``, ``evaluation_val``, ...).
+    """
+    file = find_checkpoint(source)
+    run = file.parent.parent if file.parent.name == "checkpoints" else file.parent
+    parts = ["evaluation"]
+    parts += [file.stem] if file.stem != "best" else []
+    parts += [split] if split != "test" else []
+    parts += [Path(data_root).resolve().name] if data_root is not None else []
+    return run / "_".join(parts)
+
+
+def _choose(store: Any, jets: int | None) -> Any:
+    if jets is None or jets >= len(store):
+        return store
+    return store.select(np.sort(np.random.default_rng(0).permutation(len(store))[:jets]))
+
+
+def _true_jets(batches: Iterable[Any], factor: float) -> Jets:
+    momenta, sizes = zip(*((batch.pos.double() * factor, batch.ptr.diff()) for batch in batches))
+    counts = torch.cat(sizes)
+    return Jets(torch.cat(momenta), torch.cat([counts.new_zeros(1), counts.cumsum(0)]))
+
+
+def _fit_baselines(
+    model: torch.nn.Module, store: Any, train: Any
+) -> dict[str, tuple[str, torch.nn.Module]]:
+    """Linear autoencoders whose codes have as many four-vectors as the model's."""
+    particles = _num_particles(model, store)
+    vectors = max(1, min(_latent_vectors(model, store), particles // 2))
+    return {
+        key: (
+            f"{label.replace('LinearAE', f'LinearAE, τ = {vectors}')}",
+            LinearAE(vectors, particles, conserve_momentum=conserve).fit(JetLoader(train.store, 1024)),
+        )
+        for key, (label, conserve) in BASELINES.items()
+    }
+
+
+def _latent_vectors(model: torch.nn.Module, store: Any) -> int:
+    """The number of complex four-vectors in the model's code (two real ones count as one)."""
+    with torch.inference_mode():
+        latent = getattr(model(store.batch([0])), "latent", None)
+    vectors = getattr(latent, "vectors", None)
+    if vectors is None:
+        return round(model.latent_size / 8)
+    return vectors.shape[1] if vectors.is_complex() else vectors.shape[1] // 2
+
+
+def _num_particles(model: torch.nn.Module, store: Any) -> int:
+    return getattr(model, "config", {}).get("num_particles", store.max_particles)
+
+
+def _reconstruction(
+    key: str, label: str, model: torch.nn.Module, batches: Iterator[Any], factor: float
+) -> Reconstruction:
+    config = getattr(model, "config", {})
+    jets = reconstruct(model, batches, factor)
+    return Reconstruction(
+        key=key,
+        label=label,
+        jets=jets,
+        matched=bool(model.permutation_invariant),
+        latent_size=int(model.latent_size),
+        side_information=int(config.get("decode", "jet") == "jet"),
+        num_particles=config.get("num_particles", int(jets.ptr.diff().max())),
+    )
+
+
+def _caption(dataset: Any, jets: int, model: str) -> str:
+    recipe = dataset.recipe
+    classes = "+".join(recipe.get("classes", ()))
+    particles = recipe.get("num_particles")
+    parts = [f"Data: {recipe['name']} {classes}".rstrip(), f"{jets} jets of the {dataset.split} split"]
+    parts += [f"up to {particles} particles"] if particles else []
+    return f"{', '.join(parts)}. Model: {model}, float64, unit {dataset.unit}."
+
+
+def _ticking(batches: Iterable[Any], tick: Callable[[], None]) -> Iterator[Any]:
+    for batch in batches:
+        yield batch
+        tick()
+
+
+class _bar:
+    """A progress bar as a context that gives its own step; silent if not wanted."""
+
+    def __init__(self, total: int, wanted: bool) -> None:
+        self.total, self.wanted = total, wanted
+
+    def __enter__(self) -> Callable[[], None]:
+        from tqdm import tqdm
+
+        silent = None if self.wanted else True  # None: silent unless standard error is a terminal
+        self.bar = tqdm(total=self.total, desc="evaluate", unit="step", disable=silent, leave=False)
+        return self.bar.update
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.close()

@@ -1,0 +1,139 @@
+"""Plain tables that print themselves as CSV, as Markdown and on a terminal."""
+
+import csv
+import io
+import textwrap
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lgae_pyg.checkpoint import write_atomically
+
+Value = str | int | float
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with a name, a caption and columns of text or numbers.
+
+    Args:
+        name: stem of the files.
+        caption: what is shown, of which data, in which units.
+        columns: for each column its machine name (the header of the CSV file) and its printed heading.
+        rows: the values, in the order of the columns.
+
+    Raises:
+        ValueError: if a row has not one value per column.
+    """
+
+    name: str
+    caption: str
+    columns: Mapping[str, str]
+    rows: tuple[tuple[Value, ...], ...]
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(f"table {self.name}: {len(row)} values for {len(self.columns)} columns")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def column(self, name: str) -> list[Value]:
+        """The values of one column, from the first row to the last.
+
+        Raises:
+            ValueError: if there is no such column.
+        """
+        if name not in self.columns:
+            raise ValueError(f"table {self.name} has no column {name!r}; it has {', '.join(self.columns)}")
+        place = list(self.columns).index(name)
+        return [row[place] for row in self.rows]
+
+    def records(self) -> list[dict[str, Value]]:
+        """The rows as dictionaries from column name to value."""
+        return [dict(zip(self.columns, row)) for row in self.rows]
+
+    def to_csv(self) -> str:
+        """The table as CSV; floating-point numbers are written so that they are read back exactly."""
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(self.columns)
+        for row in self.rows:
+            writer.writerow([repr(value) if isinstance(value, float) else value for value in row])
+        return buffer.getvalue()
+
+    def to_markdown(self) -> str:
+        """The table as Markdown, numbers rounded to three digits, the caption below."""
+        header, cells = list(self.columns.values()), self._cells()
+        escaped = [[cell.replace("|", "\\|") for cell in line] for line in [header, *cells]]
+        rule = ["---:" if number else "---" for number in self._numeric()]
+        lines = [escaped[0], rule, *escaped[1:]]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines) + f"\n\n{self.caption}\n"
+
+    def to_text(self, width: int = 110) -> str:
+        """The table for a terminal: aligned columns, the caption wrapped below."""
+        lines = [list(self.columns.values()), *self._cells()]
+        widths = [max(map(len, column)) for column in zip(*lines)]
+        numeric = self._numeric()
+        printed = [
+            "  ".join(
+                cell.rjust(size) if number else cell.ljust(size)
+                for cell, size, number in zip(line, widths, numeric)
+            ).rstrip()
+            for line in lines
+        ]
+        printed.insert(1, "-" * max(map(len, printed)))
+        return "\n".join([*printed, "", textwrap.fill(self.caption, width)])
+
+    def save(self, folder: str | Path) -> None:
+        """Writes ``NAME.csv`` and ``NAME.md`` into the folder."""
+        for suffix, text in (("csv", self.to_csv()), ("md", self.to_markdown())):
+            data = text.encode("utf-8")
+            write_atomically(Path(folder) / f"{self.name}.{suffix}", lambda file, data=data: file.write(data))
+
+    def _cells(self) -> list[list[str]]:
+        return [[format_value(value) for value in row] for row in self.rows]
+
+    def _numeric(self) -> list[bool]:
+        columns = range(len(self.columns))
+        return [all(not isinstance(row[place], str) for row in self.rows) for place in columns]
+
+
+def read_csv(text: str) -> tuple[list[str], list[tuple[Value, ...]]]:
+    """Column names and rows of a CSV text written by :meth:`Table.to_csv`; numbers become numbers again."""
+    names, *rows = csv.reader(io.StringIO(text))
+    return names, [tuple(map(_parse, row)) for row in rows]
+
+
+def format_value(value: Value) -> str:
+    """A value as it is printed: integers and text as they are, other numbers to three digits.
+
+    Numbers below 0.001 have an exponent; a zero is printed as 0.
+    """
+    if not isinstance(value, float):
+        return str(value)
+    if value == 0:
+        return "0"
+    return f"{value:.2e}" if abs(value) < 1e-3 else _three_digits(value)
+
+
+def _three_digits(value: float) -> str:
+    if abs(value) >= 100:
+        return f"{value:.0f}" if abs(value) < 1e6 else f"{value:.2e}"
+    return f"{value:#.3g}"
+
+
+def _parse(cell: str) -> Value:
+    for kind in (int, float):
+        try:
+            return kind(cell)
+        except ValueError:
+            continue
+    return cell
+
+
+def print_tables(tables: Iterable[Table]) -> None:
+    """Prints tables to the terminal, an empty line between them."""
+    for table in tables:
+        print(table.to_text(), end="\n\n")
