@@ -20,7 +20,8 @@ class Behaviour:
         max_by_square: the ``max`` aggregation picks the scalar with the largest square.
         masked_padding: particles of zero energy are padding; edges that touch them carry the bias of the radial
             functions (and act all the same). The clean model knows no padding.
-        mlp_residual: the scalar perceptrons add their input (clean) or replace it (original).
+        plain_mlp: the scalar perceptrons replace their input and take it as it is; in the clean model they add to
+            it, and large scalars are tamed by :math:`\mathrm{asinh}` first.
     """
 
     self_loops: bool = False
@@ -31,7 +32,7 @@ class Behaviour:
     constant_decoder_radial: bool = False
     max_by_square: bool = False
     masked_padding: bool = False
-    mlp_residual: bool = True
+    plain_mlp: bool = False
 
     @classmethod
     def named(cls, choice: "str | dict[str, Any] | Behaviour") -> "Behaviour":
@@ -45,8 +46,7 @@ class Behaviour:
         if choice == "clean":
             return cls()
         if choice == "original":
-            switches = {field.name: True for field in fields(cls)}
-            return cls(**{**switches, "mlp_residual": False})
+            return cls(**{field.name: True for field in fields(cls)})
         if isinstance(choice, str):
             raise ValueError(f"unknown behaviour '{choice}': choose clean, original, or a mapping of options")
         known = {field.name for field in fields(cls)}

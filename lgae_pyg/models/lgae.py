@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lgae_pyg.metrics.compression import compression_rates
 from lgae_pyg.models.behaviour import Behaviour
-from lgae_pyg.models.compression import compression_rates
 from lgae_pyg.models.lgae_networks import Decoder, Encoder, scalar_vector
 from lgae_pyg.models.momentum import restore_total
 from lgae_pyg.models.result import Latent, Reconstruction, offsets_of

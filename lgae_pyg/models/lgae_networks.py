@@ -83,7 +83,8 @@ class LMPStack(nn.Module):
                 self_loops=behaviour.self_loops,
                 scalar_edge=1 + 1j if behaviour.complex_scalar_edge else 1.0,
                 ordered_products=behaviour.ordered_products,
-                mlp_residual=behaviour.mlp_residual,
+                mlp_residual=not behaviour.plain_mlp,
+                mlp_squash=not behaviour.plain_mlp,
                 **conv,
             )
             for before, after in pairwise(irreps)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lgae_pyg.models.compression import compression_rates
+from lgae_pyg.metrics.compression import compression_rates
 from lgae_pyg.models.momentum import restore_total
 from lgae_pyg.models.result import Latent, Reconstruction, offsets_of
 from lgae_pyg.ops.graphs import dense_layout

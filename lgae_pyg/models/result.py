@@ -46,7 +46,7 @@ def offsets_of(batch: Any) -> Tensor:
     if pos is None:
         raise ValueError("the batch has no four-momenta: put (E, px, py, pz) into its field 'pos', as JetData does")
     if pos.dim() != 2 or pos.shape[-1] != 4:
-        raise ValueError(f"'pos' must hold four-momenta, shape (n, 4), but has shape {tuple(pos.shape)}")
+        raise ValueError(f"'pos' must hold four-momenta, (n, 4), but has shape {tuple(pos.shape)}")
     ptr = getattr(batch, "ptr", None)
     if ptr is not None:
         return ptr

@@ -63,6 +63,8 @@ class LMPConv(MessagePassing):
         mlp_width: width of its hidden layers in units of :math:`2\tau`.
         activation: its activation.
         mlp_residual: whether the scalars are added to its output.
+        mlp_squash: whether large scalars are tamed by :math:`\mathrm{asinh}` first (see
+            :class:`~lgae_pyg.nn.ScalarMLP`).
         self_loops: whether the complete graphs from ``ptr`` contain :math:`j = i`.
         scalar_edge: the constant :math:`Z_0` (the original uses :math:`1 + i`).
         ordered_products: keep both orders of :math:`F_i \otimes F_i` and products that vanish, as the original.
@@ -93,6 +95,7 @@ class LMPConv(MessagePassing):
         mlp_width: int = 6,
         activation: str = "leakyrelu",
         mlp_residual: bool = True,
+        mlp_squash: bool = True,
         self_loops: bool = False,
         scalar_edge: complex = 1.0,
         ordered_products: bool = False,
@@ -121,7 +124,7 @@ class LMPConv(MessagePassing):
         scalars = self.irreps_out.multiplicity(SCALAR)
         self.mlp: nn.Module | None = None
         if mlp_depth and scalars:
-            self.mlp = ScalarMLP(scalars, mlp_depth, mlp_width, activation, mlp_residual)
+            self.mlp = ScalarMLP(scalars, mlp_depth, mlp_width, activation, mlp_residual, mlp_squash)
         self.reset_parameters()
 
     def _message_couplings(self) -> list[Coupling]:

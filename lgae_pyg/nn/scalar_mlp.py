@@ -36,6 +36,9 @@ class ScalarMLP(nn.Module):
         width: width of the hidden layers in units of :math:`2\tau`.
         activation: one of leakyrelu, relu, elu, silu, sigmoid, logsigmoid, atan.
         residual: whether the input is added to the output.
+        squash: apply :math:`\mathrm{asinh}` to the input. Products of features at every level make scalars
+            polynomials of high degree in the momenta, whose tails (heavy, energetic jets) no training survives;
+            :math:`\mathrm{asinh}` is the identity near zero and a signed logarithm far from it.
 
     Raises:
         ValueError: for an unknown activation.
@@ -52,6 +55,7 @@ class ScalarMLP(nn.Module):
         width: int = 6,
         activation: str = "leakyrelu",
         residual: bool = True,
+        squash: bool = True,
     ):
         super().__init__()
         if activation not in ACTIVATIONS:
@@ -61,7 +65,7 @@ class ScalarMLP(nn.Module):
         for fan_in, fan_out in pairwise(sizes):
             layers += [nn.Linear(fan_in, fan_out), ACTIVATIONS[activation]()]
         self.layers = nn.Sequential(*layers[:-1])
-        self.residual = residual
+        self.residual, self.squash = residual, squash
 
     def reset_parameters(self) -> None:
         """PyTorch's default initialisation of the linear layers."""
@@ -71,6 +75,8 @@ class ScalarMLP(nn.Module):
 
     def forward(self, scalars: Tensor) -> Tensor:
         flat = torch.view_as_real(scalars).flatten(-2)
+        if self.squash:
+            flat = torch.asinh(flat)
         out = self.layers(flat)
         if self.residual:
             out = out + flat

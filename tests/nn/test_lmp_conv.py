@@ -1,0 +1,131 @@
+"""Lorentz message passing: equivariance for any irreps, agreement of its paths, and use beside PyG."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch
+from torch_geometric.nn import MessagePassing
+
+from lgae_pyg.lorentz import Irreps, random_lorentz, representation_matrix, rotation
+from lgae_pyg.nn import LMPConv, MixReps
+from lgae_pyg.ops.graphs import complete_graph
+
+IRREPS = [
+    ("2x(0,0)+2x(1/2,1/2)", "3x(0,0)+3x(1/2,1/2)", 1, 1),
+    ("2x(0,0)+2x(1/2,1/2)", "2x(0,0)+2x(1/2,1/2)+2x(1,0)+2x(0,1)+2x(1,1)", 2, 1),
+    ("2x(0,0)+1x(1/2,1/2)+2x(1,0)+2x(0,1)+2x(1,1)", "1x(0,0)+2x(1/2,1/2)+1x(1,1)", 2, 2),
+    ("1x(0,0)+2x(3/2,1/2)", "1x(0,0)+1x(1/2,1/2)+1x(1,0)", 3, 1),
+]
+
+
+def build(irreps_in: str, irreps_out: str, max_weight: int, max_degree: int, **options) -> LMPConv:
+    options = {"num_bells": 5, "mlp_depth": 2, "mlp_width": 2, "neighbours": 4.0} | options
+    return LMPConv(irreps_in, irreps_out, max_weight, max_degree, **options).double()
+
+
+def act(irreps: Irreps | str, transform: Tensor, x: Tensor) -> Tensor:
+    return x @ representation_matrix(Irreps(irreps), transform).to(x.dtype).T
+
+
+@pytest.mark.parametrize("irreps_in, irreps_out, max_weight, max_degree", IRREPS)
+def test_equivariance(
+    irreps_in: str, irreps_out: str, max_weight: int, max_degree: int, jets: Batch, generator: torch.Generator
+) -> None:
+    conv = build(irreps_in, irreps_out, max_weight, max_degree)
+    batch = Batch.from_data_list(jets.to_data_list()[1:6])
+    x = torch.randn(batch.num_nodes, conv.irreps_in.dim, dtype=torch.complex128, generator=generator)
+    transform = random_lorentz(max_rapidity=1.0, generator=generator)
+    with torch.no_grad():
+        rotated = conv(act(irreps_in, transform, x), batch.pos @ transform.T, ptr=batch.ptr)
+        expected = act(irreps_out, transform, conv(x, batch.pos, ptr=batch.ptr))
+    assert (rotated - expected).norm() < 1e-10 * expected.norm()
+
+
+def test_negative_control(jets: Batch) -> None:
+    """A layer that looks at one component must fail the test that the others pass."""
+
+    class Broken(LMPConv):
+        def forward(self, x: Tensor, pos: Tensor, ptr: Tensor) -> Tensor:
+            return super().forward(x * (1 + 0.1 * pos[:, 3:]), pos, ptr=ptr)
+
+    conv = Broken("2x(0,0)+2x(1/2,1/2)", "2x(0,0)+2x(1/2,1/2)").double()
+    x = torch.randn(jets.num_nodes, conv.irreps_in.dim, dtype=torch.complex128)
+    turn = rotation(1.0, "x")
+    with torch.no_grad():
+        turned = conv(act(conv.irreps_in, turn, x), jets.pos @ turn.T, ptr=jets.ptr)
+        expected = act(conv.irreps_out, turn, conv(x, jets.pos, ptr=jets.ptr))
+    assert (turned - expected).norm() > 1e-3 * expected.norm()
+
+
+@pytest.mark.parametrize("complex_momenta", [False, True])
+@pytest.mark.parametrize("options", [{}, {"self_loops": True, "scalar_edge": 1 + 1j, "ordered_products": True}])
+def test_closed_form_is_the_general_form(jets: Batch, complex_momenta: bool, options: dict) -> None:
+    conv = build("3x(0,0)+3x(1/2,1/2)", "2x(0,0)+4x(1/2,1/2)", 1, 1, complex_momenta=complex_momenta, **options)
+    assert conv.closed_form
+    x = torch.randn(jets.num_nodes, conv.irreps_in.dim, dtype=torch.complex128)
+    pos = jets.pos
+    if complex_momenta:
+        pos = torch.complex(pos, pos.roll(1, 0))
+    edges = complete_graph(jets.ptr, conv.self_loops)
+    with torch.no_grad():
+        closed = conv(x, pos, ptr=jets.ptr)
+        general = conv(x, pos, edge_index=edges)
+    torch.testing.assert_close(closed, general, rtol=1e-11, atol=1e-12)
+
+
+def test_a_jet_does_not_see_its_batch(jets: Batch) -> None:
+    conv = build("2x(0,0)+2x(1/2,1/2)", "2x(0,0)+2x(1/2,1/2)", 1, 1)
+    x = torch.randn(jets.num_nodes, conv.irreps_in.dim, dtype=torch.complex128)
+    with torch.no_grad():
+        together = conv(x, jets.pos, ptr=jets.ptr)
+        begin, end = int(jets.ptr[4]), int(jets.ptr[5])
+        alone = conv(x[begin:end], jets.pos[begin:end])
+    torch.testing.assert_close(together[begin:end], alone, rtol=1e-12, atol=1e-13)
+
+
+def test_any_edges(jets: Batch) -> None:
+    """On a ring, only the neighbours count: a particle without edges keeps its own terms alone."""
+    conv = build("2x(0,0)+2x(1/2,1/2)", "2x(0,0)+2x(1/2,1/2)", 1, 1)
+    x = torch.randn(4, conv.irreps_in.dim, dtype=torch.complex128)
+    pos = jets.pos[:4]
+    with torch.no_grad():
+        pair = conv(x, pos, edge_index=torch.tensor([[0, 1], [1, 0]]))
+        isolated = conv(x[2:3], pos[2:3])
+        two = conv(x[:2], pos[:2])
+    torch.testing.assert_close(pair[2:3], isolated)
+    torch.testing.assert_close(pair[:2], two)
+
+
+def test_gradients(jets: Batch) -> None:
+    conv = build("1x(0,0)+1x(1/2,1/2)", "1x(0,0)+1x(1/2,1/2)", 1, 1, activation="silu")
+    x = torch.randn(5, conv.irreps_in.dim, dtype=torch.complex128, requires_grad=True)
+    pos = (10 * jets.pos[:5]).requires_grad_()
+    parameters = list(conv.parameters())
+
+    def function(x: Tensor, pos: Tensor, *_: Tensor) -> Tensor:
+        return conv(x, pos, ptr=torch.tensor([0, 3, 5]))
+
+    assert torch.autograd.gradcheck(function, (x, pos, *parameters), atol=1e-6, rtol=1e-5)
+
+
+def test_it_is_an_ordinary_pyg_layer() -> None:
+    conv = LMPConv("3x(0,0)+3x(1/2,1/2)", "4x(0,0)+4x(1/2,1/2)")
+    assert isinstance(conv, MessagePassing)
+    conv.reset_parameters()
+    clone = LMPConv("3x(0,0)+3x(1/2,1/2)", "4x(0,0)+4x(1/2,1/2)", backend="edge_list")
+    clone.load_state_dict(conv.state_dict())
+    assert repr(conv) == "LMPConv(3x(0,0)+3x(1/2,1/2) -> 4x(0,0)+4x(1/2,1/2), max_weight=1)"
+
+
+def test_complex_weights_survive_a_change_of_type() -> None:
+    mix = MixReps("2x(0,0)+3x(1/2,1/2)", "1x(0,0)+2x(1/2,1/2)")
+    x = torch.randn(4, mix.irreps_in.dim, dtype=torch.complex128)
+    before = mix(x.to(torch.complex64))
+    after = mix.double()(x)
+    assert after.imag.abs().max() > 0
+    torch.testing.assert_close(before.to(torch.complex128), after, rtol=1e-5, atol=1e-5)
+
+
+def test_impossible_outputs_are_named() -> None:
+    with pytest.raises(ValueError, match=r"cannot make \(1,1\)"):
+        LMPConv("1x(0,0)+1x(1/2,1/2)", "1x(1,1)", max_weight=1)

@@ -1,0 +1,104 @@
+"""Every back-end of the neighbour sum gives the values and gradients of the plain definition."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from lgae_pyg.lorentz.kinematics import minkowski_dot, minkowski_square
+from lgae_pyg.nn import LorentzianBell
+from lgae_pyg.ops.backends import dense
+from lgae_pyg.ops.graphs import pointers
+from lgae_pyg.ops.messages import neighbour_sum
+
+
+def random_case(sizes: list[int], channels: int, complex_momenta: bool, seed: int) -> tuple:
+    """Random features on ragged jets; the first two particles of each jet are equal, the third collinear."""
+    generator = torch.Generator().manual_seed(seed)
+    ptr = pointers(torch.tensor(sizes))
+    n = int(ptr[-1])
+    momenta = torch.randn(n, 4, generator=generator, dtype=torch.float64)
+    for begin, size in zip(ptr.tolist(), sizes):
+        if size > 2:
+            momenta[begin + 1] = momenta[begin]
+            momenta[begin + 2] = 0.3 * momenta[begin]
+    if complex_momenta:
+        momenta = torch.complex(momenta, torch.randn(n, 4, generator=generator, dtype=torch.float64))
+    scalars = torch.randn(n, channels, generator=generator, dtype=torch.complex128)
+    vectors = torch.randn(n, channels, 4, generator=generator, dtype=torch.complex128)
+    bells = LorentzianBell(channels, num_bells=4, complex_argument=complex_momenta).double()
+    return scalars, vectors, momenta, bells, ptr
+
+
+def loop_definition(scalars: Tensor, vectors: Tensor, momenta: Tensor, bells, ptr: Tensor) -> list[Tensor]:
+    """The four sums, particle by particle."""
+    sums = [torch.zeros_like(part) for part in (scalars, vectors, scalars, vectors)]
+    for begin, end in zip(ptr.tolist(), ptr[1:].tolist()):
+        for i in range(begin, end):
+            for j in range(begin, end):
+                if i == j:
+                    continue
+                difference = momenta[i] - momenta[j]
+                constant, linear = bells(minkowski_square(difference))
+                sums[0][i] += constant * scalars[j]
+                sums[1][i] += constant[:, None] * vectors[j]
+                sums[2][i] += linear * minkowski_dot(difference, vectors[j])
+                sums[3][i] += (linear * scalars[j])[:, None] * difference
+    return sums
+
+
+@pytest.mark.parametrize("backend", ["dense", "edge_list"])
+@pytest.mark.parametrize("complex_momenta", [False, True])
+def test_backends_match_the_loop(backend: str, complex_momenta: bool) -> None:
+    scalars, vectors, momenta, bells, ptr = random_case([4, 1, 3], 2, complex_momenta, 3)
+    with torch.no_grad():
+        expected = loop_definition(scalars, vectors, momenta, bells, ptr)
+        found = neighbour_sum(scalars, vectors, momenta, bells.folded(), ptr, backend=backend)
+    for ours, theirs in zip(found, expected):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
+
+
+def value_and_gradients(backend: str, self_loops: bool, case: tuple) -> list[Tensor]:
+    scalars, vectors, momenta, bells, ptr = case
+    leaves = [part.clone().requires_grad_() for part in (scalars, vectors, momenta)]
+    bells.zero_grad()
+    sums = neighbour_sum(*leaves, bells.folded(), ptr, self_loops, backend)
+    weights = [torch.linspace(-1, 1, part.numel()).view(part.shape).to(part.dtype) for part in sums]
+    loss = sum((part * (1 - 2j) * weight).real.sum() for part, weight in zip(sums, weights))
+    loss.backward()
+    gradients = [leaf.grad for leaf in leaves] + [p.grad.clone() for p in bells.parameters()]
+    return [part.detach() for part in sums] + gradients
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 7), min_size=1, max_size=5),
+    channels=st.integers(1, 3),
+    complex_momenta=st.booleans(),
+    self_loops=st.booleans(),
+    seed=st.integers(0, 10_000),
+)
+def test_dense_agrees_with_edges_in_value_and_gradient(
+    sizes: list[int], channels: int, complex_momenta: bool, self_loops: bool, seed: int
+) -> None:
+    case = random_case(sizes, channels, complex_momenta, seed)
+    for ours, theirs in zip(
+        value_and_gradients("dense", self_loops, case), value_and_gradients("edge_list", self_loops, case)
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
+
+
+def test_walking_the_jets_in_groups_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    scalars, vectors, momenta, bells, ptr = random_case([5, 3, 5, 2], 2, False, 0)
+    whole = neighbour_sum(scalars, vectors, momenta, bells.folded(), ptr, backend="dense")
+    monkeypatch.setattr(dense, "MAX_PAIRS", 25)
+    grouped = neighbour_sum(scalars, vectors, momenta, bells.folded(), ptr, backend="dense")
+    for ours, theirs in zip(grouped, whole):
+        torch.testing.assert_close(ours, theirs, rtol=1e-13, atol=1e-13)
+
+
+def test_unknown_backend_is_named() -> None:
+    case = random_case([2], 1, False, 0)
+    with pytest.raises(ValueError, match="unknown backend 'cuda'"):
+        neighbour_sum(*case[:3], case[3].folded(), case[4], backend="cuda")
