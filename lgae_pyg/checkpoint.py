@@ -73,8 +73,11 @@ def plain(value: Any, where: str = "value") -> Any:
     Raises:
         TypeError: something in it is no plain value.
     """
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or type(value) in (bool, int, float, str):
         return value
+    for kind in (int, float, str):  # subclasses, such as NumPy's float64, are no plain values for torch.load
+        if isinstance(value, kind):
+            return kind(value)
     if isinstance(value, Mapping):
         return {str(key): plain(entry, f"{where}.{key}") for key, entry in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

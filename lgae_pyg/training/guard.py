@@ -52,10 +52,11 @@ class NonFiniteGuard(pl.Callback):
             return
         where = f"in epoch {trainer.current_epoch + 1}, step {trainer.global_step + 1}"
         with trainer.precision_plugin.train_step_context():
-            losses = module.jet_losses(self._batch, module(self._batch))
-        faulty, what = ~torch.isfinite(losses.detach()), "loss"
-        if not faulty.any():
-            faulty, what = non_finite_gradients(losses, list(module.parameters())), "gradient"
+            with torch.no_grad():
+                losses = module.jet_losses(self._batch, module(self._batch))
+            faulty, what = ~torch.isfinite(losses), "loss"
+            if not faulty.any():
+                faulty, what = non_finite_gradients(module, self._batch), "gradient"
         self.fail(self._batch, faulty, what, where)
 
     def on_validation_batch_end(
@@ -89,11 +90,18 @@ class NonFiniteGuard(pl.Callback):
         )
 
 
-def non_finite_gradients(losses: Tensor, parameters: list[Tensor]) -> Tensor:
-    """Returns which jets have a gradient that is not finite, (B,), one backward pass for each."""
+def non_finite_gradients(module: Any, batch: Batch) -> Tensor:
+    """Returns which jets have a gradient that is not finite, (B,).
+
+    Each jet is taken by itself: within a batch, an infinite derivative of one jet times the zero that comes
+    back from the others would be NaN for all of them.
+    """
+    parameters = [p for p in module.parameters() if p.requires_grad]
     faulty = []
-    for loss in losses:
-        gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+    for number in range(batch.num_graphs):
+        jet = Batch.from_data_list([batch.get_example(number)])
+        loss = module.jet_losses(jet, module(jet)).sum()
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         faulty.append(not all(bool(torch.isfinite(g).all()) for g in gradients if g is not None))
     return torch.tensor(faulty)
 

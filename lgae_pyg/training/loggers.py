@@ -2,6 +2,7 @@
 
 import netrc
 import os
+import secrets
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -62,7 +63,7 @@ def build_logger(
     if mode == "disabled":
         return None
     try:
-        import wandb
+        import wandb  # noqa: F401
     except ImportError:
         warnings.warn(
             "wandb is not installed, so the run is logged to metrics.csv only; pip install 'lgae-pyg[wandb]'",
@@ -74,7 +75,7 @@ def build_logger(
         "entity": config.get("entity"),
         "tags": list(config.get("tags") or []),
         "name": name,
-        "id": run_id or wandb.util.generate_id(),
+        "id": run_id or secrets.token_hex(4),
         "save_dir": str(folder),
     }
     logger = start(arguments, mode)

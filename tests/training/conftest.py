@@ -73,6 +73,7 @@ def config(tiny, jet_files):
                 "patience": 200,
                 "gradient_clip": 1.0,
                 "progress": False,
+                "threads": 1,
             },
             "logger": {"wandb": False},
         }
