@@ -2,12 +2,11 @@
 
 from typing import Any
 
-__all__ = ["AutoencoderModule", "JetDataModule", "config_directory", "train"]
+__all__ = ["AutoencoderModule", "JetDataModule", "train"]
 
 _HOMES = {
     "AutoencoderModule": "module",
     "JetDataModule": "data",
-    "config_directory": "configuration",
     "train": "run",
 }
 

@@ -1,29 +1,14 @@
-"""Configurations: where they are, and whether two of them mean the same training."""
+"""Whether two configurations mean the same training, and how one is written."""
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import lgae_pyg
 from lgae_pyg.checkpoint import write_atomically
 
 # What may change when a training is continued: limits, and where and how it is shown, not what is computed.
 FREE = ("name", "runs", "resume", "overwrite", "logger")
 FREE_OF_TRAINER = ("accelerator", "max_epochs", "max_minutes", "patience", "progress", "threads")
-
-
-def config_directory() -> Path:
-    """Returns the folder of the Hydra configurations, in a clone or inside the installed package.
-
-    Raises:
-        FileNotFoundError: neither is there.
-    """
-    package = Path(lgae_pyg.__file__).resolve().parent
-    for folder in (package / "configs", package.parent / "configs"):
-        if (folder / "train.yaml").exists():
-            return folder
-    raise FileNotFoundError(f"no configs/train.yaml in {package} or beside it: reinstall lgae-pyg")
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lgae_pyg.training.configuration import config_directory
+from lgae_pyg.config import config_directory
 
 
 def main(arguments: Sequence[str] | None = None, program: str = "lgae train") -> int:

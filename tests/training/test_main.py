@@ -1,0 +1,104 @@
+"""The command line: overrides, Hydra's own options, clear errors, the configurations that are shipped."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from lgae_pyg.cli import main as lgae
+from lgae_pyg.config import config_directory
+from lgae_pyg.models import build_model
+from lgae_pyg.training.configuration import differences
+from lgae_pyg.training.optimization import build_optimizer, build_schedule
+from lgae_pyg.training.run import check_config
+
+EXPERIMENTS = [path.stem for path in (config_directory() / "experiment").glob("*.yaml")]
+SMALL = ["data=jetnet", "logger=csv", "data.num_particles=6", "model.latent_vectors=2", "model.num_bells=3"]
+SMALL += ["trainer.max_epochs=1", "trainer.threads=1"]
+
+
+def composed(*words):
+    """The resolved configuration of a command line."""
+    with initialize_config_dir(str(config_directory()), version_base="1.3"):
+        config = compose("train", [*words, "name=test"], return_hydra_config=False)
+    return OmegaConf.to_container(config, resolve=True)
+
+
+@pytest.mark.parametrize("words", [[]] + [[f"experiment={name}"] for name in EXPERIMENTS] + [["model=linear"]])
+def test_shipped_configurations_are_understood(words):
+    config = composed(*words)
+    check_config(config)
+    model = build_model(config["model"])
+    assert set(config["model"]) == set(model.config)
+    if words != ["model=linear"]:
+        optimizer = build_optimizer(model.parameters(), config["optimizer"])
+        build_schedule(optimizer, config["schedule"], 10, config["trainer"]["max_epochs"])
+
+
+def test_experiments_are_those_of_the_paper():
+    mix, min_max = composed("experiment=lgae_mix_tau9"), composed("experiment=lgae_min_max_tau4")
+    for config in (mix, min_max):
+        assert config["optimizer"]["name"] == "adam" and config["optimizer"]["lr"] == 1e-3
+        assert config["trainer"]["patience"] == 200 and config["trainer"]["max_epochs"] == 20000
+        assert config["data"]["fractions"] == [0.6, 0.2, 0.2] and config["data"]["unit"] == "TeV"
+        assert config["trainer"]["precision"] == "float64" and config["warm_start"] is None
+    assert (mix["model"]["aggregation"], mix["model"]["latent_vectors"]) == ("mix", 9)
+    assert (min_max["model"]["aggregation"], min_max["model"]["latent_vectors"]) == ("min&max", 4)
+    assert mix["loss"]["names"] == ["mse"] and min_max["loss"]["names"] == ["chamfer"]
+
+
+def test_training_from_the_command_line(jet_files, tmp_path, capfd):
+    words = ["train", *SMALL, f"data.root={jet_files}", f"runs={tmp_path}", "name=here", "optimizer.lr=0.25"]
+    assert lgae(words) == 0
+    assert "Finished (1 epochs are done)" in capfd.readouterr().out
+    config = yaml.safe_load((tmp_path / "here" / "config.yaml").read_text())
+    assert config["optimizer"]["lr"] == 0.25 and config["model"]["num_particles"] == 6
+    assert differences(config, composed(*SMALL, f"data.root={jet_files}")) == ["optimizer.lr: 0.25 -> 0.001"]
+    assert {path.name for path in (tmp_path / "here").iterdir()} == {"config.yaml", "metrics.csv", "checkpoints"}
+    assert lgae(words) == 0
+    assert "already trained" in capfd.readouterr().out
+    assert lgae([*words, "optimizer.lr=1"]) == 1
+    error = capfd.readouterr().err
+    assert "optimizer.lr: 0.25 -> 1" in error and "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("colour=1", "Key 'colour' is not in struct"),
+        ("model.colour=1", "Key 'colour' is not in struct"),
+        ("+model.colour=1", "LGAE has no argument colour"),
+        ("+data.colour=1", "colour"),
+        ("model=nothing", "Could not find 'model/nothing'"),
+        ("data.root=/nowhere", "hdf5"),
+    ],
+)
+def test_errors_say_what_to_mend(jet_files, tmp_path, capfd, word, message):
+    words = ["train", *SMALL, f"data.root={jet_files}", f"runs={tmp_path}", "name=wrong", word]
+    assert lgae(words) == 1
+    error = capfd.readouterr().err
+    assert message in error and "Traceback" not in error
+    assert not (tmp_path / "wrong" / "checkpoints").exists()
+
+
+def test_multirun_gives_each_job_its_folder(jet_files, tmp_path, capfd):
+    words = ["train", "--multirun", *SMALL, f"data.root={jet_files}", f"runs={tmp_path}", "name=many", "seed=1,2"]
+    assert lgae(words) == 0
+    for number, seed in (("0", 1), ("1", 2)):
+        config = yaml.safe_load((tmp_path / "many" / number / "config.yaml").read_text())
+        assert config["seed"] == seed
+
+
+def test_help_and_configuration_are_shown_by_both_doors(capfd):
+    assert lgae(["train", "--help"]) == 0
+    assert "lgae_min_max" in capfd.readouterr().out
+    assert lgae(["train", "--cfg", "job", "trainer=gpu"]) == 0
+    shown = capfd.readouterr().out
+    assert yaml.safe_load(shown)["trainer"]["accelerator"] == "gpu"
+    script = Path(__file__).parents[2] / "train" / "train.py"
+    command = [sys.executable, str(script), "--cfg", "job", "trainer=gpu"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == shown
