@@ -199,14 +199,11 @@ def particle_tables(
         summaries = [summary(column) for column in particle_errors(one, target).unbind(-1)]
         order = "matched" if one.matched else "slots"
         error = squared_error(one, target) / unit_in_gev**2
-        pairs = int(summaries[0]["n"] + summaries[0]["undefined"])
-        rows.append(
-            (one.label, one.compression["four_vector"], *_statistics_values(summaries), error, order, pairs)
-        )
+        rows.append((one.label, one.compression["four_vector"], *_statistics_values(summaries), error, order))
         details += _statistics_rows((one.label,), PARTICLE_FEATURES, summaries)
     columns = {
         "model": "model", "code_percent": "code [%]", **_statistics_columns(PARTICLE_FEATURES),
-        "mse": f"MSE [{unit}²]", "order": "order", "particles": "particles",
+        "mse": f"MSE [{unit}²]", "order": "order",
     }  # fmt: skip
     what = (
         "Relative errors (reconstructed - true) / true of the particle features, relative to the own jet, "

@@ -147,7 +147,7 @@ def describe_model(model: torch.nn.Module) -> str:
     if "aggregation" in config:
         parts[0] += f" {config['aggregation']}"
     if "latent_vectors" in config:
-        parts.append(f"τ = {config['latent_vectors']}")
+        parts[0] += f" τ={config['latent_vectors']}"
     if config.get("conserve_momentum"):
         parts.append("P conserved")
     return ", ".join(parts)
@@ -190,7 +190,7 @@ def _fit_baselines(
     vectors = max(1, min(_latent_vectors(model, store), particles // 2))
     return {
         key: (
-            f"{label.replace('LinearAE', f'LinearAE, τ = {vectors}')}",
+            label.replace("LinearAE", f"LinearAE τ={vectors}"),
             LinearAE(vectors, particles, conserve_momentum=conserve).fit(JetLoader(train.store, 1024)),
         )
         for key, (label, conserve) in BASELINES.items()

@@ -72,8 +72,9 @@ class Table:
         return "\n".join(f"| {' | '.join(line)} |" for line in lines) + f"\n\n{self.caption}\n"
 
     def to_text(self, width: int = 110) -> str:
-        """The table for a terminal: aligned columns, the caption wrapped below."""
-        lines = [list(self.columns.values()), *self._cells()]
+        """The table for a terminal: aligned columns, headings on two lines, the caption wrapped below."""
+        heads = [heading.rpartition(" ") for heading in self.columns.values()]
+        lines = [[first for first, _, _ in heads], [last for _, _, last in heads], *self._cells()]
         widths = [max(map(len, column)) for column in zip(*lines)]
         numeric = self._numeric()
         printed = [
@@ -83,7 +84,7 @@ class Table:
             ).rstrip()
             for line in lines
         ]
-        printed.insert(1, "-" * max(map(len, printed)))
+        printed.insert(2, "-" * max(map(len, printed)))
         return "\n".join([*printed, "", textwrap.fill(self.caption, width)])
 
     def save(self, folder: str | Path) -> None:
@@ -121,7 +122,7 @@ def format_value(value: Value) -> str:
 def _three_digits(value: float) -> str:
     if abs(value) >= 100:
         return f"{value:.0f}" if abs(value) < 1e6 else f"{value:.2e}"
-    return f"{value:#.3g}"
+    return f"{value:#.3g}".rstrip(".")
 
 
 def _parse(cell: str) -> Value:

@@ -16,6 +16,7 @@ from lgae_pyg.metrics import JET_FEATURES, PARTICLE_FEATURES, jet_features, part
 PARTICLE_WINDOWS = {"pt_rel": (0.0, 0.3), "eta_rel": (-0.5, 0.5), "phi_rel": (-0.5, 0.5)}
 MASS_WINDOW = (0.0, 250.0)
 PARTICLE_BINS, JET_BINS, ERROR_BINS = 80, 50, 81
+MANY_JETS = 2000
 SMALLEST_ERROR = 1e-17
 
 
@@ -53,9 +54,10 @@ def jet_histograms(results: EvaluationResults) -> Figure:
     target = jet_features(results.target.p4, results.target.ptr).numpy()
     found = {one.label: jet_features(one.jets.p4, one.jets.ptr).numpy() for one in results.reconstructions}
     windows = {"mass": MASS_WINDOW, "phi": (-np.pi, np.pi)}
+    bins = JET_BINS if len(target) > MANY_JETS else JET_BINS // 2
     samples = [
         Sample(
-            name, windows.get(name) or _window(target[:, column]), JET_BINS, target[:, column],
+            name, windows.get(name) or _window(target[:, column]), bins, target[:, column],
             {label: values[:, column] for label, values in found.items()},
         )
         for column, name in enumerate(JET_FEATURES)
@@ -104,9 +106,10 @@ def _draw_sample(sample: Sample, upper: Axes, lower: Axes, what: str) -> None:
     edges = np.linspace(*sample.window, sample.bins + 1)
     counts, _ = np.histogram(sample.target, edges)
     upper.stairs(counts, edges, fill=True, color=TRUTH_COLOUR, label="truth")
-    with np.errstate(divide="ignore", invalid="ignore"):
-        spread = 1 / np.sqrt(counts)
-    lower.stairs(1 + spread, edges, baseline=1 - spread, fill=True, color=TRUTH_COLOUR)
+    with np.errstate(divide="ignore"):
+        spread = np.where(counts > 0, 1 / np.sqrt(counts), np.nan)
+    band = np.append(spread, spread[-1])
+    lower.fill_between(edges, 1 - band, 1 + band, step="post", color=TRUTH_COLOUR, linewidth=0)
     for number, (label, values) in enumerate(sample.reconstructed.items()):
         found, _ = np.histogram(values, edges)
         upper.stairs(found, edges, label=label, baseline=None, **style_of(number))
@@ -147,7 +150,7 @@ def _residuals(
     explanation = (
         "Relative errors δ = (reconstructed - true) / true of the "
         f"{what}{order}: signed in a window around zero (above), and their sizes (below; errors under "
-        f"{SMALLEST_ERROR:.0e} are in the first bin)."
+        f"{SMALLEST_ERROR:.0e}, and zeros, count as that)."
     )
     add_caption(figure, f"{explanation} {caption}")
     return figure
@@ -158,8 +161,8 @@ def _defined(values: np.ndarray) -> np.ndarray:
 
 
 def _draw_signed(axes: Axes, values: dict[str, np.ndarray]) -> None:
-    widths = [np.subtract(*np.quantile(sample, [0.9, 0.1])) for sample in values.values() if sample.size]
-    reach = max([1.5 * width for width in widths if np.isfinite(width)], default=0.0) or 1e-15
+    ends = [np.abs(np.quantile(sample, [0.1, 0.9])).max() for sample in values.values() if sample.size]
+    reach = 2 * max([end for end in ends if np.isfinite(end)], default=0.0) or 1e-15
     edges = np.linspace(-reach, reach, ERROR_BINS + 1)
     for number, (label, sample) in enumerate(values.items()):
         counts, _ = np.histogram(sample, edges)
@@ -172,9 +175,9 @@ def _draw_signed(axes: Axes, values: dict[str, np.ndarray]) -> None:
 def _draw_sizes(axes: Axes, values: dict[str, np.ndarray]) -> None:
     sizes = {label: np.clip(np.abs(sample), SMALLEST_ERROR, None) for label, sample in values.items()}
     finite = [sample[np.isfinite(sample)] for sample in sizes.values()]
-    largest = max([sample.max() for sample in finite if sample.size], default=1.0)
+    largest = max([np.quantile(sample, 0.999) for sample in finite if sample.size], default=1.0)
     smallest = min([np.quantile(sample, 0.002) for sample in finite if sample.size], default=1e-3)
-    lowest, highest = np.floor(np.log10(smallest)), np.ceil(np.log10(max(largest, 10 * smallest)))
+    lowest, highest = np.floor(np.log10(smallest)) - 0.5, np.ceil(np.log10(max(largest, 10 * smallest)))
     edges = np.logspace(lowest, highest, int(8 * (highest - lowest)) + 1)
     for number, (label, sample) in enumerate(sizes.items()):
         counts, _ = np.histogram(np.clip(sample, edges[0], edges[-1]), edges)

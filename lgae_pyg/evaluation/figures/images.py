@@ -27,7 +27,7 @@ def single_images(results: EvaluationResults, jets: int = SINGLE_JETS) -> Figure
     chosen = np.unique(np.linspace(0, total - 1, min(jets, total)).round().astype(int))
     rows = {"truth": results.target} | {one.label: one.jets for one in results.reconstructions}
     figure, axes = plt.subplots(
-        len(rows), len(chosen), figsize=(2.0 * len(chosen) + 1.0, 2.0 * len(rows) + 0.8),
+        len(rows), len(chosen), figsize=(2.0 * len(chosen) + 1.4, 1.75 * len(rows) + 1.0),
         sharex=True, sharey=True, squeeze=False,
     )  # fmt: skip
     norm = LogNorm(BOTTOM, 1.0, clip=False)
@@ -101,9 +101,8 @@ def _take(jets: Jets, number: int) -> Jets:
 
 
 def _draw(axes: Axes, image: np.ndarray, norm: plt.Normalize, colours: str):
-    palette = colormaps[colours].copy()
-    palette.set_under("white")
-    palette.set_bad("0.8" if colours == "RdBu_r" else "white")
+    empty = "0.8" if colours == "RdBu_r" else "white"
+    palette = colormaps[colours].with_extremes(under="white", bad=empty)
     visible = np.ma.masked_invalid(image)
     options = {"origin": "lower", "interpolation": "nearest", "extent": (-RADIUS, RADIUS, -RADIUS, RADIUS)}
     axes.set_xticks([-0.4, 0.0, 0.4])
@@ -112,5 +111,5 @@ def _draw(axes: Axes, image: np.ndarray, norm: plt.Normalize, colours: str):
 
 
 def _broken(label: str) -> str:
-    """A label on two lines."""
-    return label.replace(", ", "\n", 1)
+    """A long label on two lines."""
+    return label.replace(", ", ",\n", 1)

@@ -22,7 +22,8 @@ STYLES = (
 TRUTH_COLOUR = "0.80"
 SETTINGS = {
     "font.size": 10, "axes.labelsize": 11, "axes.titlesize": 10, "legend.fontsize": 9,
-    "legend.frameon": False, "figure.constrained_layout.use": True, "lines.linewidth": 1.5,
+    "legend.frameon": False, "lines.linewidth": 1.5,
+    "figure.constrained_layout.use": True, "figure.constrained_layout.w_pad": 0.08,
     "xtick.direction": "in", "ytick.direction": "in", "xtick.top": True, "ytick.right": True,
     "mathtext.fontset": "dejavusans", "savefig.dpi": 200, "pdf.fonttype": 42,
 }  # fmt: skip
@@ -50,6 +51,8 @@ def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
 
     Files are the same for the same figure: no date is written into them.
     """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # the layout is found once, not again for each file
     paths = []
     for kind, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
         path = folder / f"{name}.{kind}"

@@ -31,13 +31,14 @@ def equivariance_figure(results: EvaluationResults) -> Figure:
     boosts.set_ylabel(r"relative error of $f(\Lambda p) = \Lambda f(p)$")
     top = boosts.secondary_xaxis("top")
     ticks = [0, 2, 4, 6, 8, 10]
-    top.set_xticks(ticks, [f"{math.cosh(tick):.3g}" for tick in ticks])
+    top.set_xticks(ticks, [_short(math.cosh(tick)) for tick in ticks])
     top.set_xlabel(r"$\gamma = \cosh\alpha$")
     boosts.tick_params(top=False)
     rotations.set_xlabel(r"angle of the rotation around $z$ [$\pi$]")
     handles, labels = boosts.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=3)
-    add_caption(figure, table.caption)
+    rotations.set_xticks([0, 0.5, 1, 1.5, 2])
+    add_caption(figure, f"{table.caption} Errors of exactly zero are not drawn.")
     return figure
 
 
@@ -50,3 +51,7 @@ def _draw(axes: Axes, table: Table, kind: str, unit: float) -> None:
         axes.plot(positions, drawn, label=label, marker=marker, markersize=4, markerfacecolor="none", **style)
     axes.set_yscale("log")
     axes.grid(alpha=0.3)
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
