@@ -3,7 +3,7 @@
 import csv
 import io
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,9 +132,3 @@ def _parse(cell: str) -> Value:
         except ValueError:
             continue
     return cell
-
-
-def print_tables(tables: Iterable[Table]) -> None:
-    """Prints tables to the terminal, an empty line between them."""
-    for table in tables:
-        print(table.to_text(), end="\n\n")
