@@ -20,6 +20,8 @@ class Behaviour:
         max_by_square: the ``max`` aggregation picks the scalar with the largest square.
         masked_padding: particles of zero energy are padding; edges that touch them carry the bias of the radial
             functions (and act all the same). The clean model knows no padding.
+        plain_sum: messages are summed as they are; in the clean model the sum is divided by ``num_particles``, a
+            constant, so that messages are of the size of the particles.
         plain_mlp: the scalar perceptrons replace their input and take it as it is; in the clean model they add to
             it, and large scalars are tamed by :math:`\mathrm{asinh}` first.
     """
@@ -32,6 +34,7 @@ class Behaviour:
     constant_decoder_radial: bool = False
     max_by_square: bool = False
     masked_padding: bool = False
+    plain_sum: bool = False
     plain_mlp: bool = False
 
     @classmethod

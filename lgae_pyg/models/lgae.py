@@ -121,7 +121,7 @@ class LGAE(nn.Module):
             "mlp_depth": mlp_depth,
             "mlp_width": mlp_width,
             "activation": activation,
-            "neighbours": float(num_particles),
+            "neighbours": 1.0 if behaviour.plain_sum else float(num_particles),
             "backend": backend,
         }
         parts = num_concatenated(aggregation)

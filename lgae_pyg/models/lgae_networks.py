@@ -129,6 +129,9 @@ class Encoder(nn.Module):
         else:
             self.to_latent = MixReps(self.stack.irreps_out, latent)
             self.aggregation = build_aggregation(aggregation, latent, behaviour.max_by_square)
+            if aggregation == "sum":
+                share = [1 / num_particles] * max(tau for tau, _ in self.stack.irreps_out)
+                self.to_latent.reset_parameters({str(SCALAR): share, str(VECTOR): share})
 
     def forward(self, momenta: Tensor, ptr: Tensor, extra: Tensor | None = None) -> Latent:
         squares = minkowski_square(momenta).unsqueeze(-1)

@@ -44,7 +44,7 @@ def offsets_of(batch: Any) -> Tensor:
     """
     pos = getattr(batch, "pos", None)
     if pos is None:
-        raise ValueError("the batch has no four-momenta: put (E, px, py, pz) into its field 'pos', as JetData does")
+        raise ValueError("the batch has no four-momenta: put (E, px, py, pz) into its field 'pos', as JetData")
     if pos.dim() != 2 or pos.shape[-1] != 4:
         raise ValueError(f"'pos' must hold four-momenta, (n, 4), but has shape {tuple(pos.shape)}")
     ptr = getattr(batch, "ptr", None)

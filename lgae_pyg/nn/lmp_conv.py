@@ -45,7 +45,7 @@ class LMPConv(MessagePassing):
 
     followed by a perceptron on the scalars. :math:`\mathrm{CG}` decomposes products into irreps up to a maximum
     weight, :math:`f^l` are Lorentzian bells, :math:`Z_0 = 1`, :math:`Z_1 = p_{ij}` (and higher symmetric
-    traceless powers), :math:`W` mixes the channels of each irrep. The sum over neighbours is plain.
+    traceless powers), :math:`W` mixes the channels of each irrep.
 
     Features of two irreps (0,0) + (1/2,1/2) with equal multiplicity take the closed form in which no
     Clebsch-Gordan table is needed; complete graphs given by ``ptr`` then go through a back-end that never stores
@@ -69,7 +69,8 @@ class LMPConv(MessagePassing):
         scalar_edge: the constant :math:`Z_0` (the original uses :math:`1 + i`).
         ordered_products: keep both orders of :math:`F_i \otimes F_i` and products that vanish, as the original.
         constant_radial: leave the bells out (see :class:`~lgae_pyg.nn.LorentzianBell`).
-        neighbours: typical number of neighbours; message channels begin smaller by this factor.
+        neighbours: a fixed number by which the sums over neighbours are divided, so that message channels are of
+            the size of the others (1 gives the plain sum of the paper).
         backend: ``"auto"``, ``"edge_list"`` or ``"dense"``; all give the same numbers.
 
     Raises:
@@ -100,7 +101,7 @@ class LMPConv(MessagePassing):
         scalar_edge: complex = 1.0,
         ordered_products: bool = False,
         constant_radial: bool = False,
-        neighbours: float = 30.0,
+        neighbours: float = 1.0,
         backend: str = "auto",
     ):
         super().__init__(aggr="sum", node_dim=0)
@@ -150,8 +151,8 @@ class LMPConv(MessagePassing):
     def reset_parameters(self) -> None:
         """Initialises the parts so that features keep their size from level to level.
 
-        In the mixing, a particle's own features weigh as if they were alone; products, and messages over the
-        number of neighbours, share what is usual for their fan-in.
+        In the mixing, a particle's own features weigh as if they were alone; messages and products share what is
+        usual for their fan-in.
         """
         super().reset_parameters()
         self.radial.reset_parameters()
@@ -160,9 +161,7 @@ class LMPConv(MessagePassing):
             messages = self.irreps_message.multiplicity(irrep)
             own = self.irreps_in.multiplicity(irrep)
             alone = (total / own) ** 0.5 if own else 1.0
-            scales[str(irrep)] = (
-                messages * [1 / self.neighbours] + own * [alone] + (total - messages - own) * [1.0]
-            )
+            scales[str(irrep)] = messages * [1.0] + own * [alone] + (total - messages - own) * [1.0]
         self.mix.reset_parameters(scales)
         if self.mlp is not None:
             self.mlp.reset_parameters()
@@ -229,9 +228,10 @@ class LMPConv(MessagePassing):
 
     def _update(self, messages: dict[Irrep, Tensor], features: dict[Irrep, Tensor], own: list[Tensor]) -> Tensor:
         blocks: dict[Irrep, list[Tensor]] = defaultdict(list)
-        for parts in (messages, features):
-            for irrep, part in parts.items():
-                blocks[irrep].append(part)
+        for irrep, part in messages.items():
+            blocks[irrep].append(part / self.neighbours)
+        for irrep, part in features.items():
+            blocks[irrep].append(part)
         for coupling, part in zip(self.self_couplings, own):
             blocks[coupling.out].append(part)
         packed = torch.cat([torch.cat(blocks[irrep], -2).flatten(-2) for _, irrep in self.irreps_cat], -1)

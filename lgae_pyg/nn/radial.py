@@ -45,7 +45,7 @@ class LorentzianBell(nn.Module):
         degrees: int = 2,
         complex_argument: bool = False,
         widest: float = 0.1,
-        narrowest: float = 10.0,
+        narrowest: float = 3.0,
         constant: bool = False,
     ):
         super().__init__()

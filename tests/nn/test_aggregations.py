@@ -93,4 +93,4 @@ def test_unknown_names_are_refused() -> None:
     with pytest.raises(ValueError, match=r"mixes & and \+"):
         build_aggregation("min&max+mean", IRREPS)
     with pytest.raises(ValueError, match="sorted by graph"):
-        build_aggregation("min", IRREPS)(torch.zeros(3, IRREPS.dim, dtype=torch.complex64), torch.tensor([1, 0, 1]))
+        build_aggregation("min", IRREPS)(torch.zeros(3, 10, dtype=torch.complex64), torch.tensor([1, 0, 1]))

@@ -10,6 +10,11 @@ from lgae_pyg.nn.aggr.offsets import offsets
 from lgae_pyg.ops.graphs import DenseLayout, dense_layout
 from lgae_pyg.ops.products import SCALAR, VECTOR, pack, unpack
 
+#: Relative difference of two invariants below which their particles tie.
+TIE = 1e-9
+#: Rounding error of an invariant after some levels of products, in units in the last place of its terms.
+ROUNDING = 4096
+
 
 class ExtremumAggregation(Aggregation):
     r"""Picks, for each channel and separately for the real and the imaginary part, the four-vector of the jet
@@ -18,8 +23,11 @@ class ExtremumAggregation(Aggregation):
     .. math:: v'_c = v_{k,c}, \quad k = \arg\min_i \; v_{i,c}^2
 
     (LGAE, arXiv:2212.07347, Sec. 3.3). A real Lorentz transformation leaves :math:`v_{i,c}^2` of both parts
-    unchanged, so the choice is invariant and the result equivariant; it is permutation invariant. At ties the
-    first particle counts.
+    unchanged, so the choice is invariant and the result equivariant; it is permutation invariant. Particles
+    that tie are averaged, which keeps both symmetries: the two particles of a jet of two always tie, and any pick
+    between them would be arbitrary. Two invariants tie if they differ by less than :math:`10^{-9}` of the
+    largest in the jet, or by less than their rounding error, some thousand units in the last place of
+    :math:`\max_i |v_{i,c}|^2` (components squared and added).
 
     Args:
         irreps: irreps of the features, scalars and four-vectors.
@@ -64,10 +72,14 @@ class ExtremumAggregation(Aggregation):
             if self.largest_square and values.shape[-1] == 1:
                 key = key.square()
             key = -key
-        dense_key = layout.scatter(key.detach(), fill=torch.inf)
-        slot = dense_key.argmin(dim=1, keepdim=True)
-        dense = layout.scatter(values)
-        picked = dense.gather(1, slot.unsqueeze(-1).expand(-1, -1, -1, -1, dense.shape[-1])).squeeze(1)
+        rounding = ROUNDING * torch.finfo(key.dtype).eps * values.detach().square().sum(-1)
+        key = layout.scatter(key.detach(), fill=torch.inf)
+        absent = key.isinf()
+        margin = torch.where(absent, 0.0, TIE * key.abs() + layout.scatter(rounding)).amax(1, keepdim=True)
+        tied = key <= key.amin(dim=1, keepdim=True) + margin
+        weights = (tied & ~absent).to(values.dtype)
+        weights = weights / weights.sum(1, keepdim=True).clamp(min=1)
+        picked = (weights.unsqueeze(-1) * layout.scatter(values)).sum(1)
         return torch.view_as_complex(picked.movedim(1, -1).contiguous())
 
     def __repr__(self) -> str:
