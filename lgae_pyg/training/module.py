@@ -92,7 +92,9 @@ class AutoencoderModule(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Makes the optimiser and a schedule that is stepped after each batch, or after each epoch."""
         optimizer = build_optimizer(self.parameters(), self.optimizer_config)
-        steps = self.trainer.num_training_batches
+        # trainer.num_training_batches is not known yet, and asking for an estimate would start the loader,
+        # before its position is restored.
+        steps = len(self.trainer.datamodule.train_dataloader())
         schedule = build_schedule(optimizer, self.schedule_config, steps, self.trainer.max_epochs)
         if isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
             # Lightning would step it after the epoch's checkpoint has been written, too late for resuming.

@@ -200,6 +200,7 @@ class EpochRecorder(pl.Callback):
             "seconds": seconds,
         }
         self.total_seconds += seconds
+        self.reset()
         self.write_row(trainer, module, row)
 
     def write_row(self, trainer: pl.Trainer, module: Any, row: dict[str, Any]) -> None:

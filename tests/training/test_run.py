@@ -11,6 +11,7 @@ from lgae_pyg.checkpoint import HEADER, load_checkpoint, load_model, read_checkp
 from lgae_pyg.losses import get_loss
 from lgae_pyg.models import LinearAE
 from lgae_pyg.training import JetDataModule, train
+from lgae_pyg.training.optimization import build_optimizer, build_schedule
 from lgae_pyg.training.record import MetricsFile
 from lgae_pyg.training.run import DONE
 
@@ -50,6 +51,33 @@ def test_validation_loss_is_the_mean_over_jets_of_the_saved_model(config, tmp_pa
     assert load_checkpoint(tmp_path).epoch == int(best["epoch"])
 
 
+def test_training_learns_and_its_learning_rate_follows_the_schedule(config, tmp_path):
+    config["trainer"]["max_epochs"] = 4
+    train(config, tmp_path)
+    losses = [float(row["val/loss"]) for row in rows(tmp_path)]
+    assert losses[-1] < 0.9 * losses[0]
+    expected = [0.5e-2 * (1 + math.cos(math.pi * epoch / 4)) for epoch in (1, 2, 3, 4)]
+    assert [float(row["lr"]) for row in rows(tmp_path)[1:]] == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "factors"),
+    [
+        ({}, [1, 1, 1, 1]),
+        ({"name": "constant", "warmup_epochs": 1}, [0.25, 0.5, 0.75, 1, 1]),
+        ({"name": "exponential", "decay": 0.5}, [1, 0.5**0.25, 0.5**0.5, 0.5**0.75, 0.5]),
+        ({"name": "cosine", "epochs": 1, "final_factor": 0.2}, [1, 0.8828427, 0.6, 0.3171573, 0.2, 0.2]),
+    ],
+)
+def test_schedules(schedule, factors):
+    optimizer = build_optimizer([torch.nn.Parameter(torch.ones(1))], {"name": "sgd", "lr": 2.0})
+    steps = build_schedule(optimizer, schedule, steps_per_epoch=4, max_epochs=10)
+    for factor in factors:
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(2 * factor, rel=1e-6)
+        optimizer.step()
+        steps.step()
+
+
 def test_initial_weights_are_a_candidate_for_the_best(config, tmp_path):
     config["optimizer"]["lr"] = 10.0
     config["schedule"] = {}
@@ -80,6 +108,13 @@ def test_time_limit_cuts_the_epoch_short_and_is_a_proper_end(config, tmp_path, c
     config["trainer"]["max_minutes"] = None
     assert train(config, tmp_path) == DONE
     assert [row["step"] for row in rows(tmp_path)] == ["0", "1", "7", "13"]
+
+
+def test_time_counts_once(config, tmp_path):
+    train(config, tmp_path)
+    state = read_checkpoint(tmp_path / "checkpoints" / "last.ckpt")["callbacks"]["EpochRecorder"]
+    assert state["total_seconds"] == pytest.approx(sum(float(row["seconds"] or 0) for row in rows(tmp_path)))
+    assert state["train"]["seconds"] == 0
 
 
 def test_folder_of_another_training_is_refused(config, tmp_path):
