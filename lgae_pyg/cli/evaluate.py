@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--scan-jets", type=_natural, default=200, metavar="N", help="jets of the equivariance scan; 0: none")
     add("--batch-size", type=_positive, default=64, metavar="N", help="jets per batch")
     add("--no-baseline", action="store_true", help="leave out the linear autoencoders")
+    add("--keep", action="store_true", help="if there are results newer than the checkpoint, only show them")
     add("--redraw", action="store_true", help="only draw the figures again, from the stored results")
     add("--quiet", action="store_true", help="no progress bar")
 
@@ -31,7 +33,8 @@ def run(options: argparse.Namespace) -> int:
         draw_figures(results, folder / "figures", not options.quiet)
     else:
         folder = Path(options.out or default_folder(options.source, options.split, options.data))
-        results = evaluate(
+        results = _newer(folder, options.source) if options.keep else None
+        results = results or evaluate(
             options.source,
             folder,
             max_jets=options.jets,
@@ -45,6 +48,18 @@ def run(options: argparse.Namespace) -> int:
     print(results.tables["particle_reconstruction"].to_text(), end="\n\n")
     print(f"Tables:  {folder}\nFigures: {folder / 'figures'}")
     return 0
+
+
+def _newer(folder: Path, source: str) -> Any:
+    """The stored results if they are complete and newer than the checkpoint, else ``None``."""
+    from lgae_pyg.checkpoint import find_checkpoint
+    from lgae_pyg.evaluation import EvaluationResults
+    from lgae_pyg.evaluation.results import DESCRIPTION
+
+    stored = folder / DESCRIPTION
+    if not stored.exists() or stored.stat().st_mtime < find_checkpoint(source).stat().st_mtime:
+        return None
+    return EvaluationResults.load(folder)
 
 
 def _stored(options: argparse.Namespace) -> Path:

@@ -180,7 +180,10 @@ class LGAE(nn.Module):
         if sizes is None:
             scalars = latent.scalars
             sizes = torch.full((len(scalars),), self.num_particles, device=scalars.device)
-        scaled = Latent(latent.scalars, self.scale * latent.vectors)
+        vectors = self.scale * latent.vectors
+        if self.conserve_momentum:
+            vectors = _shrink_total(vectors, self.num_particles**-0.5)
+        scaled = Latent(latent.scalars, vectors)
         vectors, ptr = self.decoder(scaled, sizes)
         return vectors / self.scale, ptr
 
@@ -200,6 +203,12 @@ class LGAE(nn.Module):
 
     def _momenta(self, batch: Any) -> Tensor:
         return batch.pos.to(next(self.parameters()).dtype)
+
+
+def _shrink_total(vectors: Tensor, factor: float) -> Tensor:
+    """Brings the total in the first latent vector to the size of the others, which are like single particles."""
+    first = torch.complex(factor * vectors[:, 0].real, vectors[:, 0].imag)
+    return torch.cat([first.unsqueeze(1), vectors[:, 1:]], 1)
 
 
 def _with_total(vectors: Tensor, momenta: Tensor, ptr: Tensor) -> Tensor:

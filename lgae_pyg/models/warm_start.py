@@ -34,10 +34,7 @@ def warm_start_from_linear(model: LGAE, linear: LinearAE) -> LGAE:
             raise ValueError(f"{key} differs: {model.config[key]} (LGAE) and {linear.config[key]} (LinearAE)")
     if torch.isnan(linear.encoder).any():
         raise ValueError("LinearAE is not fitted: call fit(training batches) first")
-    encoder, decoder = linear.encoder.clone(), linear.decoder.clone()
-    if linear.conserve_momentum:
-        # The LGAE's first latent vector is P itself, LinearAE's is proportional to it.
-        decoder[:, 0] *= encoder[0, 0]
+    encoder, decoder = linear.encoder, linear.decoder
     even, odd = encoder[:, 0::2], encoder[:, 1::2]
 
     _pass_first_vector(model.encoder.stack)

@@ -1,0 +1,64 @@
+# Everything from a fresh clone: only Python >= 3.10 and a C++ compiler are needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt
+
+# The quickstart's jets, run and results.
+JETS ?= 10000
+DATA := data/quickstart
+RUN := runs/quickstart
+
+.PHONY: help setup scatter quickstart test slow lint bench clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make setup       virtual environment in $(VENV), this package and its companions"
+	@echo "make quickstart  generate jets, train an LGAE, write its tables and figures (about 15 minutes)"
+	@echo "make test        the tests"
+	@echo "make slow        the slow studies among the tests"
+	@echo "make lint        ruff"
+	@echo "make bench       benchmarks of loading and of a training step"
+
+setup: $(VENV)/installed $(VENV)/scatter
+
+# torch first: a bare requirement of another package may pull gigabytes of CUDA libraries.
+$(VENV)/installed: setup.cfg pyproject.toml .ci/constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --upgrade pip setuptools wheel ninja
+	$(PIP) torch
+	$(PIP) --no-build-isolation --editable '.[generator,dev]'
+	touch $@
+
+# torch-scatter comes as source and needs torch to build (a few minutes). Everything works without it, so a
+# failure is reported and passed over; `make scatter` tries again.
+$(VENV)/scatter: | $(VENV)/installed
+	@echo "Building torch-scatter; some minutes, once."
+	PATH="$(abspath $(BIN)):$$PATH" MAX_JOBS=2 $(PIP) --no-build-isolation torch-scatter \
+		|| echo "torch-scatter could not be built; PyG's own scatter is used instead."
+	touch $@
+
+scatter:
+	rm -f $(VENV)/scatter
+	$(MAKE) $(VENV)/scatter
+
+quickstart: setup
+	$(BIN)/lgae generate --classes g,q --jets $(JETS) --out $(DATA)
+	$(BIN)/lgae train experiment=quickstart data.root=$(DATA) data.jets=$(JETS)
+	$(BIN)/lgae evaluate $(RUN) --keep
+
+test: setup
+	$(BIN)/python -m pytest
+
+slow: setup
+	$(BIN)/python -m pytest -m slow
+
+lint: setup
+	$(BIN)/ruff check .
+
+bench: setup
+	$(BIN)/python data/benchmark_loading.py
+	$(BIN)/python train/benchmark.py
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .hypothesis .ruff_cache
