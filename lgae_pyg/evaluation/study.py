@@ -25,7 +25,12 @@ from lgae_pyg.evaluation.reconstruction import (
 from lgae_pyg.evaluation.results import EvaluationResults
 from lgae_pyg.models import LinearAE
 
-BASELINES = {"linear": ("LinearAE", False), "linear_conserving": ("LinearAE, P conserved", True)}
+#: Linear baselines by key: label, momentum conservation, weighting of the jets in the fit. The second is what
+#: ``warm_start: linear`` starts from, when momentum is conserved.
+BASELINES = {
+    "linear": ("LinearAE", False, "equal"),
+    "linear_conserving": ("LinearAE, P conserved, (pT/E)² weights", True, "transverse"),
+}
 
 
 def evaluate(
@@ -188,13 +193,12 @@ def _fit_baselines(
     """Linear autoencoders whose codes have as many four-vectors as the model's."""
     particles = _num_particles(model, store)
     vectors = max(1, min(_latent_vectors(model, store), particles // 2))
-    return {
-        key: (
-            label.replace("LinearAE", f"LinearAE τ={vectors}"),
-            LinearAE(vectors, particles, conserve_momentum=conserve).fit(JetLoader(train.store, 1024)),
-        )
-        for key, (label, conserve) in BASELINES.items()
-    }
+    models = {}
+    for key, (label, conserve, weighting) in BASELINES.items():
+        linear = LinearAE(vectors, particles, conserve_momentum=conserve)
+        linear.fit(JetLoader(train.store, 1024), weighting)
+        models[key] = (label.replace("LinearAE", f"LinearAE τ={vectors}"), linear)
+    return models
 
 
 def _latent_vectors(model: torch.nn.Module, store: Any) -> int:

@@ -105,7 +105,8 @@ def build_module(config: Mapping[str, Any], data: JetDataModule) -> AutoencoderM
     model.to(PRECISIONS[config["trainer"]["precision"]][1])
     if config.get("warm_start") == "linear":
         linear = LinearAE(**{key: model.config[key] for key in LinearAE().config if key != "name"})
-        warm_start_from_linear(model, linear.fit(data.train.loader(data.eval_batch_size)))
+        linear.fit(data.train.loader(data.eval_batch_size), weighting="transverse")
+        warm_start_from_linear(model, linear)
     return AutoencoderModule(
         model,
         config["loss"]["names"],

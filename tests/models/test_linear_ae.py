@@ -6,7 +6,7 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from lgae_pyg.data import JetData
-from lgae_pyg.lorentz import equivariance_error, random_lorentz
+from lgae_pyg.lorentz import boost, equivariance_error, random_lorentz
 from lgae_pyg.models import LGAE, LinearAE, warm_start_from_linear
 
 
@@ -96,3 +96,22 @@ def test_bad_use_is_explained(jets: Batch) -> None:
         LinearAE(4, num_particles=6)
     with pytest.raises(ValueError, match="at least one jet"):
         LinearAE(4).fit([])
+
+
+def test_transverse_weighting_does_not_see_boosts_along_the_beam(full_jets: Batch) -> None:
+    """With weights (pT/E)^2, moving each jet in rapidity hardly changes the fit; with equal ones it does."""
+    central = LinearAE(3, num_particles=12).fit([full_jets], weighting="transverse").encoder
+    equal = LinearAE(3, num_particles=12).fit([full_jets]).encoder
+    jets = full_jets.to_data_list()
+    moved = Batch.from_data_list(
+        [JetData(pos=jet.pos @ boost(3.0 * (k % 2), "z").T) for k, jet in enumerate(jets)]
+    )
+    central_moved = LinearAE(3, num_particles=12).fit([moved], weighting="transverse").encoder
+    equal_moved = LinearAE(3, num_particles=12).fit([moved]).encoder
+
+    def angle(first: Tensor, second: Tensor) -> float:
+        return float(1 - torch.linalg.svdvals(first.T @ second).min())
+
+    assert angle(central, central_moved) < angle(equal, equal_moved) / 2
+    with pytest.raises(ValueError, match="unknown weighting 'energy'"):
+        LinearAE(3).fit([full_jets], weighting="energy")
