@@ -29,7 +29,7 @@ from lgae_pyg.models import LinearAE
 #: ``warm_start: linear`` starts from, when momentum is conserved.
 BASELINES = {
     "linear": ("LinearAE", False, "equal"),
-    "linear_conserving": ("LinearAE, P conserved, (pT/E)² weights", True, "transverse"),
+    "linear_conserving": ("LinearAE, P conserved", True, "transverse"),
 }
 
 
