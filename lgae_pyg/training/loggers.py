@@ -70,34 +70,36 @@ def build_logger(
             stacklevel=2,
         )
         return None
+    from lightning.pytorch.loggers import WandbLogger
+
     arguments = {
         "project": config.get("project") or "lgae_pyg",
         "entity": config.get("entity"),
         "tags": list(config.get("tags") or []),
         "name": name,
         "id": run_id or secrets.token_hex(4),
-        "save_dir": str(folder),
+        "resume": "allow",
+        "dir": str(folder),
+        "config": dict(resolved),
     }
-    logger = start(arguments, mode)
-    logger.log_hyperparams(dict(resolved))
-    return logger
+    run = start(arguments, mode)
+    run.define_metric("trainer/global_step")
+    run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+    return WandbLogger(project=arguments["project"], save_dir=str(folder), experiment=run)
 
 
 def start(arguments: dict[str, Any], mode: str) -> Any:
     """Starts a W&B run; offline if the server cannot be reached."""
     import wandb
-    from lightning.pytorch.loggers import WandbLogger
 
     settings = wandb.Settings(console="off", silent=True, init_timeout=30)
-    logger = WandbLogger(**arguments, mode=mode, settings=settings)
     try:
-        logger.experiment  # noqa: B018  (asking for it starts the run)
+        return wandb.init(**arguments, mode=mode, settings=settings)
     except wandb.errors.Error as error:
         if mode == "offline":
             raise
         warnings.warn(f"W&B does not answer ({error}); the run is kept offline", stacklevel=2)
         return start(arguments, "offline")
-    return logger
 
 
 def finish(logger: Any, exit_code: int) -> None:
