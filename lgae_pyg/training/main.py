@@ -19,7 +19,8 @@ def main(arguments: Sequence[str] | None = None, program: str = "lgae train") ->
         program: how the user called this.
 
     Returns:
-        The exit status: that of :func:`lgae_pyg.training.run.train`, or 1 after an error.
+        The exit status: that of :func:`lgae_pyg.training.run.train`, 1 after an error,
+        130 after Ctrl-C before the training began.
     """
     try:
         import hydra
@@ -35,6 +36,9 @@ def main(arguments: Sequence[str] | None = None, program: str = "lgae train") ->
         application()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(bool(end.code))
+    except KeyboardInterrupt:
+        print(f"{program}: stopped before the training began", file=sys.stderr)
+        return 130
     finally:
         sys.argv = former
     return 0

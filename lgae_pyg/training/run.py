@@ -60,14 +60,14 @@ def train(config: Mapping[str, Any], folder: str | Path, command: str = "lgae tr
     if run.finished:
         show(f"{run.path} is already trained ({run.finished}); begin anew with overwrite=true")
         return DONE
+    pl.seed_everything(config["seed"], verbose=False)
+    data = JetDataModule(config["data"], **config["loader"], seed=config["seed"])
+    module = build_module(config, data)
+    save_config(run.path / "config.yaml", config)
+    logger = build_logger(config["logger"], run.path, config["name"], run.wandb_id, config)
+    status = 1
     with GracefulStop() as stop:
-        logger, status = None, 1
         try:
-            pl.seed_everything(config["seed"], verbose=False)
-            data = JetDataModule(config["data"], **config["loader"], seed=config["seed"])
-            module = build_module(config, data)
-            save_config(run.path / "config.yaml", config)
-            logger = build_logger(config["logger"], run.path, config["name"], run.wandb_id, config)
             status = fit(config, run, data, module, logger, stop)
         except TrainingInterrupted as interruption:
             status = INTERRUPTED

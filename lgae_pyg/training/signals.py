@@ -17,8 +17,9 @@ class TrainingInterrupted(Exception):
 class GracefulStop:
     """Context in which SIGINT (Ctrl-C) and SIGTERM ask for a stop instead of killing the process.
 
-    The first signal sets :attr:`requested`; the training looks at it after each batch. The second one ends
-    the process at once, with the signal's usual effect. Outside of the main thread signals are left alone.
+    The first signal sets :attr:`requested`; the training looks at it after each batch, and after a validation
+    that is under way. The second one ends the process at once, with the signal's usual effect.
+    Outside of the main thread signals are left alone.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -125,24 +125,26 @@ def start(jet_files, folder):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def wait_for_rows(process, folder, number):
-    """Waits until the process has written that many rows."""
-    deadline = time.monotonic() + 200
-    while time.monotonic() < deadline and process.poll() is None:
-        if (folder / "metrics.csv").exists() and len(rows(folder)) >= number:
-            return
+def send_after_two_rows(processes, folders):
+    """Sends each process the signal it is filed under as soon as it has written two rows."""
+    waiting, deadline = dict(processes), time.monotonic() + 200
+    while waiting:
+        for number, process in list(waiting.items()):
+            file = folders[number] / "metrics.csv"
+            if file.exists() and len(rows(folders[number])) >= 2:
+                process.send_signal(number)
+                del waiting[number]
+            elif process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                raise AssertionError(process.communicate()[0])
         time.sleep(0.01)
-    process.kill()
-    raise AssertionError(process.communicate()[0])
 
 
 def test_signals_to_real_processes(jet_files, tmp_path):
     """SIGINT and SIGTERM stop after the batch, SIGKILL at once; all three go on as if nothing had been."""
     folders = {number: tmp_path / number.name for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)}
     processes = {number: start(jet_files, folder) for number, folder in folders.items()}
-    for number, process in processes.items():
-        wait_for_rows(process, folders[number], 2)
-        process.send_signal(number)
+    send_after_two_rows(processes, folders)
     for number, process in processes.items():
         output = process.communicate(timeout=100)[0]
         if number == signal.SIGKILL:
