@@ -20,7 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="leading particles kept per jet, at most 150; above 30 the files are called "
                              "g150.hdf5 etc. (default 30)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers (default 0)")
-    parser.add_argument("--workers", type=int, help="processes, which do not change the jets (default: one per core)")
+    parser.add_argument("--workers", type=int,
+                        help="processes; the jets do not depend on them (default: one per core)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
                         help="change a generator setting, e.g. --set underlying_event=0 (repeatable); names: "
                              + ", ".join(field.name for field in dataclasses.fields(GeneratorSettings)))
@@ -55,11 +56,11 @@ def parse_settings(changes: list[str]) -> GeneratorSettings:
     Raises:
         ValueError: an unknown name, or a value that is no number of the setting's type.
     """
-    defaults = GeneratorSettings()
+    defaults = GeneratorSettings().to_dict()
     values: dict[str, Any] = {}
     for change in changes:
         name, _, text = change.partition("=")
-        kind = type(getattr(defaults, name, text))
+        kind = type(defaults.get(name, text))
         try:
             values[name] = bool(int(text)) if kind is bool else kind(text)
         except ValueError:

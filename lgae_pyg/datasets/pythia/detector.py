@@ -1,4 +1,4 @@
-"""A parametrised CMS-like detector on flat arrays of particles (arXiv:1709.08705, Section 3, Table 2).
+"""A parametrised CMS-like detector on flat arrays of particles, after arXiv:1709.08705, Section 3.
 
 Charged hadrons and leptons become tracks; photons fill the cells of an electromagnetic calorimeter, neutral
 hadrons (and charged hadrons without a track) those of a hadron calorimeter. The energy of one cell is one

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lgae_pyg.datasets.pythia.detector import CHARGED, LEPTON, NEUTRAL, PHOTON, Particles, measure
 from lgae_pyg.datasets.pythia.settings import CLASSES, PROCESSES, GeneratorSettings
 
-BATCH_EVENTS = 100
+BATCH_EVENTS = 50
 """Events per call of Pythia; part of the recipe, since the detector's random numbers follow the batches."""
 
 NEUTRINOS = (12, 14, 16, 18)

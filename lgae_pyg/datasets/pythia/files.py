@@ -2,14 +2,18 @@
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import multiprocessing
 import os
 import shutil
 import signal
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,7 +114,8 @@ def generate_files(
     """
     classes = check_classes(classes)
     for value, label, low, high in ((jets, "jets", 1, None), (particles, "particles", 1, MAX_PARTICLES),
-                                    (seed, "seed", 0, None), (chunk_jets, "chunk_jets", 1, None)):
+                                    (seed, "seed", 0, None), (chunk_jets, "chunk_jets", 1, None),
+                                    (workers or 1, "workers", 1, None)):
         if value < low or (high is not None and value > high):
             limit = "" if high is None else f" to {high}"
             raise ValueError(f"{label} is {value}: give a number from {low}{limit}")
@@ -182,7 +187,7 @@ def _generate(
     started = time.perf_counter()
     todo = [(number, jets) for number, jets in recipe.chunks() if _load_chunk(work, number, jets) is None]
     made = sum(jets for _, jets in todo)
-    count = min(workers or len(os.sched_getaffinity(0)), len(todo))
+    count = min(workers or _cores(), len(todo))
     with _bar(recipe, recipe.jets - made, progress) as bar, _map(count) as run:
         for done in run(_make_chunk, [(recipe, work, *chunk) for chunk in todo]):
             bar.update(done)
@@ -247,18 +252,55 @@ def _load_chunk(work: Path, number: int, jets: int) -> Jets | None:
 
 @contextlib.contextmanager
 def _map(processes: int) -> Iterator[Any]:
-    """A map function over this many fresh processes; in this process if one is enough."""
+    """A map function over this many fresh processes, or in this process if one is enough."""
     if processes <= 1:
         yield map
         return
     context = multiprocessing.get_context("spawn")
-    pool = context.Pool(processes, signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        try:
+            yield functools.partial(_as_finished, pool, processes)
+        except BaseException:  # an interrupt: chunks under way are finished and kept, others not begun
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _as_finished(
+    pool: ProcessPoolExecutor, processes: int, function: Callable, tasks: list
+) -> Iterator[Any]:
+    """Results in the order in which they come; no task waits in the pool, where it could not be stopped."""
+    waiting, running = list(reversed(tasks)), set()
     try:
-        yield pool.imap_unordered
-        pool.close()
-    finally:  # an interrupt ends the workers; chunks already written stay
-        pool.terminate()
-        pool.join()
+        while waiting or running:
+            with _ignored_interrupts():  # the processes, started by the first task, inherit it
+                while waiting and len(running) < processes:
+                    running.add(pool.submit(function, waiting.pop()))
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in done)
+    except BrokenProcessPool as error:
+        raise OSError(
+            "a generator process died: run again to go on from the finished chunks, with fewer workers if "
+            "memory is short; a script must start processes under `if __name__ == '__main__':`"
+        ) from error
+
+
+@contextlib.contextmanager
+def _ignored_interrupts() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _bar(recipe: Recipe, done: int, progress: bool) -> Any:

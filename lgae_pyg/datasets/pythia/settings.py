@@ -22,10 +22,10 @@ PROCESSES: dict[str, tuple[str, ...]] = {
 class GeneratorSettings:
     r"""The recipe of the generated jets, as plain numbers; the defaults imitate JetNet.
 
-    Sources: [J] arXiv:2106.11535, Section 2 (JetNet); [C] arXiv:1709.08705, Section 3 and Table 2 (the
-    simulation that JetNet was derived from) with its public analysis code; [P] the Pythia 8 default.
-    Numbers marked [chosen] appear in neither and were chosen here, by the Frechet ParticleNet distance to
-    JetNet's activation statistics where it is sensitive to them; data/README.md gives the figures.
+    Sources: [J] arXiv:2106.11535, Section 2 (JetNet); [C] arXiv:1709.08705, Section 3 (the simulation that
+    JetNet was derived from) and its public analysis code; [T] the CMS design figures quoted there. [chosen]
+    marks numbers that were decided here by the Frechet ParticleNet distance to real JetNet; data/README.md
+    gives the distances of the alternatives.
 
     Energy resolutions are :math:`\sigma_E/E = a/\sqrt E \oplus b/E \oplus c` with E in GeV for
     calorimeter objects and :math:`\sigma/p = a\,p_T \oplus c` for tracks.
@@ -39,9 +39,9 @@ class GeneratorSettings:
         hadronic_decays: W and Z bosons (also those of top quarks) decay to quarks only [chosen].
         max_lifetime: particles of a longer proper lifetime (c tau in mm) do not decay; 0 leaves Pythia's own
             list of stable particles [chosen].
-        jet_radius: R of the anti-kT algorithm. [J] and [C] write 0.8, but JetNet's largest |phirel| is 0.52
-            and its activation statistics reject 0.8 by far (data/README.md), so 0.4 [chosen].
-        jets_per_event: how many of the leading jets of an event may be kept, 1 or more [C].
+        jet_radius: R of the anti-kT algorithm [chosen]. [J] and [C] write 0.8, but JetNet's particles end at
+            abs(phirel) = 0.52 and the activation statistics of its jets exclude 0.8.
+        jets_per_event: how many of the leading jets of an event are looked at [C].
         jet_pt_min: smallest transverse momentum of a kept jet in GeV [J].
         jet_pt_max: the largest one in GeV [J].
         track_scale: a of the track resolution, in 1/GeV [C].
@@ -51,17 +51,17 @@ class GeneratorSettings:
             in the hadron calorimeter [C].
         track_pt_max: charged hadrons of higher pT in GeV are measured by the hadron calorimeter alone, whose
             resolution is better there; 0 means no limit [C].
-        track_pt_min: tracks of lower measured pT in GeV are dropped [chosen: none].
-        photon_stochastic: a of the electromagnetic calorimeter in GeV^(1/2) [C].
-        photon_noise: b of the electromagnetic calorimeter in GeV [C].
-        photon_floor: c of the electromagnetic calorimeter [C].
-        photon_cell: edge of its square cells in eta and phi; 0 switches cells off [C].
-        photon_pt_min: photons of lower measured pT in GeV are dropped [chosen: none].
-        hadron_stochastic: a of the hadron calorimeter in GeV^(1/2) [C].
-        hadron_noise: b of the hadron calorimeter in GeV [C: none].
-        hadron_floor: c of the hadron calorimeter [C].
+        track_pt_min: tracks of lower measured pT in GeV are dropped [chosen].
+        photon_stochastic: a of the electromagnetic calorimeter in GeV^(1/2) [T].
+        photon_noise: b of the electromagnetic calorimeter in GeV [T].
+        photon_floor: c of the electromagnetic calorimeter [T].
+        photon_cell: edge of its square cells in eta and phi; 0 switches cells off [chosen].
+        photon_pt_min: photons of lower measured pT in GeV are dropped [chosen].
+        hadron_stochastic: a of the hadron calorimeter in GeV^(1/2) [T].
+        hadron_noise: b of the hadron calorimeter in GeV [T: none].
+        hadron_floor: c of the hadron calorimeter [T].
         hadron_cell: edge of its square cells in eta and phi; 0 switches cells off [C].
-        hadron_pt_min: neutral hadrons of lower measured pT in GeV are dropped [chosen: none].
+        hadron_pt_min: neutral hadrons of lower measured pT in GeV are dropped [chosen].
         calorimeter_eta_max: the cells cover this absolute pseudorapidity; what hits none is lost [C].
     """
 
@@ -81,17 +81,17 @@ class GeneratorSettings:
     track_angle: float = 0.0
     track_efficiency: float = 1.0
     track_pt_max: float = 220.0
-    track_pt_min: float = 0.0
-    photon_stochastic: float = 0.0342
-    photon_noise: float = 0.24
+    track_pt_min: float = 0.25
+    photon_stochastic: float = 0.027
+    photon_noise: float = 0.15
     photon_floor: float = 0.005
-    photon_cell: float = 0.0175
-    photon_pt_min: float = 0.0
-    hadron_stochastic: float = 3.175
+    photon_cell: float = 0.005
+    photon_pt_min: float = 0.25
+    hadron_stochastic: float = 1.2
     hadron_noise: float = 0.0
     hadron_floor: float = 0.05
     hadron_cell: float = 0.022
-    hadron_pt_min: float = 0.0
+    hadron_pt_min: float = 0.25
     calorimeter_eta_max: float = 3.0
 
     def __post_init__(self) -> None:
