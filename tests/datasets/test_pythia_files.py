@@ -11,7 +11,7 @@ pytest.importorskip("pythia8mc", exc_type=ImportError)
 pytest.importorskip("fastjet", exc_type=ImportError)
 
 from lgae_pyg.cli import main  # noqa: E402
-from lgae_pyg.datasets.pythia import CLASSES, GeneratorSettings, files, generate_files  # noqa: E402
+from lgae_pyg.datasets.pythia import CLASSES, GeneratorSettings, events, files, generate_files  # noqa: E402
 from lgae_pyg.datasets.pythia.files import Recipe, card_path, read_recipe, update_card  # noqa: E402
 
 JETS, CHUNK = 80, 44
@@ -221,6 +221,13 @@ def test_wrong_calls_are_named(tmp_path, arguments, message):
     with pytest.raises(ValueError, match=message):
         generate_files(tmp_path, **({"progress": False} | arguments))
     assert not list(tmp_path.iterdir())
+
+
+def test_window_without_jets_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr(events, "MOST_EVENTS_WITHOUT_JETS", events.BATCH_EVENTS)
+    settings = GeneratorSettings(jet_pt_min=3000, jet_pt_max=4000)
+    with pytest.raises(ValueError, match=r"none of \d+ events of class g has a jet with a pT from 3000"):
+        generate_files(tmp_path, ["g"], 5, workers=1, settings=settings, progress=False)
 
 
 def test_command_line(made, tmp_path, capsys):

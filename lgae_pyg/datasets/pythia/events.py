@@ -15,6 +15,7 @@ from lgae_pyg.datasets.pythia.settings import CLASSES, PROCESSES, GeneratorSetti
 BATCH_EVENTS = 50
 """Events per call of Pythia; part of the recipe, since the detector's random numbers follow the batches."""
 
+MOST_EVENTS_WITHOUT_JETS = 1000
 NEUTRINOS = (12, 14, 16, 18)
 PYTHIA_SEEDS = 900_000_000
 
@@ -64,19 +65,26 @@ def generate_chunk(
         particles: how many of the leading particles of each jet are kept.
         seed: the user's seed.
         settings: the recipe.
+
+    Raises:
+        ValueError: Pythia refuses the settings, or no event has a jet in the pT window.
     """
     streams = np.random.SeedSequence([seed, CLASSES.index(name), number]).spawn(2)
     pythia = build_pythia(name, settings, 1 + int(streams[0].generate_state(1)[0]) % PYTHIA_SEEDS)
     rng = np.random.default_rng(streams[1])
+    batches = final_states(pythia)
     parts: list[Jets] = []
     missing = jets
-    for truth in final_states(pythia):
-        part = cluster(measure(truth, settings, rng), settings, particles)
+    while missing:
+        part = cluster(measure(next(batches), settings, rng), settings, particles)
         parts.append(Jets(*(array[:missing] for array in part)))
         missing -= len(parts[-1].jet_features)
-        if missing == 0:
-            return Jets(*(np.concatenate(arrays) for arrays in zip(*parts)))
-    raise AssertionError("final_states never ends")
+        if missing == jets and len(parts) * BATCH_EVENTS >= MOST_EVENTS_WITHOUT_JETS:
+            raise ValueError(
+                f"none of {len(parts) * BATCH_EVENTS} events of class {name} has a jet with a pT from "
+                f"{settings.jet_pt_min} to {settings.jet_pt_max} GeV: change these limits or the partons' pT"
+            )
+    return Jets(*(np.concatenate(arrays) for arrays in zip(*parts)))
 
 
 def build_pythia(name: str, settings: GeneratorSettings, seed: int) -> Any:
