@@ -1,5 +1,7 @@
 """The autoencoder: equivariance, independence of padding, batch and order, conservation, options."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -111,9 +113,7 @@ def test_empty_slots_add_nothing(jets: Batch) -> None:
 
 @settings(max_examples=10, deadline=None)
 @given(sizes=st.lists(st.integers(1, 30), min_size=1, max_size=4), seed=st.integers(0, 1000))
-def test_conserved_momentum(sizes: list[int], seed: int) -> None:
-    from conftest import massless_jet
-
+def test_conserved_momentum(massless_jet: Callable[..., Tensor], sizes: list[int], seed: int) -> None:
     source = torch.Generator().manual_seed(seed)
     batch = Batch.from_data_list([JetData(pos=massless_jet(size, source)) for size in sizes])
     model = ordinary_weights(LGAE(aggregation="min&max", conserve_momentum=True, **SMALL))

@@ -1,5 +1,7 @@
 """The linear autoencoder: optimality, conservation, and the LGAE that starts from it."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -11,9 +13,7 @@ from lgae_pyg.models import LGAE, LinearAE, warm_start_from_linear
 
 
 @pytest.fixture
-def full_jets(generator: torch.Generator) -> Batch:
-    from conftest import massless_jet
-
+def full_jets(massless_jet: Callable[..., Tensor], generator: torch.Generator) -> Batch:
     return Batch.from_data_list([JetData(pos=massless_jet(12, generator)) for _ in range(60)])
 
 
