@@ -28,9 +28,9 @@ class LinearAE(nn.Module):
     With momentum conservation, the code must contain :math:`P = \sum_i p_i`. Any decoder that is the
     least-squares one for its encoder then conserves :math:`P`: with :math:`S = M^{1/2}` and
     :math:`R = (u, W)`, :math:`u \propto S (1, \ldots, 1)` and :math:`W` the leading eigenvectors of :math:`M` with
-    :math:`u` projected out, the best choice is :math:`B = S^{-1} R`, :math:`A = S R` (the columns of :math:`B` are then
-    scaled to norm 1, those of :math:`A` inversely; the first latent vector is :math:`P / \sqrt{N}`). Jets of fewer
-    than :math:`N` particles are shifted by equal parts to their total.
+    :math:`u` projected out, the best choice is :math:`B = S^{-1} R`, :math:`A = S R` (the columns of :math:`B` are
+    then scaled to norm 1, those of :math:`A` inversely; the first latent vector is :math:`P / \sqrt{N}`). Jets of
+    fewer than :math:`N` particles are shifted by equal parts to their total.
 
     Args:
         latent_vectors: :math:`\tau`, half the number of real latent vectors.
