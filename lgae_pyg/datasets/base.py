@@ -16,6 +16,7 @@ from torch import Tensor
 from torch_geometric.data import Dataset
 
 from lgae_pyg.data import JetData, JetLoader, JetStore
+from lgae_pyg.datasets.pythia import read_recipe
 
 UNITS_IN_GEV = {"GeV": 1.0, "TeV": 1e3, "PeV": 1e6}
 SPLITS = ("train", "val", "test")
@@ -93,6 +94,12 @@ class JetDataset(Dataset, ABC):
         return self._store if self._indices is None else self._store.select(self._indices)
 
     @property
+    def origin(self) -> str:
+        """Where the jets come from, for captions: the name of the set, and whether its files were generated."""
+        generated = self._store.meta.get("generated", False)
+        return f"{self.recipe['name']} (generated with Pythia 8)" if generated else self.recipe["name"]
+
+    @property
     def num_classes(self) -> int:
         """The largest class number plus one."""
         return int(self.store.jet_field("y").max()) + 1
@@ -121,6 +128,9 @@ class JetDataset(Dataset, ABC):
         """Makes the processed file."""
         store = self.build_store()
         store.meta = {"recipe": self.file_recipe, "unit": self.unit, "raw": self._fingerprints()}
+        store.meta["generated"] = any(
+            path.endswith(".hdf5") and read_recipe(path) is not None for path in self.raw_paths
+        )
         store.save(self.processed_paths[0])
 
     def _download(self) -> None:

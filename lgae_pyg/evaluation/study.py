@@ -235,7 +235,8 @@ def _caption(dataset: Any, jets: int, model: str) -> str:
     recipe = dataset.recipe
     classes = "+".join(recipe.get("classes", ()))
     particles = recipe.get("num_particles")
-    parts = [f"Data: {recipe['name']} {classes}".rstrip(), f"{jets} jets of the {dataset.split} split"]
+    origin = getattr(dataset, "origin", recipe["name"])
+    parts = [f"Data: {origin} {classes}".rstrip(), f"{jets} jets of the {dataset.split} split"]
     parts += [f"up to {particles} particles"] if particles else []
     return f"{', '.join(parts)}. Model: {model}, float64, unit {dataset.unit}."
 
