@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     for path in paths:
         print(path)
     if options.judge:
-        judge(paths)
+        judge(paths, progress=not options.quiet)
     return 0
 
 
@@ -68,7 +68,7 @@ def parse_settings(changes: list[str]) -> GeneratorSettings:
     return GeneratorSettings.from_dict(values)
 
 
-def judge(paths: list[Path]) -> None:
+def judge(paths: list[Path], progress: bool = False) -> None:
     """Prints the distance to real JetNet and the confusion of each file and adds them to its card."""
     import h5py
 
@@ -80,7 +80,7 @@ def judge(paths: list[Path]) -> None:
         with h5py.File(path, "r") as file:
             features = file["particle_features"][: metric.MAX_JETS, : metric.NUM_PARTICLES, :3]
         name = path.stem.removesuffix("150")
-        activation = metric.activations(features)
+        activation = metric.activations(features, progress=progress)
         fractions = metric.class_fractions(activation)
         distance = None
         if name in metric.FPND_CLASSES:

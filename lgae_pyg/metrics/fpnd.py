@@ -21,6 +21,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn import functional
+from tqdm import tqdm
 
 JUDGE_CLASSES = ("g", "t", "q", "w", "z")
 """Order of the network's outputs."""
@@ -82,19 +83,22 @@ def class_fractions(activation: NDArray[np.float64]) -> NDArray[np.float64]:
     return torch.bincount(chosen, minlength=len(JUDGE_CLASSES)).double().div(len(chosen)).numpy()
 
 
-def activations(particle_features: ArrayLike | Tensor, batch_size: int = 500) -> NDArray[np.float64]:
+def activations(
+    particle_features: ArrayLike | Tensor, batch_size: int = 500, progress: bool = False
+) -> NDArray[np.float64]:
     """Activations of the last hidden layer (before its ReLU).
 
     Args:
         particle_features: as in :func:`fpnd`; the first 50,000 jets are used.
         batch_size: jets per pass.
+        progress: show a progress bar.
 
     Shapes:
         - **output**: (jets, 256).
     """
     jets = torch.as_tensor(np.asarray(particle_features) if not isinstance(particle_features, Tensor)
                            else particle_features.detach().cpu())
-    if jets.dim() != 3 or jets.shape[1] != NUM_PARTICLES or jets.shape[2] < 3:
+    if jets.dim() != 3 or len(jets) == 0 or jets.shape[1] != NUM_PARTICLES or jets.shape[2] < 3:
         raise ValueError(f"particle_features has shape {tuple(jets.shape)}; the judge needs (jets, "
                          f"{NUM_PARTICLES}, 3): the {NUM_PARTICLES} leading particles, padded with zeros")
     jets = jets[:MAX_JETS, :, :3].float()
@@ -102,9 +106,13 @@ def activations(particle_features: ArrayLike | Tensor, batch_size: int = 500) ->
     if bad.any():
         raise ValueError(f"particle_features of jet {int(bad.nonzero()[0])} are not all finite numbers")
     scaled = jets / torch.tensor(FEATURE_MAXES) + torch.tensor(FEATURE_SHIFTS)
-    with torch.no_grad():
-        parts = [_particlenet(batch) for batch in scaled.split(batch_size)]
-    return torch.cat(parts).double().numpy() if parts else np.empty((0, 256))
+    with torch.no_grad(), tqdm(total=len(scaled), desc="ParticleNet", unit=" jets", disable=not progress,
+                               leave=False) as bar:
+        parts = []
+        for batch in scaled.split(batch_size):
+            parts.append(_particlenet(batch))
+            bar.update(len(batch))
+    return torch.cat(parts).double().numpy()
 
 
 def gaussian(activation: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

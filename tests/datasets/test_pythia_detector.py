@@ -31,7 +31,9 @@ COARSE = dataclasses.replace(
 )
 
 
-def shower(number: int, seed: int, events: int = 3, energy: float | None = None, kind: int | None = None):
+def shower(
+    number: int, seed: int, events: int = 3, energy: float | None = None, kind: int | None = None
+) -> Particles:
     """Particles of random kind, pT from 0.1 GeV to 1 TeV and |eta| < 2.5; masses of pions where not photons."""
     rng = np.random.default_rng(seed)
     kinds = rng.integers(0, 4, number).astype(np.int8) if kind is None else np.full(number, kind, np.int8)
@@ -92,7 +94,9 @@ def test_cells_end_at_their_largest_pseudorapidity():
     assert objects.energy.sum() == pytest.approx(truth.energy[np.abs(truth.eta) < 1.0].sum(), rel=1e-12)
 
 
-@pytest.mark.parametrize(("kind", "energy"), [(CHARGED, 50.0), (LEPTON, 20.0), (PHOTON, 10.0), (NEUTRAL, 200.0)])
+@pytest.mark.parametrize(
+    ("kind", "energy"), [(CHARGED, 50.0), (LEPTON, 20.0), (PHOTON, 10.0), (NEUTRAL, 200.0)]
+)
 def test_energy_scale_is_unbiased_and_resolution_is_the_asked_one(kind, energy):
     settings = dataclasses.replace(COARSE, photon_cell=0, hadron_cell=0, track_efficiency=1, track_pt_max=0)
     truth = shower(20_000, 5, energy=energy, kind=kind)

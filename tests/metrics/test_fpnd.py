@@ -126,6 +126,7 @@ def test_numbers_come_from_the_first_three_features():
     ("features", "name", "message"),
     [
         (jets(3, particles=20), "g", "30 leading particles"),
+        (jets(0), "g", "30 leading particles"),
         (jets(1), "g", "at least 2 jets"),
         (jets(3), "w", "only for g, q, t"),
         (np.full((2, 30, 3), np.nan), "g", "jet 0 are not all finite"),
