@@ -13,8 +13,9 @@ from lgae_pyg.lorentz.kinematics import minkowski_dot, minkowski_square
 from lgae_pyg.ops.bells import Bells, self_factor
 from lgae_pyg.ops.graphs import DenseLayout, dense_layout
 
-#: Largest number of pairs handled at once; more are walked in groups of jets, which bounds the memory.
-MAX_PAIRS = 1 << 19
+#: Largest number of pairs handled at once; more are walked in groups of jets. It bounds the memory, and tensors of
+#: some ten MB are reused by the allocator, larger ones are given back to the system and faulted in again.
+MAX_PAIRS = 1 << 16
 
 
 def dense_neighbour_sum(
