@@ -85,10 +85,8 @@ class LGAE(nn.Module):
         behaviour: str | dict[str, Any] | Behaviour = "clean",
     ):
         super().__init__()
-        if readout not in READOUTS:
-            raise ValueError(f"unknown readout '{readout}': choose one of {', '.join(READOUTS)}")
-        if decode not in ("jet", "slots"):
-            raise ValueError(f"unknown decode '{decode}': choose jet or slots")
+        _check_choice("readout", readout, READOUTS)
+        _check_choice("decode", decode, ("jet", "slots"))
         if latent_vectors is None:
             latent_vectors = 9 if aggregation == "mix" else 4
         behaviour = Behaviour.named(behaviour)
@@ -116,30 +114,15 @@ class LGAE(nn.Module):
             "backend": backend,
             "behaviour": behaviour.to_dict(),
         }
-        conv = {
-            "num_bells": num_bells,
-            "mlp_depth": mlp_depth,
-            "mlp_width": mlp_width,
-            "activation": activation,
-            "neighbours": 1.0 if behaviour.plain_sum else float(num_particles),
-            "backend": backend,
-        }
+        conv = {key: self.config[key] for key in ("num_bells", "mlp_depth", "mlp_width", "activation", "backend")}
+        conv["neighbours"] = 1.0 if behaviour.plain_sum else float(num_particles)
+        stack = {"max_weight": max_weight, "behaviour": behaviour, "conv": conv}
         parts = num_concatenated(aggregation)
+        latent = scalar_vector(latent_scalars, latent_vectors)
         self.latent_irreps = scalar_vector(parts * latent_scalars, parts * latent_vectors)
-        self.encoder = Encoder(
-            aggregation,
-            scalar_vector(latent_scalars, latent_vectors),
-            num_particles,
-            extra_scalars,
-            {"channels": encoder_channels, "max_weight": max_weight, "conv": conv},
-            behaviour,
-        )
-        self.decoder = Decoder(
-            self.latent_irreps,
-            num_particles,
-            {"channels": decoder_channels, "max_weight": max_weight, "conv": conv},
-            behaviour,
-        )
+        encoder, decoder = ({"channels": c, **stack} for c in (encoder_channels, decoder_channels))
+        self.encoder = Encoder(aggregation, latent, num_particles, extra_scalars, encoder)
+        self.decoder = Decoder(self.latent_irreps, num_particles, decoder)
         self.double()
 
     @property
@@ -203,6 +186,11 @@ class LGAE(nn.Module):
 
     def _momenta(self, batch: Any) -> Tensor:
         return batch.pos.to(next(self.parameters()).dtype)
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ValueError(f"unknown {name} '{value}': choose one of {', '.join(choices)}")
 
 
 def _shrink_total(vectors: Tensor, factor: float) -> Tensor:

@@ -102,6 +102,13 @@ class LMPStack(nn.Module):
 class Encoder(nn.Module):
     """Jets to codes: Lorentz message passing, then an equivariant aggregation over the particles.
 
+    Args:
+        aggregation: name of the aggregation.
+        latent: irreps of the code, of each part of a concatenation.
+        num_particles: number of slots of ``mix``.
+        extra_scalars: number of invariant node scalars.
+        stack: further arguments of :class:`LMPStack`.
+
     Shapes:
         - **input:** momenta :math:`(n, 4)` real, ``ptr`` :math:`(B+1,)`, optional invariant node scalars
           :math:`(n, k)`
@@ -115,14 +122,11 @@ class Encoder(nn.Module):
         num_particles: int,
         extra_scalars: int,
         stack: dict,
-        behaviour: Behaviour,
     ):
         super().__init__()
-        self.behaviour = behaviour
+        self.behaviour = behaviour = stack["behaviour"]
         scalars_in = (1 if behaviour.root_mass_input else 2) + extra_scalars
-        self.stack = LMPStack(
-            scalars_in, complex_momenta=False, constant_radial=False, behaviour=behaviour, **stack
-        )
+        self.stack = LMPStack(scalars_in, complex_momenta=False, constant_radial=False, **stack)
         self.to_latent: nn.Module | None = None
         if aggregation == "mix":
             self.aggregation = MixAggregation(self.stack.irreps_out, latent, num_particles)
@@ -160,21 +164,26 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Codes to jets: one linear equivariant map per particle, Lorentz message passing, a four-vector each.
 
+    Args:
+        latent: irreps of the whole code.
+        num_particles: largest number of particles.
+        stack: further arguments of :class:`LMPStack`.
+
     Shapes:
         - **input:** :class:`Latent` and the number of particles of each jet :math:`(B,)`
         - **output:** complex four-vectors :math:`(m, 4)` and ``ptr`` :math:`(B+1,)`
     """
 
-    def __init__(self, latent: Irreps, num_particles: int, stack: dict, behaviour: Behaviour):
+    def __init__(self, latent: Irreps, num_particles: int, stack: dict):
         super().__init__()
-        self.behaviour, self.num_particles = behaviour, num_particles
+        self.behaviour = behaviour = stack["behaviour"]
+        self.num_particles = num_particles
         self.irreps_latent = latent
         self.to_particles = MixReps(latent, scalar_vector(num_particles, num_particles))
         self.stack = LMPStack(
             1 if behaviour.constant_decoder_scalars else 2,
             complex_momenta=True,
             constant_radial=behaviour.constant_decoder_radial,
-            behaviour=behaviour,
             **stack,
         )
         self.output = MixReps(self.stack.irreps_out, scalar_vector(1, 1))
