@@ -30,8 +30,8 @@ $(VENV)/installed: setup.cfg pyproject.toml .ci/constraints.txt
 	$(PIP) --no-build-isolation --editable '.[generator,dev]'
 	touch $@
 
-# torch-scatter comes as source and needs torch to build (a few minutes). Everything works without it, so a
-# failure is reported and passed over; `make scatter` tries again.
+# torch-scatter comes as source and needs torch to build (some minutes). Everything works without it, so a
+# failure is reported and passed over (`make scatter` tries again), and the quickstart does not wait for it.
 $(VENV)/scatter: | $(VENV)/installed
 	@echo "Building torch-scatter; some minutes, once."
 	PATH="$(abspath $(BIN)):$$PATH" MAX_JOBS=2 $(PIP) --no-build-isolation torch-scatter \
@@ -42,7 +42,7 @@ scatter:
 	rm -f $(VENV)/scatter
 	$(MAKE) $(VENV)/scatter
 
-quickstart: setup
+quickstart: $(VENV)/installed
 	$(BIN)/lgae generate --classes g,q --jets $(JETS) --out $(DATA)
 	$(BIN)/lgae train experiment=quickstart data.root=$(DATA) data.jets=$(JETS)
 	$(BIN)/lgae evaluate $(RUN) --keep
@@ -53,7 +53,7 @@ test: setup
 slow: setup
 	$(BIN)/python -m pytest -m slow
 
-lint: setup
+lint: $(VENV)/installed
 	$(BIN)/ruff check .
 
 bench: setup
