@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch_geometric.loader import DataLoader
 
 from lgae_pyg.data import DataFileError, JetData
-from lgae_pyg.datasets import JetNet, build_dataset, stratified_split
+from lgae_pyg.datasets import JetNet, build_dataset
 from lgae_pyg.lorentz.kinematics import (
     energy,
     from_pt_eta_phi_m,
@@ -157,27 +157,6 @@ def test_equal_momenta_keep_their_order(tmp_path: Path):
 
 
 # Splits
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(st.integers(0, 40), min_size=5, max_size=5).filter(any),
-    st.tuples(st.integers(0, 10), st.integers(0, 10), st.integers(1, 10)),
-    st.integers(0, 2**31),
-)
-def test_splits_are_disjoint_exhaustive_and_stratified(sizes, shares, seed):
-    y = torch.repeat_interleave(torch.arange(5), torch.tensor(sizes))
-    fractions = [share / sum(shares) for share in shares]
-    parts = [stratified_split(y, split, fractions, seed) for split in ("train", "val", "test")]
-    assert torch.equal(torch.cat(parts).sort().values, torch.arange(len(y)))
-    for part, fraction in zip(parts, fractions):
-        for number, size in enumerate(sizes):
-            assert abs((y[part] == number).sum() - fraction * size) <= 1
-    # The jets of a class are cut alike whatever other classes there are.
-    for number in y.unique().tolist():
-        alone = stratified_split(y[y == number], "train", fractions, seed)
-        first = int((y < number).sum())
-        assert torch.equal(parts[0][y[parts[0]] == number] - first, alone)
 
 
 def test_splits_of_a_data_set(root: Path):
