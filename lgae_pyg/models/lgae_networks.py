@@ -14,7 +14,7 @@ from lgae_pyg.nn.aggr import MixAggregation, build_aggregation
 from lgae_pyg.nn.lmp_conv import LMPConv
 from lgae_pyg.nn.mix_reps import MixReps
 from lgae_pyg.ops.graphs import dense_layout, pointers
-from lgae_pyg.ops.products import SCALAR, VECTOR, products_within, unpack
+from lgae_pyg.ops.products import SCALAR, VECTOR, as_complex, products_within, unpack
 
 
 def scalar_vector(scalars: int, vectors: int) -> Irreps:
@@ -148,7 +148,7 @@ class Encoder(nn.Module):
         present = energy(momenta) != 0 if self.behaviour.masked_padding else None
         if present is not None and bool(present.all()):
             present = None
-        x = self.stack(to_complex(scalars), to_complex(momenta), momenta, ptr, present)
+        x = self.stack(as_complex(scalars), as_complex(momenta), momenta, ptr, present)
         if self.to_latent is not None:
             x = self.to_latent(x)
         code = self.aggregation(x, ptr=ptr)
@@ -200,8 +200,3 @@ class Decoder(nn.Module):
             scalars = torch.cat([torch.ones_like(scalars), scalars], -1)
         x = self.stack(scalars, vectors, vectors, ptr)
         return self.output(x)[:, 1:], ptr
-
-
-def to_complex(x: Tensor) -> Tensor:
-    """A real tensor as a complex one with imaginary part zero."""
-    return torch.complex(x, torch.zeros_like(x))

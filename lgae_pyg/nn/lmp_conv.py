@@ -18,6 +18,7 @@ from lgae_pyg.ops.messages import BACKENDS, neighbour_sum
 from lgae_pyg.ops.products import (
     SCALAR,
     VECTOR,
+    as_complex,
     couple,
     is_scalar_vector,
     products_within,
@@ -77,8 +78,8 @@ class LMPConv(MessagePassing):
         ValueError: for an unknown back-end, or irreps that the products cannot reach.
 
     Shapes:
-        - **input:** packed complex features :math:`(n, \text{irreps\_in.dim})`, momenta ``pos`` :math:`(n, 4)`,
-          and ``edge_index`` :math:`(2, e)` or ``ptr`` :math:`(B+1,)`; neither means one complete graph.
+        - **input:** packed features :math:`(n, \text{irreps\_in.dim})`, complex or real, momenta ``pos``
+          :math:`(n, 4)`, and ``edge_index`` :math:`(2, e)` or ``ptr`` :math:`(B+1,)`; neither means one complete graph.
           ``present`` :math:`(n,)` marks the nodes whose edges have bells (all when omitted; see
           :func:`~lgae_pyg.ops.bells.bell_sum`)
         - **output:** :math:`(n, \text{irreps\_out.dim})`, complex
@@ -174,6 +175,7 @@ class LMPConv(MessagePassing):
         ptr: Tensor | None = None,
         present: Tensor | None = None,
     ) -> Tensor:
+        x = as_complex(x)
         features = unpack(x, self.irreps_in)
         if ptr is None:
             ptr = torch.tensor([0, len(x)], device=x.device)

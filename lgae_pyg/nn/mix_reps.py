@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lgae_pyg.lorentz.irreps import Irreps
-from lgae_pyg.ops.products import unpack
+from lgae_pyg.ops.products import as_complex, unpack
 
 
 class MixReps(nn.Module):
@@ -28,7 +28,7 @@ class MixReps(nn.Module):
         ValueError: if an output irrep is not in the input.
 
     Shapes:
-        - **input:** packed complex features :math:`(*, \text{irreps\_in.dim})`
+        - **input:** packed features :math:`(*, \text{irreps\_in.dim})`, complex (real ones are taken as such)
         - **output:** :math:`(*, \text{irreps\_out.dim})`, complex
     """
 
@@ -57,11 +57,12 @@ class MixReps(nn.Module):
                     weight.mul_(weight.new_tensor(scales[name]).view(1, -1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        features = unpack(x, self.irreps_in)
+        features = unpack(as_complex(x), self.irreps_in)
         mixed = []
         for _, irrep in self.irreps_out:
-            weight = torch.view_as_complex(self.weights[str(irrep)]).to(x.dtype)
-            mixed.append((weight @ features[irrep].to(weight.dtype)).flatten(-2))
+            part = features[irrep]
+            weight = torch.view_as_complex(self.weights[str(irrep)]).to(part.dtype)
+            mixed.append((weight @ part).flatten(-2))
         return torch.cat(mixed, dim=-1)
 
     def extra_repr(self) -> str:

@@ -21,6 +21,11 @@ VECTOR = Irrep(0.5, 0.5)
 Features = Mapping[Irrep, Tensor]
 
 
+def as_complex(x: Tensor) -> Tensor:
+    """A real tensor as a complex one with imaginary part zero; complex ones are returned as they are."""
+    return x if x.is_complex() else torch.complex(x, torch.zeros_like(x))
+
+
 def unpack(packed: Tensor, irreps: Irreps) -> dict[Irrep, Tensor]:
     r"""Splits packed features by irrep.
 

@@ -126,6 +126,16 @@ def test_complex_weights_survive_a_change_of_type() -> None:
     torch.testing.assert_close(before.to(torch.complex128), after, rtol=1e-5, atol=1e-5)
 
 
+def test_real_features_are_complex_ones_without_imaginary_part(jets: Batch) -> None:
+    conv = build("2x(0,0)+2x(1/2,1/2)", "2x(0,0)+2x(1/2,1/2)", 1, 1)
+    x = torch.randn(jets.num_nodes, conv.irreps_in.dim, dtype=torch.float64)
+    imaginary_free = torch.complex(x, torch.zeros_like(x))
+    with torch.no_grad():
+        torch.testing.assert_close(conv(x, jets.pos, ptr=jets.ptr), conv(imaginary_free, jets.pos, ptr=jets.ptr))
+        mix = MixReps(conv.irreps_in, "3x(0,0)").double()
+        torch.testing.assert_close(mix(x), mix(imaginary_free))
+
+
 def test_impossible_outputs_are_named() -> None:
     with pytest.raises(ValueError, match=r"cannot make \(1,1\)"):
         LMPConv("1x(0,0)+1x(1/2,1/2)", "1x(1,1)", max_weight=1)
