@@ -79,7 +79,8 @@ class LMPConv(MessagePassing):
 
     Shapes:
         - **input:** packed features :math:`(n, \text{irreps\_in.dim})`, complex or real, momenta ``pos``
-          :math:`(n, 4)`, and ``edge_index`` :math:`(2, e)` or ``ptr`` :math:`(B+1,)`; neither means one complete graph.
+          :math:`(n, 4)`, and ``edge_index`` :math:`(2, e)` or ``ptr`` :math:`(B+1,)`;
+          neither means one complete graph.
           ``present`` :math:`(n,)` marks the nodes whose edges have bells (all when omitted; see
           :func:`~lgae_pyg.ops.bells.bell_sum`)
         - **output:** :math:`(n, \text{irreps\_out.dim})`, complex
