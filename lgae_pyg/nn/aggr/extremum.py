@@ -7,7 +7,7 @@ from torch_geometric.nn.aggr import Aggregation
 from lgae_pyg.lorentz.irreps import Irreps
 from lgae_pyg.lorentz.kinematics import minkowski_square
 from lgae_pyg.nn.aggr.offsets import offsets
-from lgae_pyg.ops.graphs import DenseLayout, dense_layout
+from lgae_pyg.ops.graphs import DenseLayout, dense_layout, graph_sizes
 from lgae_pyg.ops.products import SCALAR, VECTOR, pack, unpack
 
 #: Relative difference of two invariants below which their particles tie.
@@ -23,11 +23,13 @@ class ExtremumAggregation(Aggregation):
     .. math:: v'_c = v_{k,c}, \quad k = \arg\min_i \; v_{i,c}^2
 
     (LGAE, arXiv:2212.07347, Sec. 3.3). A real Lorentz transformation leaves :math:`v_{i,c}^2` of both parts
-    unchanged, so the choice is invariant and the result equivariant; it is permutation invariant. Particles
-    that tie are averaged, which keeps both symmetries: the two particles of a jet of two always tie, and any pick
-    between them would be arbitrary. Two invariants tie if they differ by less than :math:`10^{-9}` of the
-    largest in the jet, or by less than their rounding error, some thousand units in the last place of
-    :math:`\max_i |v_{i,c}|^2` (components squared and added).
+    unchanged, so the choice is invariant and the result equivariant; it is permutation invariant.
+
+    Particles that tie are averaged, which keeps both symmetries: invariants tie if they differ by less than
+    :math:`10^{-9}` of the largest in the jet. The two particles of a jet of two massless ones always tie, since
+    :math:`v_1 = \alpha p_1 + \beta p_2` and :math:`v_2 = \alpha p_2 + \beta p_1`; in jets of two, a difference
+    within the rounding error of :math:`v^2` counts as a tie too. (In larger jets it does not: a margin that grows
+    with the energy would make ties at high boost that are none at rest.)
 
     Args:
         irreps: irreps of the features, scalars and four-vectors.
@@ -60,12 +62,13 @@ class ExtremumAggregation(Aggregation):
         dim_size: int | None = None,
         dim: int = -2,
     ) -> Tensor:
-        layout = dense_layout(offsets(index, ptr, dim_size))
+        ptr = offsets(index, ptr, dim_size)
+        layout, pairs = dense_layout(ptr), graph_sizes(ptr) == 2
         features = unpack(x, self.irreps)
-        chosen = {irrep: self._choose(part, layout) for irrep, part in features.items()}
+        chosen = {irrep: self._choose(part, layout, pairs) for irrep, part in features.items()}
         return pack(chosen, self.irreps)
 
-    def _choose(self, part: Tensor, layout: DenseLayout) -> Tensor:
+    def _choose(self, part: Tensor, layout: DenseLayout, pairs: Tensor) -> Tensor:
         values = torch.view_as_real(part).movedim(-1, 1)
         key = minkowski_square(values) if values.shape[-1] == 4 else values.squeeze(-1)
         if self.mode == "max":
@@ -75,7 +78,8 @@ class ExtremumAggregation(Aggregation):
         rounding = ROUNDING * torch.finfo(key.dtype).eps * values.detach().square().sum(-1)
         key = layout.scatter(key.detach(), fill=torch.inf)
         absent = key.isinf()
-        margin = torch.where(absent, 0.0, TIE * key.abs() + layout.scatter(rounding)).amax(1, keepdim=True)
+        margin = TIE * key.abs() + layout.scatter(rounding) * pairs.view(-1, 1, 1, 1)
+        margin = torch.where(absent, 0.0, margin).amax(1, keepdim=True)
         tied = key <= key.amin(dim=1, keepdim=True) + margin
         weights = (tied & ~absent).to(values.dtype)
         weights = weights / weights.sum(1, keepdim=True).clamp(min=1)
