@@ -57,10 +57,11 @@ def image_figure(batch: Any, result: Any, examples: int = 3) -> Any:
             title = "mean" if column == 0 else f"jet {column}"
             axis = axes[row, column]
             window = {"origin": "lower", "extent": (-0.5, 0.5, -0.5, 0.5)}
-            axis.imshow(image, norm=LogNorm(1e-4, 1, clip=True), **window)
+            picture = axis.imshow(image, norm=LogNorm(1e-4, 1, clip=True), **window)
             axis.set_title(f"{label}, {title}", fontsize=8)
     figure.supxlabel(r"$\eta - \eta_\mathrm{jet}$")
-    figure.supylabel(r"$\phi - \phi_\mathrm{jet}$")
+    figure.supylabel(r"$\phi - \phi_\mathrm{jet}$ [rad]")
+    figure.colorbar(picture, ax=axes, label=r"$p_\mathrm{T}^\mathrm{rel}$ per pixel", extend="min")
     return figure
 
 
@@ -85,6 +86,9 @@ def residual_figure(batch: Any, result: Any) -> Any:
         axis.set_title(f"relative error, {name}", fontsize=8)
     for axis in axes[len(residuals) :]:
         axis.set_axis_off()
+    figure.supylabel("entries per bin")
+    note = "(reconstructed - true) / true; the outermost 2 % on each side are in the outermost bins"
+    figure.supxlabel(note, fontsize=8)
     return figure
 
 
