@@ -4,6 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt
 
+# Where torch comes from. PyPI's build for Linux brings several GB of CUDA libraries; without a GPU, say
+#   make quickstart TORCH_ARGS='--index-url https://download.pytorch.org/whl/cpu'
+TORCH_ARGS ?=
+
 # The quickstart's jets, run and results.
 JETS ?= 10000
 DATA := data/quickstart
@@ -22,11 +26,11 @@ help:
 
 setup: $(VENV)/installed $(VENV)/scatter
 
-# torch first: a bare requirement of another package may pull gigabytes of CUDA libraries.
+# torch first and by itself, so that TORCH_ARGS applies to it alone.
 $(VENV)/installed: setup.cfg pyproject.toml .ci/constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) --upgrade pip setuptools wheel ninja
-	$(PIP) torch
+	$(PIP) $(TORCH_ARGS) torch
 	$(PIP) --no-build-isolation --editable '.[generator,dev]'
 	touch $@
 

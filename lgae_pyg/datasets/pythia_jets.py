@@ -48,7 +48,7 @@ class PythiaJets(JetNetFormat):
         self,
         root: str | os.PathLike[str],
         classes: Sequence[str] = ("g", "q"),
-        jets: int = 20_000,
+        jets: int = 10_000,
         num_particles: int = 30,
         split: str = "all",
         fractions: Sequence[float] = (0.6, 0.2, 0.2),

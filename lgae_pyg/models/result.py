@@ -43,10 +43,12 @@ def offsets_of(batch: Any) -> Tensor:
         ValueError: if the batch has no momenta in ``pos``.
     """
     pos = getattr(batch, "pos", None)
-    if pos is None:
-        raise ValueError("the batch has no four-momenta: put (E, px, py, pz) into its field 'pos', as JetData")
+    if not isinstance(pos, Tensor):
+        raise ValueError("the batch has no four-momenta: put (E, px, py, pz) into its field 'pos', as a tensor")
     if pos.dim() != 2 or pos.shape[-1] != 4:
         raise ValueError(f"'pos' must hold four-momenta, (n, 4), but has shape {tuple(pos.shape)}")
+    if len(pos) == 0:
+        raise ValueError("the batch has no particle: leave empty jets out")
     ptr = getattr(batch, "ptr", None)
     if ptr is not None:
         return ptr

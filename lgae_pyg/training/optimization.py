@@ -49,7 +49,10 @@ def build_optimizer(parameters: Iterable[nn.Parameter], config: Mapping[str, Any
     check_keys(f"optimizer {name}", arguments, known)
     if "betas" in arguments:
         arguments["betas"] = tuple(arguments["betas"])
-    return kind(list(parameters), **arguments)
+    try:
+        return kind(list(parameters), **arguments)
+    except TypeError as error:
+        raise ValueError(f"optimizer {name} with {arguments}: {error}; its values must be numbers") from None
 
 
 def build_schedule(

@@ -21,7 +21,7 @@ from lgae_pyg.training.guard import NonFiniteError, NonFiniteGuard
 from lgae_pyg.training.keep import AtomicCheckpointIO, RunCheckpoints
 from lgae_pyg.training.loggers import build_logger, finish
 from lgae_pyg.training.module import AutoencoderModule
-from lgae_pyg.training.optimization import check_keys
+from lgae_pyg.training.optimization import build_optimizer, check_keys
 from lgae_pyg.training.panels import Panels
 from lgae_pyg.training.progress import progress_callbacks, quieten, show
 from lgae_pyg.training.record import EpochRecorder
@@ -90,9 +90,15 @@ def check_config(config: Mapping[str, Any]) -> None:
     check_keys("trainer", config["trainer"], TRAINER_KEYS)
     check_keys("loader", config["loader"], ("batch_size", "eval_batch_size"))
     check_keys("loss", config["loss"], ("names", "weights"))
-    precision = config["trainer"]["precision"]
+    trainer = config["trainer"]
+    precision = trainer["precision"]
     if precision not in PRECISIONS:
         raise ValueError(f"trainer.precision={precision} is unknown; choose one of {', '.join(PRECISIONS)}")
+    if trainer["accelerator"] in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise ValueError("trainer.accelerator=gpu, but there is no CUDA GPU here: choose trainer=cpu")
+    # What these refuse would otherwise be found out only after the jets have been made.
+    AutoencoderModule(build_model(config["model"]), config["loss"]["names"], config["loss"].get("weights"))
+    build_optimizer([nn.Parameter(torch.zeros(1))], config.get("optimizer") or {})
     if config.get("warm_start") not in (None, "linear"):
         raise ValueError(f"warm_start={config['warm_start']} is unknown; choose linear or null")
 

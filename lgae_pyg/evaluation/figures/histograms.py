@@ -95,7 +95,7 @@ def _histograms(samples: Sequence[Sample], what: str, caption: str) -> Figure:
     )
     for sample, upper, lower in zip(samples, *axes):
         _draw_sample(sample, upper, lower, what)
-    axes[1, 0].set_ylabel("ratio to truth")
+    axes[1, 0].set_ylabel("ratio")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
     add_caption(figure, caption)
@@ -122,7 +122,8 @@ def _draw_sample(sample: Sample, upper: Axes, lower: Axes, what: str) -> None:
     if sample.logarithmic:
         upper.set_yscale("log")
         upper.set_ylim(bottom=0.7)
-    lower.set_ylim(0.5, 1.5)
+    lower.set_ylim(0, 2)
+    lower.set_yticks([0.5, 1, 1.5])
     lower.set_xlim(*sample.window)
     lower.set_xlabel(LABELS[sample.name])
 
