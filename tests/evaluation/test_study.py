@@ -248,9 +248,14 @@ def test_the_command_from_checkpoint_to_figures(tmp_path, monkeypatch, capsys, t
     model = LinearAE(2, PARTICLES).fit([datasets["train"].store.batch(slice(None))])
     file = tmp_path / "run" / "checkpoints" / "best.ckpt"
     save_checkpoint(file, model, data={"name": "Toy"}, unit="TeV")
-    words = ["evaluate", str(tmp_path / "run"), "--jets", "20", "--scan-jets", "2", "--data", "other", "--quiet"]
-    assert main([*words, "--out", str(tmp_path / "out")]) == 0
-    assert asked == [("test", {"root": "other"}), ("train", {})]
+    other = tmp_path / "other"
+    words = ["evaluate", str(tmp_path / "run"), "--jets", "20", "--scan-jets", "2", "--quiet"]
+    words += ["--data", str(other), "--out", str(tmp_path / "out")]
+    assert main(words) == 1
+    assert f"there is no data folder {other}" in capsys.readouterr().err
+    other.mkdir()
+    assert main(words) == 0
+    assert asked == [("test", {"root": str(other)}), ("train", {})]
     printed = capsys.readouterr().out
     assert "LinearAE τ=2" in printed and "20 jets of the test split" in " ".join(printed.split())
     rows = EvaluationResults.load(tmp_path / "out").tables["particle_reconstruction"].records()

@@ -205,6 +205,8 @@ def test_bad_batches_are_explained(jets: Batch) -> None:
         model(jets)
     with pytest.raises(ValueError, match=r"put .* into its field 'pos'"):
         model(JetData())
+    with pytest.raises(ValueError, match="no particle"):
+        model(JetData(pos=torch.zeros(0, 4)))
     with pytest.raises(ValueError, match=r"has shape \(5, 3\)"):
         model(JetData(pos=torch.zeros(5, 3)))
     with pytest.raises(ValueError, match="LGAE has no argument latent_vector:"):

@@ -102,3 +102,17 @@ def test_help_and_configuration_are_shown_by_both_doors(capfd):
     script = Path(__file__).parents[2] / "train" / "train.py"
     command = [sys.executable, str(script), "--cfg", "job", "trainer=gpu"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == shown
+
+
+@pytest.mark.parametrize(
+    "word, message",
+    [
+        ("model.aggregation=minmax", "unknown aggregation 'minmax'"),
+        ("loss.names=[msee]", "msee"),
+        ("optimizer.name=adm", "optimizer.name=adm is unknown"),
+        ("optimizer.lr=abc", "its values must be numbers"),
+    ],
+)
+def test_wrong_values_are_found_before_any_jet_is_made(word, message):
+    with pytest.raises(ValueError, match=message):
+        check_config(composed("experiment=quickstart", word))
