@@ -52,10 +52,9 @@ def bell_sum(invariant: Tensor, bells: Bells, present: Tensor | None = None) -> 
         - **output:** :math:`(*, L, \tau)`, complex
     """
     if bells.complex_argument:
-        mixed = _evaluate(torch.view_as_real(invariant).abs(), bells).movedim(-3, -1)
+        factors = torch.complex(*_evaluate(torch.view_as_real(invariant).abs(), bells).unbind(-3))
     else:
-        mixed = _evaluate(invariant.abs(), bells)
-    factors = torch.view_as_complex(mixed.contiguous())
+        factors = torch.view_as_complex(_evaluate(invariant.abs(), bells))
     if present is not None:
         factors = torch.where(present[..., None, None], factors, masked_factor(bells))
     return factors

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -72,6 +72,8 @@ def value_and_gradients(backend: str, self_loops: bool, case: tuple) -> list[Ten
 
 
 @settings(max_examples=25, deadline=None)
+@example(sizes=[1], channels=1, complex_momenta=True, self_loops=False, seed=0)
+@example(sizes=[1, 1], channels=2, complex_momenta=False, self_loops=False, seed=0)
 @given(
     sizes=st.lists(st.integers(1, 7), min_size=1, max_size=5),
     channels=st.integers(1, 3),
