@@ -98,8 +98,8 @@ def test_order_of_particles(aggregation: str, jets: Batch, generator: torch.Gene
     assert (error < 1e-10) if model.permutation_invariant else (error > 1e-3)
 
 
-def test_empty_slots_add_nothing(jets: Batch) -> None:
-    """The first n outputs of all N slots differ from the n outputs of a jet of n: absent particles are absent."""
+def test_particles_and_slots(jets: Batch) -> None:
+    """A full jet decodes alike into its particles and into all slots; offsets are the jets' own, or N apart."""
     model = ordinary_weights(LGAE(**SMALL))
     slots = LGAE(**SMALL, decode="slots")
     slots.load_state_dict(model.state_dict())
