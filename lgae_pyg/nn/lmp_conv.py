@@ -13,8 +13,11 @@ from lgae_pyg.lorentz.kinematics import minkowski_square
 from lgae_pyg.nn.mix_reps import MixReps
 from lgae_pyg.nn.radial import LorentzianBell
 from lgae_pyg.nn.scalar_mlp import ScalarMLP
+from lgae_pyg.ops.backends.choice import check_backend, choose_backend
+from lgae_pyg.ops.backends.compiled import Perceptron, compiled_level
+from lgae_pyg.ops.bells import Bells, bell_sum, lower
 from lgae_pyg.ops.graphs import complete_graph
-from lgae_pyg.ops.messages import BACKENDS, neighbour_sum
+from lgae_pyg.ops.messages import neighbour_sum
 from lgae_pyg.ops.products import (
     SCALAR,
     VECTOR,
@@ -72,7 +75,10 @@ class LMPConv(MessagePassing):
         constant_radial: leave the bells out (see :class:`~lgae_pyg.nn.LorentzianBell`).
         neighbours: a fixed number by which the sums over neighbours are divided, so that message channels are of
             the size of the others (1 gives the plain sum of the paper).
-        backend: ``"auto"``, ``"edge_list"`` or ``"dense"``; all give the same numbers.
+        backend: ``"auto"``, ``"edge_list"``, ``"dense"`` or ``"fused"``; all give the same numbers (see
+            :func:`~lgae_pyg.ops.backends.choice.choose_backend`).
+        mixed_precision: evaluate the radial functions and the perceptron, functions of invariants, in float32;
+            differences of momenta, invariants, messages and sums keep the precision of the parameters.
 
     Raises:
         ValueError: for an unknown back-end, or irreps that the products cannot reach.
@@ -105,10 +111,10 @@ class LMPConv(MessagePassing):
         constant_radial: bool = False,
         neighbours: float = 1.0,
         backend: str = "auto",
+        mixed_precision: bool = False,
     ):
         super().__init__(aggr="sum", node_dim=0)
-        if backend not in BACKENDS:
-            raise ValueError(f"unknown backend '{backend}': choose one of {', '.join(BACKENDS)}")
+        check_backend(backend)
         self.irreps_in, self.irreps_out = Irreps(irreps_in), Irreps(irreps_out)
         self.max_weight, self.max_degree = max_weight, max_degree
         self.complex_momenta, self.self_loops = complex_momenta, self_loops
@@ -128,7 +134,29 @@ class LMPConv(MessagePassing):
         self.mlp: nn.Module | None = None
         if mlp_depth and scalars:
             self.mlp = ScalarMLP(scalars, mlp_depth, mlp_width, activation, mlp_residual, mlp_squash)
+        self.mixed_precision = mixed_precision
+        if mixed_precision and self.mlp is not None:
+            self.mlp.precision = torch.float32
+        self._plan_compiled_level(ordered_products)
         self.reset_parameters()
+
+    def _plan_compiled_level(self, ordered_products: bool) -> None:
+        """Whether the whole level can run in kernels, and the constants that they find in the weights."""
+        out = self.irreps_out
+        self.compiled_level = (
+            self.closed_form
+            and is_scalar_vector(out)
+            and not self.self_loops
+            and not ordered_products
+            and not isinstance(self.scalar_edge, complex)
+            and (self.mlp is None or self.mlp.slope is not None)
+        )
+        channels, share = self.irreps_in.multiplicity(SCALAR), 1 / self.neighbours
+        edge = self.scalar_edge * share if self.compiled_level else share
+        scalars, vectors = [edge, share / 2, 1.0, 1.0, 0.5], [edge, share, 1.0, 1.0]
+        for name, scale in (("scalar_scale", scalars), ("vector_scale", vectors)):
+            columns = torch.tensor(scale, dtype=torch.float64).repeat_interleave(channels)
+            self.register_buffer(name, columns.view(1, -1, 1), persistent=False)
 
     def _message_couplings(self) -> list[Coupling]:
         edges = [Irrep(degree / 2, degree / 2) for degree in range(self.max_degree + 1)]
@@ -180,8 +208,15 @@ class LMPConv(MessagePassing):
         features = unpack(x, self.irreps_in)
         if ptr is None:
             ptr = torch.tensor([0, len(x)], device=x.device)
-        if self.closed_form and edge_index is None and self.backend != "edge_list":
-            messages = self._closed_form_messages(features, pos, ptr, present)
+        if self.closed_form and edge_index is None:
+            bells = self._bells()
+            choice = choose_backend(self.backend, x, pos, bells.weight.dtype, self.irreps_in.multiplicity(SCALAR))
+            if choice == "compiled" and self.compiled_level and present is None:
+                return self._compiled(x, pos, bells, ptr)
+        else:
+            choice = "edge_list"
+        if choice != "edge_list":
+            messages = self._closed_form_messages(features, pos, bells, ptr, present)
         else:
             if edge_index is None:
                 edge_index = complete_graph(ptr, self.self_loops)
@@ -190,14 +225,31 @@ class LMPConv(MessagePassing):
         own = [couple(features[a], features[b], a, b, out) for a, b, out, _ in self.self_couplings]
         return self._update(messages, features, own)
 
+    def _bells(self) -> Bells:
+        bells = self.radial.folded()
+        return lower(bells, torch.float32) if self.mixed_precision else bells
+
+    def _compiled(self, x: Tensor, pos: Tensor, bells: Bells, ptr: Tensor) -> Tensor:
+        """The whole level in one kernel."""
+        scales = ((SCALAR, self.scalar_scale), (VECTOR, self.vector_scale))
+        weights = (self.mix.weights[str(irrep)] * scale for irrep, scale in scales)
+        mlp = self.mlp
+        layers = mlp and Perceptron(*mlp.parameters_by_layer(), mlp.slope, mlp.residual, mlp.squash)
+        return compiled_level(x, pos, bells, *weights, layers, ptr)
+
     def _closed_form_messages(
-        self, features: dict[Irrep, Tensor], pos: Tensor, ptr: Tensor, present: Tensor | None
+        self,
+        features: dict[Irrep, Tensor],
+        pos: Tensor,
+        bells: Bells,
+        ptr: Tensor,
+        present: Tensor | None,
     ) -> dict[Irrep, Tensor]:
         sums = neighbour_sum(
             features[SCALAR].squeeze(-1),
             features[VECTOR],
             pos,
-            self.radial.folded(),
+            bells,
             ptr,
             self.self_loops,
             self.backend,
@@ -219,7 +271,7 @@ class LMPConv(MessagePassing):
         difference = pos_i - pos_j
         zonal = zonal_functions(difference, self.max_degree)
         alive = None if present_i is None else present_i & present_j
-        factors = self.radial(minkowski_square(difference), alive)
+        factors = bell_sum(minkowski_square(difference), self._bells(), alive)
         blocks: dict[Irrep, list[Tensor]] = defaultdict(list)
         for edge, irrep, out, channels in self.message_couplings:
             factor = factors[:, edge.weight, :channels].unsqueeze(-1)

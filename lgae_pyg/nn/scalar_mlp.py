@@ -5,8 +5,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+#: The activations that are (leaky) ReLU, with their slopes: kernels know these.
+SLOPES = {"leakyrelu": 0.01, "relu": 0.0}
 ACTIVATIONS = {
-    "leakyrelu": lambda: nn.LeakyReLU(0.01),
+    "leakyrelu": lambda: nn.LeakyReLU(SLOPES["leakyrelu"]),
     "relu": nn.ReLU,
     "elu": nn.ELU,
     "silu": nn.SiLU,
@@ -43,6 +45,9 @@ class ScalarMLP(nn.Module):
     Raises:
         ValueError: for an unknown activation.
 
+    The attribute ``precision`` (none by default) is a dtype in which the layers are applied, whatever that of input and
+    parameters.
+
     Shapes:
         - **input:** :math:`(*, \tau)`, complex
         - **output:** :math:`(*, \tau)`, complex
@@ -66,6 +71,8 @@ class ScalarMLP(nn.Module):
             layers += [nn.Linear(fan_in, fan_out), ACTIVATIONS[activation]()]
         self.layers = nn.Sequential(*layers[:-1])
         self.residual, self.squash = residual, squash
+        self.slope = SLOPES.get(activation)
+        self.precision: torch.dtype | None = None
 
     def reset_parameters(self) -> None:
         """PyTorch's default initialisation of the linear layers."""
@@ -73,11 +80,23 @@ class ScalarMLP(nn.Module):
             if isinstance(layer, nn.Linear):
                 layer.reset_parameters()
 
+    def parameters_by_layer(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Weights and biases of the linear layers, in the precision in which they are applied."""
+        linear = [layer for layer in self.layers if isinstance(layer, nn.Linear)]
+        dtype = self.precision or linear[0].weight.dtype
+        return [layer.weight.to(dtype) for layer in linear], [layer.bias.to(dtype) for layer in linear]
+
     def forward(self, scalars: Tensor) -> Tensor:
         flat = torch.view_as_real(scalars).flatten(-2)
         if self.squash:
             flat = torch.asinh(flat)
-        out = self.layers(flat)
+        out = flat.to(self.precision or flat.dtype)
+        for layer in self.layers:
+            if isinstance(layer, nn.Linear):
+                out = nn.functional.linear(out, layer.weight.to(out.dtype), layer.bias.to(out.dtype))
+            else:
+                out = layer(out)
+        out = out.to(flat.dtype)
         if self.residual:
             out = out + flat
         return torch.view_as_complex(out.unflatten(-1, (-1, 2)))

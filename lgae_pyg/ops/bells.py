@@ -43,7 +43,7 @@ def bell_sum(invariant: Tensor, bells: Bells, present: Tensor | None = None) -> 
 
     Args:
         invariant: :math:`x = p_{ij}^2`, real or complex.
-        bells: the folded parameters.
+        bells: the folded parameters; the bells are evaluated in their precision.
         present: where false, the bells are masked and only the bias :math:`\beta` is left (the original code
             treats edges of padded particles so).
 
@@ -51,13 +51,21 @@ def bell_sum(invariant: Tensor, bells: Bells, present: Tensor | None = None) -> 
         - invariant: :math:`(*)`, present: :math:`(*)`
         - **output:** :math:`(*, L, \tau)`, complex
     """
+    dtype = torch.promote_types(invariant.dtype, torch.complex64)
+    low = bells.weight.dtype
     if bells.complex_argument:
-        factors = torch.complex(*_evaluate(torch.view_as_real(invariant).abs(), bells).unbind(-3))
+        parts = _evaluate(torch.view_as_real(invariant).abs().to(low), bells).unbind(-3)
+        factors = torch.complex(*parts).to(dtype)
     else:
-        factors = torch.view_as_complex(_evaluate(invariant.abs(), bells))
+        factors = torch.view_as_complex(_evaluate(invariant.abs().to(low), bells)).to(dtype)
     if present is not None:
         factors = torch.where(present[..., None, None], factors, masked_factor(bells))
     return factors
+
+
+def lower(bells: Bells, dtype: torch.dtype) -> Bells:
+    """The same radial functions, to be evaluated in another precision."""
+    return Bells(*(part.to(dtype) for part in bells))
 
 
 def masked_factor(bells: Bells) -> Tensor:

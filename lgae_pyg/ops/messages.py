@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from lgae_pyg.lorentz.kinematics import minkowski_dot, minkowski_square
+from lgae_pyg.ops.backends.choice import choose_backend
+from lgae_pyg.ops.backends.compiled import compiled_neighbour_sum
 from lgae_pyg.ops.backends.dense import dense_neighbour_sum
-from lgae_pyg.ops.bells import Bells, bell_sum
+from lgae_pyg.ops.bells import Bells, bell_sum, self_factor
 from lgae_pyg.ops.graphs import complete_graph
-
-BACKENDS = ("auto", "edge_list", "dense")
 
 
 class NeighbourSum(NamedTuple):
@@ -96,6 +96,26 @@ def edge_neighbour_sum(
     )
 
 
+def split_sums(packed: Tensor) -> NeighbourSum:
+    r"""The four sums of a packed tensor, as views.
+
+    Shapes:
+        - packed: :math:`(n, 10\tau)`: scalars from scalars and from vectors, vectors from vectors and from scalars
+    """
+    channels = packed.shape[-1] // 10
+    first, second, third, fourth = packed.split([channels, channels, 4 * channels, 4 * channels], -1)
+    return NeighbourSum(first, third.unflatten(-1, (channels, 4)), second, fourth.unflatten(-1, (channels, 4)))
+
+
+def add_self_loops(sums: NeighbourSum, scalars: Tensor, vectors: Tensor, bells: Bells) -> NeighbourSum:
+    r"""Adds the terms :math:`j = i`, on which only :math:`f^0(0)` acts since :math:`p_{ii} = 0`."""
+    origin = self_factor(bells)
+    return sums._replace(
+        scalar_from_scalar=sums.scalar_from_scalar + origin * scalars,
+        vector_from_vector=sums.vector_from_vector + origin.unsqueeze(-1) * vectors,
+    )
+
+
 def neighbour_sum(
     scalars: Tensor,
     vectors: Tensor,
@@ -108,7 +128,9 @@ def neighbour_sum(
 ) -> NeighbourSum:
     r"""The neighbour sum on the complete graphs given by ``ptr``.
 
-    Every back-end gives the same values and gradients; ``edge_list`` is the plain definition.
+    Every back-end gives the same values and gradients; ``edge_list`` is the plain definition. Bells whose parameters
+    have a lower precision than the features are evaluated in it, and so are their gradients; differences, invariants,
+    messages and sums are not.
 
     Args:
         scalars: complex node scalars :math:`s_j`.
@@ -117,19 +139,28 @@ def neighbour_sum(
         bells: the radial functions.
         ptr: offsets of the jets.
         self_loops: whether :math:`j = i` is part of the sum (:math:`p_{ii} = 0`, so only :math:`f^0(0)` acts).
-        backend: ``"auto"``, ``"edge_list"`` or ``"dense"``.
+        backend: ``"auto"``, ``"edge_list"``, ``"dense"`` or ``"fused"``; see
+            :func:`~lgae_pyg.ops.backends.choice.choose_backend`.
         present: nodes whose edges have bells; edges of the others carry the bias alone, and the plain
             definition is used. All when omitted.
 
     Raises:
         ValueError: for an unknown back-end.
+        BackendError: if the fused one was asked for and cannot run.
 
     Shapes:
         - scalars: :math:`(n, \tau)`, vectors: :math:`(n, \tau, 4)`, momenta: :math:`(n, 4)`, ptr: :math:`(B+1,)`
     """
-    if backend not in BACKENDS:
-        raise ValueError(f"unknown backend '{backend}': choose one of {', '.join(BACKENDS)}")
-    if backend == "edge_list" or present is not None:
+    choice = choose_backend(backend, scalars, momenta, bells.weight.dtype, scalars.shape[-1])
+    if choice == "edge_list" or present is not None:
         edges = complete_graph(ptr, self_loops)
         return edge_neighbour_sum(scalars, vectors, momenta, bells, edges, present)
-    return NeighbourSum(*dense_neighbour_sum(scalars, vectors, momenta, bells, ptr, self_loops))
+    if choice == "dense":
+        return NeighbourSum(*dense_neighbour_sum(scalars, vectors, momenta, bells, ptr, self_loops))
+    if choice == "triton":
+        from lgae_pyg.ops.backends.triton import triton_neighbour_sum
+
+        return NeighbourSum(*triton_neighbour_sum(scalars, vectors, momenta, bells, ptr, self_loops))
+    packed = torch.cat([scalars, vectors.flatten(-2)], -1)
+    sums = split_sums(compiled_neighbour_sum(packed, momenta, bells, ptr))
+    return add_self_loops(sums, scalars, vectors, bells) if self_loops else sums

@@ -2,33 +2,15 @@
 
 import pytest
 import torch
+from cases import random_case
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from lgae_pyg.lorentz.kinematics import minkowski_dot, minkowski_square
-from lgae_pyg.nn import LorentzianBell
 from lgae_pyg.ops.backends import dense
-from lgae_pyg.ops.graphs import pointers
+from lgae_pyg.ops.bells import lower
 from lgae_pyg.ops.messages import neighbour_sum
-
-
-def random_case(sizes: list[int], channels: int, complex_momenta: bool, seed: int) -> tuple:
-    """Random features on ragged jets; the first two particles of each jet are equal, the third collinear."""
-    generator = torch.Generator().manual_seed(seed)
-    ptr = pointers(torch.tensor(sizes))
-    n = int(ptr[-1])
-    momenta = torch.randn(n, 4, generator=generator, dtype=torch.float64)
-    for begin, size in zip(ptr.tolist(), sizes):
-        if size > 2:
-            momenta[begin + 1] = momenta[begin]
-            momenta[begin + 2] = 0.3 * momenta[begin]
-    if complex_momenta:
-        momenta = torch.complex(momenta, torch.randn(n, 4, generator=generator, dtype=torch.float64))
-    scalars = torch.randn(n, channels, generator=generator, dtype=torch.complex128)
-    vectors = torch.randn(n, channels, 4, generator=generator, dtype=torch.complex128)
-    bells = LorentzianBell(channels, num_bells=4, complex_argument=complex_momenta).double()
-    return scalars, vectors, momenta, bells, ptr
 
 
 def loop_definition(scalars: Tensor, vectors: Tensor, momenta: Tensor, bells, ptr: Tensor) -> list[Tensor]:
@@ -48,7 +30,7 @@ def loop_definition(scalars: Tensor, vectors: Tensor, momenta: Tensor, bells, pt
     return sums
 
 
-@pytest.mark.parametrize("backend", ["dense", "edge_list"])
+@pytest.mark.parametrize("backend", ["dense", "edge_list", "fused"])
 @pytest.mark.parametrize("complex_momenta", [False, True])
 def test_backends_match_the_loop(backend: str, complex_momenta: bool) -> None:
     scalars, vectors, momenta, bells, ptr = random_case([4, 1, 3], 2, complex_momenta, 3)
@@ -71,22 +53,24 @@ def value_and_gradients(backend: str, self_loops: bool, case: tuple) -> list[Ten
     return [part.detach() for part in sums] + gradients
 
 
-@settings(max_examples=25, deadline=None)
+@pytest.mark.parametrize("backend", ["dense", "fused"])
+@settings(max_examples=40, deadline=None)
 @example(sizes=[1], channels=1, complex_momenta=True, self_loops=False, seed=0)
-@example(sizes=[1, 1], channels=2, complex_momenta=False, self_loops=False, seed=0)
+@example(sizes=[1, 1], channels=3, complex_momenta=False, self_loops=False, seed=0)
+@example(sizes=[8, 2, 16, 17, 9, 33], channels=3, complex_momenta=True, self_loops=True, seed=1)
 @given(
-    sizes=st.lists(st.integers(1, 7), min_size=1, max_size=5),
-    channels=st.integers(1, 3),
+    sizes=st.lists(st.integers(1, 20), min_size=1, max_size=5),
+    channels=st.sampled_from([1, 3]),
     complex_momenta=st.booleans(),
     self_loops=st.booleans(),
     seed=st.integers(0, 10_000),
 )
-def test_dense_agrees_with_edges_in_value_and_gradient(
-    sizes: list[int], channels: int, complex_momenta: bool, self_loops: bool, seed: int
+def test_it_agrees_with_edges_in_value_and_gradient(
+    backend: str, sizes: list[int], channels: int, complex_momenta: bool, self_loops: bool, seed: int
 ) -> None:
     case = random_case(sizes, channels, complex_momenta, seed)
     for ours, theirs in zip(
-        value_and_gradients("dense", self_loops, case), value_and_gradients("edge_list", self_loops, case)
+        value_and_gradients(backend, self_loops, case), value_and_gradients("edge_list", self_loops, case)
     ):
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
 
@@ -98,6 +82,44 @@ def test_walking_the_jets_in_groups_changes_nothing(monkeypatch: pytest.MonkeyPa
     grouped = neighbour_sum(scalars, vectors, momenta, bells.folded(), ptr, backend="dense")
     for ours, theirs in zip(grouped, whole):
         torch.testing.assert_close(ours, theirs, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("complex_momenta", [False, True])
+def test_many_particles_are_walked_in_stretches(complex_momenta: bool) -> None:
+    """So many that the radial factors of a jet do not fit at once."""
+    case = random_case([203, 120], 3, complex_momenta, 0)
+    for ours, theirs in zip(
+        value_and_gradients("fused", False, case), value_and_gradients("edge_list", False, case)
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-9)
+
+
+@pytest.mark.parametrize("backend", ["dense", "fused"])
+@pytest.mark.parametrize("complex_momenta", [False, True])
+def test_bells_in_lower_precision(backend: str, complex_momenta: bool) -> None:
+    """Radial functions in float32 change the sums by float32's rounding, and differences not at all."""
+    scalars, vectors, momenta, bells, ptr = random_case([5, 1, 12], 3, complex_momenta, 0)
+    folded = bells.folded()
+    exact = neighbour_sum(scalars, vectors, momenta, folded, ptr, backend="edge_list")
+    low = neighbour_sum(scalars, vectors, momenta, lower(folded, torch.float32), ptr, backend=backend)
+    for ours, theirs in zip(low, exact):
+        assert ours.dtype == torch.complex128
+        assert 1e-10 < (ours - theirs).norm() / theirs.norm() < 1e-6
+    shifted = neighbour_sum(scalars, vectors, momenta + 1e6, lower(folded, torch.float32), ptr, backend=backend)
+    for ours, theirs in zip(shifted, exact):
+        assert (ours - theirs).norm() / theirs.norm() < 1e-6
+
+
+@pytest.mark.parametrize("complex_momenta", [False, True])
+def test_single_precision(complex_momenta: bool) -> None:
+    scalars, vectors, momenta, bells, ptr = random_case([5, 1, 40], 3, complex_momenta, 0)
+    exact = neighbour_sum(scalars, vectors, momenta, bells.folded(), ptr, backend="edge_list")
+    down = {torch.float64: torch.float32, torch.complex128: torch.complex64}
+    single = [part.to(down[part.dtype]) for part in (scalars, vectors, momenta)]
+    found = neighbour_sum(*single, bells.float().folded(), ptr, backend="fused")
+    for ours, theirs in zip(found, exact):
+        assert ours.dtype == torch.complex64
+        assert (ours - theirs).norm() / theirs.norm() < 2e-6
 
 
 def test_unknown_backend_is_named() -> None:

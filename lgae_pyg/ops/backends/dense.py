@@ -51,13 +51,13 @@ def pair_factors(invariant: Tensor, bells: Bells) -> Tensor:
     """
     if bells.complex_argument:
         argument = torch.view_as_real(invariant).movedim(-1, 1).abs()
-        mixed = _mix_bells(argument.flatten(0, 1), bells)
+        mixed = _mix_bells(argument.flatten(0, 1), bells).to(argument.dtype)
         return mixed.unflatten(0, argument.shape[:2]).movedim(1, 3)
-    return _mix_bells(invariant.abs(), bells)
+    return _mix_bells(invariant.abs(), bells).to(invariant.dtype)
 
 
 def _mix_bells(argument: Tensor, bells: Bells) -> Tensor:
-    flat = argument.flatten(1)
+    flat = argument.flatten(1).to(bells.weight.dtype)
     mixed = _BellMixture.apply(flat, bells.squared_width, bells.weight.flatten(0, -2), bells.bias.flatten())
     return mixed.view(len(argument), *bells.bias.shape, *argument.shape[1:])
 

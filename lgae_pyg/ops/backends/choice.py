@@ -1,0 +1,93 @@
+"""Which back-end of the neighbour sum runs: what was asked for, on what the tensors are."""
+
+import importlib
+import logging
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from lgae_pyg.ops.backends.compiler import NAMES, CompilationError
+
+BACKENDS = ("auto", "edge_list", "dense", "fused")
+
+log = logging.getLogger(__name__)
+
+
+class BackendError(RuntimeError):
+    """The back-end that was asked for cannot run here."""
+
+
+def check_backend(name: str) -> None:
+    """Refuses unknown names.
+
+    Raises:
+        ValueError: if the name is not in ``BACKENDS``.
+    """
+    if name not in BACKENDS:
+        raise ValueError(f"unknown backend '{name}': choose one of {', '.join(BACKENDS)}")
+
+
+def choose_backend(name: str, features: Tensor, momenta: Tensor, radial_dtype: torch.dtype, channels: int) -> str:
+    """The implementation behind a public name, for tensors like these.
+
+    ``fused`` is compiled C++ for tensors on the CPU and Triton for those on a GPU; ``auto`` is ``fused`` where that can
+    be built and ``dense`` where not. Each choice of ``auto`` is logged once, at level info, or as a warning where it had to
+    do without the fused one.
+
+    Args:
+        name: one of ``BACKENDS``.
+        features: node features, complex.
+        momenta: real or complex.
+        radial_dtype: precision of the radial functions.
+        channels: multiplicity of the features.
+
+    Returns:
+        ``edge_list``, ``dense``, ``compiled`` or ``triton``.
+
+    Raises:
+        ValueError: for an unknown name.
+        BackendError: if ``fused`` was asked for and cannot run, with the reason.
+    """
+    return _choose(
+        name, features.device.type, features.dtype.to_real(), radial_dtype, momenta.is_complex(), channels
+    )
+
+
+@torch.compiler.assume_constant_result
+@lru_cache(maxsize=None)
+def _choose(
+    name: str, device: str, dtype: torch.dtype, radial_dtype: torch.dtype, complex_momenta: bool, channels: int
+) -> str:
+    check_backend(name)
+    if name in ("edge_list", "dense"):
+        return name
+    fused = {"cpu": "compiled", "cuda": "triton"}.get(device)
+    reason = _why_not(fused, dtype, radial_dtype, complex_momenta, channels)
+    if reason is None:
+        if name == "auto":
+            log.info("neighbour sum of %d channels in %s on %s: fused (%s)", channels, dtype, device, fused)
+        return fused
+    if name == "fused":
+        raise BackendError(f"backend 'fused' cannot run on {device}: {reason}; 'auto' or 'dense' can")
+    log.warning("neighbour sum on %s: dense, which is slower, because fused cannot run: %s", device, reason)
+    return "dense"
+
+
+def _why_not(
+    fused: str | None, dtype: torch.dtype, radial_dtype: torch.dtype, complex_momenta: bool, channels: int
+) -> str | None:
+    """Why the fused implementation cannot run; none if it can."""
+    if fused is None:
+        return "there are no kernels for this device"
+    if dtype not in NAMES or radial_dtype not in NAMES:
+        return f"there are no kernels for {dtype}"
+    if fused == "triton":
+        return importlib.import_module("lgae_pyg.ops.backends.triton").why_unavailable()
+    try:
+        importlib.import_module("lgae_pyg.ops.backends.compiled").sum_library(
+            dtype, radial_dtype, complex_momenta, channels
+        )
+    except CompilationError as error:
+        return str(error)
+    return None

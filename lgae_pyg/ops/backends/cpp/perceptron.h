@@ -1,0 +1,222 @@
+// A perceptron of equal hidden layers with (leaky) ReLU on the first columns of many rows; see
+// lgae_pyg/ops/levels.py for the formulas. Blocks of rows go through all layers while they are in the first-level
+// cache; the backward pass computes the hidden layers again.
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "asinh.h"
+#include "simd.h"
+
+namespace perceptron {
+
+
+typedef FEATURE F;  // rows
+typedef COMPUTE T;  // weights and layers
+constexpr int V = Simd<T>::lanes;
+typedef Simd<T>::vec vec;
+constexpr int INPUTS = 2 * CHANNELS_OUT;
+constexpr int PARAMETERS = (2 * INPUTS + (DEPTH - 1) * WIDTH) * WIDTH + DEPTH * WIDTH + INPUTS;
+constexpr int padded(int size) { return (size + V - 1) / V * V; }
+constexpr int ENDS = padded(INPUTS);  // inputs and outputs
+constexpr int HIDDEN = padded(WIDTH);
+constexpr int LAYERS = DEPTH + 1;
+constexpr int ROWS = 32;
+constexpr int TILE_VECS = REGISTER == 64 ? 6 : 3;
+
+constexpr int fan_in(int layer) { return layer == 0 ? INPUTS : WIDTH; }
+constexpr int fan_out(int layer) { return layer == DEPTH ? INPUTS : WIDTH; }
+constexpr int columns_in(int layer) { return layer == 0 ? ENDS : HIDDEN; }
+constexpr int columns_out(int layer) { return layer == DEPTH ? ENDS : HIDDEN; }
+
+// C[r][v] += sum_k A(r, k) B[k][v] for a tile of C held in registers.
+template <int R, int N>
+inline void tile(T* c, size_t c_row, const T* a, size_t a_row, size_t a_step, const T* b, size_t b_row, int depth) {
+    vec sum[R][N];
+    for (int r = 0; r < R; ++r)
+        for (int v = 0; v < N; ++v) sum[r][v] = Simd<T>::load(c + r * c_row + v * V);
+    for (int k = 0; k < depth; ++k) {
+        vec column[N];
+        for (int v = 0; v < N; ++v) column[v] = Simd<T>::load(b + k * b_row + v * V);
+        for (int r = 0; r < R; ++r)
+            for (int v = 0; v < N; ++v) sum[r][v] += a[r * a_row + k * a_step] * column[v];
+    }
+    for (int r = 0; r < R; ++r)
+        for (int v = 0; v < N; ++v) Simd<T>::store(c + r * c_row + v * V, sum[r][v]);
+}
+
+template <int N>
+inline void columns(T* c, size_t c_row, const T* a, size_t a_row, size_t a_step, const T* b, size_t b_row, int rows,
+                    int depth) {
+    constexpr int R = N >= 5 ? 4 : N >= 3 ? (REGISTER == 64 ? 6 : 4) : 8;
+    int r = 0;
+    for (; r + R <= rows; r += R) tile<R, N>(c + r * c_row, c_row, a + r * a_row, a_row, a_step, b, b_row, depth);
+    for (; r + 2 <= rows; r += 2) tile<2, N>(c + r * c_row, c_row, a + r * a_row, a_row, a_step, b, b_row, depth);
+    for (; r < rows; ++r) tile<1, N>(c + r * c_row, c_row, a + r * a_row, a_row, a_step, b, b_row, depth);
+}
+
+// C += A B with `WIDE` columns (full registers), A given by its two strides.
+template <int WIDE>
+void multiply(T* c, size_t c_row, const T* a, size_t a_row, size_t a_step, const T* b, size_t b_row, int rows, int depth) {
+    constexpr int vecs = WIDE / V, whole = vecs / TILE_VECS, rest = vecs % TILE_VECS;
+    for (int i = 0; i < whole; ++i)
+        columns<TILE_VECS>(c + i * TILE_VECS * V, c_row, a, a_row, a_step, b + i * TILE_VECS * V, b_row, rows, depth);
+    if constexpr (rest > 0) {
+        constexpr int at = whole * TILE_VECS * V;
+        columns<rest>(c + at, c_row, a, a_row, a_step, b + at, b_row, rows, depth);
+    }
+}
+
+// Weights with padded rows: `forward[l]` is (in, out), `backward[l]` (out, in).
+class Weights {
+  public:
+    // Matrix and bias of each layer, one after another.
+    explicit Weights(const T* from) {
+        for (int l = 0; l < LAYERS; ++l) {
+            T* there = forward_[l].reserve(fan_in(l) * columns_out(l));
+            T* back = backward_[l].reserve(fan_out(l) * columns_in(l));
+            T* bias = biases_[l].reserve(columns_out(l));
+            std::memset(there, 0, fan_in(l) * columns_out(l) * sizeof(T));
+            std::memset(back, 0, fan_out(l) * columns_in(l) * sizeof(T));
+            std::memset(bias, 0, columns_out(l) * sizeof(T));
+            for (int o = 0; o < fan_out(l); ++o)
+                for (int i = 0; i < fan_in(l); ++i)
+                    there[i * columns_out(l) + o] = back[o * columns_in(l) + i] = from[o * fan_in(l) + i];
+            from += fan_out(l) * fan_in(l);
+            std::memcpy(bias, from, fan_out(l) * sizeof(T));
+            from += fan_out(l);
+        }
+    }
+    const T* forward(int l) { return forward_[l].reserve(0); }
+    const T* backward(int l) { return backward_[l].reserve(0); }
+    const T* bias(int l) { return biases_[l].reserve(0); }
+
+  private:
+    Buffer<T> forward_[LAYERS], backward_[LAYERS], biases_[LAYERS];
+};
+
+struct Options {
+    T slope;
+    bool residual, squash;
+};
+
+class Worker {
+  public:
+    Worker(Weights& weights, Options options) : weights_(weights), options_(options) {
+        for (int l = 0; l <= LAYERS; ++l) layers_[l] = buffers_[l].reserve(ROWS * (l == 0 || l == LAYERS ? ENDS : HIDDEN));
+    }
+
+    void forward(const F* x, int64_t row, int rows, F* out) {
+        layers(x, row, rows);
+        for (int r = 0; r < rows; ++r) {
+            const F* from = x + r * row;
+            F* to = out + r * row;
+            for (int i = 0; i < INPUTS; ++i)
+                to[i] = F(layers_[LAYERS][r * ENDS + i]) + (options_.residual ? flat_[r * INPUTS + i] : F(0));
+            if (to != from) std::memcpy(to + INPUTS, from + INPUTS, (row - INPUTS) * sizeof(F));
+        }
+    }
+
+    void begin_group() {
+        for (int l = 0; l < LAYERS; ++l) {
+            size_t weights = fan_out(l) * columns_in(l), bias = columns_out(l);
+            std::memset(grad_weights_[l].reserve(weights), 0, weights * sizeof(T));
+            std::memset(grad_biases_[l].reserve(bias), 0, bias * sizeof(T));
+        }
+    }
+
+    // The gradients of a block of rows; those of the parameters are added up.
+    void backward(const F* x, const F* upstream, int64_t row, int rows, F* out) {
+        layers(x, row, rows);
+        T *grad = grads_[0].reserve(ROWS * HIDDEN), *next = grads_[1].reserve(ROWS * HIDDEN);
+        std::memset(grad, 0, ROWS * ENDS * sizeof(T));
+        for (int r = 0; r < rows; ++r)
+            for (int i = 0; i < INPUTS; ++i) grad[r * ENDS + i] = T(upstream[r * row + i]);
+        for (int l = DEPTH; l >= 0; --l) {
+            accumulate(l, grad);
+            std::memset(next, 0, ROWS * columns_in(l) * sizeof(T));
+            const T* w = weights_.backward(l);
+            if (l == 0) multiply<ENDS>(next, ENDS, grad, HIDDEN, 1, w, ENDS, ROWS, WIDTH);
+            else if (l == DEPTH) multiply<HIDDEN>(next, HIDDEN, grad, ENDS, 1, w, HIDDEN, ROWS, INPUTS);
+            else multiply<HIDDEN>(next, HIDDEN, grad, HIDDEN, 1, w, HIDDEN, ROWS, WIDTH);
+            if (l > 0) damp(next, layers_[l]);
+            std::swap(grad, next);
+        }
+        for (int r = 0; r < rows; ++r) {
+            const F *from = x + r * row, *up = upstream + r * row;
+            F* to = out + r * row;
+            for (int i = 0; i < INPUTS; ++i) {
+                F total = F(grad[r * ENDS + i]) + (options_.residual ? up[i] : F(0));
+                to[i] = options_.squash ? total / std::sqrt(F(1) + from[i] * from[i]) : total;
+            }
+            std::memcpy(to + INPUTS, up + INPUTS, (row - INPUTS) * sizeof(F));
+        }
+    }
+
+    void end_group(T* out) {
+        for (int l = 0; l < LAYERS; ++l) {
+            for (int o = 0; o < fan_out(l); ++o, out += fan_in(l))
+                std::memcpy(out, grad_weights_[l].reserve(0) + o * columns_in(l), fan_in(l) * sizeof(T));
+            std::memcpy(out, grad_biases_[l].reserve(0), fan_out(l) * sizeof(T));
+            out += fan_out(l);
+        }
+    }
+
+  private:
+    void layers(const F* x, int64_t row, int rows) {
+        std::memset(layers_[0], 0, ROWS * ENDS * sizeof(T));
+        std::memset(flat_, 0, sizeof flat_);
+        for (int r = 0; r < rows; ++r) std::memcpy(flat_ + r * INPUTS, x + r * row, INPUTS * sizeof(F));
+        if (options_.squash)
+            for (int i = 0; i < ROWS * INPUTS; i += Simd<F>::lanes)
+                Simd<F>::store(flat_ + i, inverse_sinh<F>(Simd<F>::load(flat_ + i)));
+        for (int r = 0; r < rows; ++r)
+            for (int i = 0; i < INPUTS; ++i) layers_[0][r * ENDS + i] = T(flat_[r * INPUTS + i]);
+        for (int l = 0; l < LAYERS; ++l) {
+            T* out = layers_[l + 1];
+            for (int r = 0; r < ROWS; ++r) std::memcpy(out + r * columns_out(l), weights_.bias(l), columns_out(l) * sizeof(T));
+            const T* w = weights_.forward(l);
+            if (l == DEPTH) multiply<ENDS>(out, ENDS, layers_[l], HIDDEN, 1, w, ENDS, ROWS, WIDTH);
+            else if (l == 0) multiply<HIDDEN>(out, HIDDEN, layers_[l], ENDS, 1, w, HIDDEN, ROWS, INPUTS);
+            else multiply<HIDDEN>(out, HIDDEN, layers_[l], HIDDEN, 1, w, HIDDEN, ROWS, WIDTH);
+            if (l < DEPTH) activate(out);
+        }
+    }
+
+    void activate(T* x) {
+        for (int i = 0; i < ROWS * HIDDEN; i += V) {
+            vec value = Simd<T>::load(x + i);
+            Simd<T>::store(x + i, value > 0 ? value : options_.slope * value);
+        }
+    }
+
+    // Multiplies gradients by the slope where the activation was not positive.
+    void damp(T* grad, const T* activation) {
+        for (int i = 0; i < ROWS * HIDDEN; i += V) {
+            vec value = Simd<T>::load(grad + i);
+            Simd<T>::store(grad + i, Simd<T>::load(activation + i) > 0 ? value : options_.slope * value);
+        }
+    }
+
+    void accumulate(int l, const T* grad) {
+        T *weight = grad_weights_[l].reserve(0), *bias = grad_biases_[l].reserve(0);
+        size_t row = columns_out(l);
+        for (int i = 0; i < columns_out(l); i += V) {
+            vec total = Simd<T>::load(bias + i);
+            for (int r = 0; r < ROWS; ++r) total += Simd<T>::load(grad + r * row + i);
+            Simd<T>::store(bias + i, total);
+        }
+        if (l == 0) multiply<ENDS>(weight, ENDS, grad, 1, row, layers_[l], ENDS, WIDTH, ROWS);
+        else if (l == DEPTH) multiply<HIDDEN>(weight, HIDDEN, grad, 1, row, layers_[l], HIDDEN, INPUTS, ROWS);
+        else multiply<HIDDEN>(weight, HIDDEN, grad, 1, row, layers_[l], HIDDEN, WIDTH, ROWS);
+    }
+
+    Weights& weights_;
+    Options options_;
+    F flat_[ROWS * INPUTS];
+    T* layers_[LAYERS + 1];
+    Buffer<T> buffers_[LAYERS + 1], grads_[2], grad_weights_[LAYERS], grad_biases_[LAYERS];
+};
+
+}  // namespace perceptron
