@@ -1,0 +1,98 @@
+r"""Batch normalisation of functions of pairs, with the statistics of all pairs but the memory of one chunk."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from lgae_pyg.ops.pair_chunks import Pairs
+from lgae_pyg.ops.pairs import walk_pairs
+
+
+def pair_moments(
+    function: Callable[..., Tensor],
+    pairs: Pairs,
+    targets: Sequence[Tensor],
+    sources: Sequence[Tensor],
+    features: Sequence[Tensor] = (),
+) -> tuple[Tensor, Tensor]:
+    r"""Mean and variance (without Bessel's correction) over all pairs of a function of pairs.
+
+    The chunks' own moments are combined exactly, with the shares :math:`w_c` of the pairs,
+
+    .. math:: \mu = \sum_c w_c \mu_c, \qquad \sigma^2 = \sum_c w_c \left( \sigma_c^2 + (\mu_c - \mu)^2 \right) .
+
+    Zero when there are no pairs; in float32 at least. Arguments and errors are those of :func:`~lgae_pyg.ops.pairs.pair_sum`.
+
+    Shapes:
+        - targets, sources: :math:`(n, *)` each, features: :math:`(e, *)` each
+        - **output:** twice :math:`(*)` for a function with output :math:`(\text{pairs}, *)`
+    """
+
+    def moments(values: Tensor, nodes: int, target: Tensor) -> tuple[Tensor, Tensor]:
+        values = values.to(torch.promote_types(values.dtype, torch.float32))
+        return torch.var_mean(values, 0, correction=0) if len(values) else (values.sum(0), values.sum(0))
+
+    walk = walk_pairs(function, moments, pairs, targets, sources, features)
+    variances, means = map(torch.stack, zip(*(result for _, result in walk)))
+    shares = [(end - begin) / max(pairs.count, 1) for slices in pairs.chunks() for begin, end in slices]
+    weights = means.new_tensor(shares)
+    mean = torch.tensordot(weights, means, 1)
+    return mean, torch.tensordot(weights, variances + (means - mean).square(), 1)
+
+
+def pair_batch_norm(
+    norm: nn.BatchNorm1d,
+    function: Callable[..., Tensor],
+    pairs: Pairs,
+    targets: Sequence[Tensor],
+    sources: Sequence[Tensor],
+    features: Sequence[Tensor] = (),
+) -> tuple[Tensor, Tensor]:
+    r"""What a batch normalisation does to the values :math:`z_{ij}` of a function of pairs,
+
+    .. math:: \mathrm{BN}(z_{ij}) = \text{scale} \cdot z_{ij} + \text{shift} .
+
+    In training, the statistics are those of all pairs of the batch (of this process), for which the pairs are
+    walked once more, and the running statistics are updated once. In evaluation nothing is walked. Behind a first
+    linear layer, :meth:`~lgae_pyg.ops.pairs.SplitLinear.rescaled` makes the normalisation free on pairs.
+
+    Args:
+        norm: the layer; its statistics are updated in training.
+        function: the values that it normalises, as in :func:`~lgae_pyg.ops.pairs.pair_sum`.
+        pairs: the pairs.
+        targets: node tensors that the function needs at :math:`i`.
+        sources: node tensors that it needs at :math:`j`.
+        features: tensors with one row per pair.
+
+    Raises:
+        ValueError: for statistics of a single pair.
+        TypeError: for a ``SyncBatchNorm``, whose statistics are those of all processes.
+
+    Shapes:
+        - targets, sources: :math:`(n, *)` each, features: :math:`(e, *)` each
+        - **output:** scale and shift, :math:`(C,)` for a function with output :math:`(\text{pairs}, C)`
+    """
+    if isinstance(norm, nn.SyncBatchNorm):
+        raise TypeError("statistics of pairs are not synchronised between processes: use BatchNorm1d")
+    mean, variance = norm.running_mean, norm.running_var
+    if norm.training or mean is None or variance is None:
+        if pairs.count == 1:
+            raise ValueError("a batch normalisation needs more than one pair in training")
+        mean, variance = pair_moments(function, pairs, targets, sources, features)
+        if norm.track_running_stats and pairs.count:
+            _update_statistics(norm, mean.detach(), variance.detach(), pairs.count)
+    scale = torch.rsqrt(variance + norm.eps)
+    scale = scale if norm.weight is None else scale * norm.weight
+    shift = -mean * scale
+    return scale, shift if norm.bias is None else shift + norm.bias
+
+
+def _update_statistics(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, count: int) -> None:
+    """One step of the running statistics, as in PyTorch: the variance with Bessel's correction."""
+    norm.num_batches_tracked.add_(1)
+    rate = norm.momentum
+    if rate is None:
+        rate = norm.num_batches_tracked.to(norm.running_mean.dtype).reciprocal()
+    norm.running_mean.add_((mean - norm.running_mean) * rate)
+    norm.running_var.add_((variance * count / (count - 1) - norm.running_var) * rate)
