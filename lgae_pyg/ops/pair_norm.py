@@ -22,7 +22,8 @@ def pair_moments(
 
     .. math:: \mu = \sum_c w_c \mu_c, \qquad \sigma^2 = \sum_c w_c \left( \sigma_c^2 + (\mu_c - \mu)^2 \right) .
 
-    Zero when there are no pairs; in float32 at least. Arguments and errors are those of :func:`~lgae_pyg.ops.pairs.pair_sum`.
+    Zero when there are no pairs; in float32 at least. Arguments and errors are those of
+    :func:`~lgae_pyg.ops.pairs.pair_sum`.
 
     Shapes:
         - targets, sources: :math:`(n, *)` each, features: :math:`(e, *)` each
