@@ -135,7 +135,7 @@ def _sum(features: Tensor, momenta: Tensor, radial: Tensor, bells: int, ptr: Ten
     library = sum_library(features.real.dtype, radial.dtype, momenta.is_complex(), features.shape[-1] // 5)
     arguments = _Arguments(features, momenta, ptr, radial, bells)
     sums = features.new_empty(len(features), 2 * features.shape[-1])
-    library.neighbour_sum_forward(*arguments.values, pointer(sums), threads())
+    library.neighbour_sum_forward(*arguments.values, pointer(sums), *threads())
     return sums
 
 
@@ -160,7 +160,7 @@ def _sum_backward(
     grad_features, grad_momenta = torch.zeros_like(arguments.features), _room(arguments.momenta, momenta_too)
     partial = radial.new_empty(arguments.groups(library.neighbour_sum_groups), len(radial))
     outputs = (pointer(grad_features), pointer(grad_momenta if momenta_too else None), pointer(partial))
-    library.neighbour_sum_backward(*arguments.values, pointer(upstream), *outputs, threads())
+    library.neighbour_sum_backward(*arguments.values, pointer(upstream), *outputs, *threads())
     return grad_features, grad_momenta, partial.sum(0)
 
 
@@ -207,7 +207,7 @@ def _level(
     options = (ctypes.c_double(slope), int(residual), int(squash))
     out, sums = (features.new_empty(len(features), width) for width in (5 * sizes[1], 2 * features.shape[-1]))
     tensors = map(pointer, (mixing, layers))
-    library.level_forward(*arguments.values, *tensors, *options, pointer(sums), pointer(out), threads())
+    library.level_forward(*arguments.values, *tensors, *options, pointer(sums), pointer(out), *threads())
     return out, sums
 
 
@@ -245,7 +245,7 @@ def _level_backward(
         *options,
         *map(pointer, (sums, upstream, grad_features, grad_momenta if momenta_too else None)),
         *map(pointer, partial),
-        threads(),
+        *threads(),
     )
     return grad_features, grad_momenta, *(part.sum(0) for part in partial)
 
@@ -260,9 +260,12 @@ def _save_level(ctx, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
     features, momenta, radial, mixing, layers, ctx.sizes, ctx.slope, ctx.residual, ctx.squash, ptr = inputs
     ctx.save_for_backward(output[1], features, momenta, radial, mixing, layers, ptr)
     ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(False)
 
 
 def _level_gradients(ctx, upstream: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
+    if upstream is None:
+        return (None,) * 10
     *tensors, ptr = ctx.saved_tensors
     too = ctx.needs_input_grad[1]
     options = (ctx.sizes, ctx.slope, ctx.residual, ctx.squash, ptr, too)

@@ -46,9 +46,18 @@ def plain(tensor: Tensor) -> Tensor:
     return tensor.detach().resolve_conj().resolve_neg().contiguous()
 
 
-def threads() -> ctypes.c_int:
-    """The number of threads that a kernel should use: as many as PyTorch."""
-    return ctypes.c_int(torch.get_num_threads())
+def threads() -> tuple[ctypes.c_int, ctypes.c_void_p]:
+    """How a kernel runs in parallel: the number of threads of PyTorch, and the entry point of its OpenMP runtime."""
+    return ctypes.c_int(torch.get_num_threads()), _openmp()
+
+
+@lru_cache(maxsize=1)
+def _openmp() -> ctypes.c_void_p:
+    """``GOMP_parallel`` of the runtime that PyTorch has loaded; null where there is none, as outside Linux."""
+    try:
+        return ctypes.cast(ctypes.CDLL(None).GOMP_parallel, ctypes.c_void_p)
+    except (AttributeError, OSError, TypeError):
+        return ctypes.c_void_p(None)
 
 
 @lru_cache(maxsize=1)

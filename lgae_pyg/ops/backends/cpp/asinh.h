@@ -28,9 +28,8 @@ inline typename Simd<T>::vec inverse_sinh(typename Simd<T>::vec x) {
     typedef typename Simd<T>::vec vec;
     const T limit = sizeof(T) == 8 ? T(1e9) : T(1e5);
     vec size = x < 0 ? -x : x, one = vec{} + T(1);
-    vec small = size < limit ? size : one, square = small * small, root;
-    for (int lane = 0; lane < Simd<T>::lanes; ++lane) root[lane] = __builtin_sqrt(1 + square[lane]);
-    vec y = small + square / (1 + root), u = 1 + y;
+    vec small = size < limit ? size : one, square = small * small;
+    vec y = small + square / (1 + Simd<T>::root(1 + square)), u = 1 + y;
     vec rest = (y - (u - 1)) / u;
     vec result = logarithm<T>(size < limit ? u : size + size) + (size < limit ? rest : vec{});
     return (x < 0 ? -result : result) + (x - x);

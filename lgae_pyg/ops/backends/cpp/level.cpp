@@ -11,7 +11,7 @@
 
 namespace {
 
-constexpr int64_t SLICE = 128;  // nodes of the jets that go through together, unless one jet has more
+constexpr int64_t SLICE = 512;  // nodes of the jets that go through together, unless one jet has more
 
 struct Level {
     SumInputs in;
@@ -184,10 +184,10 @@ extern "C" int64_t level_groups(const int64_t* ptr, int64_t jets) { return int64
 
 extern "C" void level_forward(const T* features, const T* momenta, const int64_t* ptr, int64_t jets, const R* radial,
                               int64_t bells, const T* mixing, const COMPUTE* layers, double slope, int residual,
-                              int squash, T* sums, T* out, int threads) {
+                              int squash, T* sums, T* out, int threads, Parallel parallel) {
     MAKE_LEVEL
     auto bounds = groups(ptr, jets);
-    run_tasks(int64_t(bounds.size()) - 1, threads, [&] {
+    run_tasks(int64_t(bounds.size()) - 1, {threads, parallel}, [&] {
         return [worker = std::make_unique<LevelForward>(level, sums, out), &bounds, ptr](int64_t task) {
             over_slices(ptr, bounds[task], bounds[task + 1], [&](int64_t a, int64_t b) { worker->slice(a, b); });
         };
@@ -197,12 +197,12 @@ extern "C" void level_forward(const T* features, const T* momenta, const int64_t
 extern "C" void level_backward(const T* features, const T* momenta, const int64_t* ptr, int64_t jets, const R* radial,
                                int64_t bells, const T* mixing, const COMPUTE* layers, double slope, int residual,
                                int squash, const T* sums, const T* upstream, T* grad_features, T* grad_momenta,
-                               R* grad_radial, T* grad_mixing, COMPUTE* grad_layers, int threads) {
+                               R* grad_radial, T* grad_mixing, COMPUTE* grad_layers, int threads, Parallel parallel) {
     MAKE_LEVEL
     SumGradients grads{grad_features, grad_momenta};
     ParameterGradients parameters{grad_radial, grad_mixing, grad_layers};
     auto bounds = groups(ptr, jets);
-    run_tasks(int64_t(bounds.size()) - 1, threads, [&] {
+    run_tasks(int64_t(bounds.size()) - 1, {threads, parallel}, [&] {
         return [worker = std::make_unique<LevelBackward>(level, sums, upstream, grads), &bounds, ptr,
                 parameters](int64_t task) {
             worker->begin_group();

@@ -7,10 +7,10 @@ extern "C" int64_t neighbour_sum_groups(const int64_t* ptr, int64_t jets) {
 }
 
 extern "C" void neighbour_sum_forward(const T* features, const T* momenta, const int64_t* ptr, int64_t jets,
-                                      const R* radial, int64_t bells, T* out, int threads) {
+                                      const R* radial, int64_t bells, T* out, int threads, Parallel parallel) {
     SumInputs in{features, momenta, Radial(radial, bells)};
     auto bounds = groups(ptr, jets);
-    run_tasks(int64_t(bounds.size()) - 1, threads, [&] {
+    run_tasks(int64_t(bounds.size()) - 1, {threads, parallel}, [&] {
         return [worker = SumForward(in, out), &bounds, ptr](int64_t task) mutable {
             for (int64_t jet = bounds[task]; jet < bounds[task + 1]; ++jet)
                 worker.jet(ptr[jet], ptr[jet + 1] - ptr[jet]);
@@ -21,11 +21,11 @@ extern "C" void neighbour_sum_forward(const T* features, const T* momenta, const
 // `grad_radial` has a row for each group of jets.
 extern "C" void neighbour_sum_backward(const T* features, const T* momenta, const int64_t* ptr, int64_t jets,
                                        const R* radial, int64_t bells, const T* upstream, T* grad_features,
-                                       T* grad_momenta, R* grad_radial, int threads) {
+                                       T* grad_momenta, R* grad_radial, int threads, Parallel parallel) {
     SumInputs in{features, momenta, Radial(radial, bells)};
     SumGradients out{grad_features, grad_momenta};
     auto bounds = groups(ptr, jets);
-    run_tasks(int64_t(bounds.size()) - 1, threads, [&] {
+    run_tasks(int64_t(bounds.size()) - 1, {threads, parallel}, [&] {
         return [=, worker = SumBackward(in, out), &bounds](int64_t task) mutable {
             worker.begin_group();
             for (int64_t jet = bounds[task]; jet < bounds[task + 1]; ++jet)

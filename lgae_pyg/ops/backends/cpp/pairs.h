@@ -123,7 +123,10 @@ INLINE int sum_column(int c, int i) {
 // Transposes one column of node-major data into a row, and repeats its beginning behind its end.
 inline void fill_row(T* row, const T* column, size_t step, const Shape& shape) {
     for (size_t i = 0; i < shape.n; ++i) row[i] = column[i * step];
-    for (size_t i = shape.n; i < shape.stride; ++i) row[i] = row[i - shape.n];
+    size_t i = shape.n;
+    if (shape.n >= size_t(V))
+        for (; i + V <= shape.stride; i += V) Simd<T>::store(row + i, Simd<T>::load(row + i - shape.n));
+    for (; i < shape.stride; ++i) row[i] = row[i - shape.n];
 }
 
 struct Radial {

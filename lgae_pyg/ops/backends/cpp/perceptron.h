@@ -147,8 +147,8 @@ class Worker {
             const F *from = x + r * row, *up = upstream + r * row;
             F* to = out + r * row;
             for (int i = 0; i < INPUTS; ++i) {
-                F total = F(grad[r * ENDS + i]) + (options_.residual ? up[i] : F(0));
-                to[i] = options_.squash ? total / std::sqrt(F(1) + from[i] * from[i]) : total;
+                F slope = options_.squash ? 1 / std::sqrt(1 + from[i] * from[i]) : F(1);
+                to[i] = slope * (F(grad[r * ENDS + i]) + (options_.residual ? up[i] : F(0)));
             }
             std::memcpy(to + INPUTS, up + INPUTS, (row - INPUTS) * sizeof(F));
         }

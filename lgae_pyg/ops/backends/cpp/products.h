@@ -41,11 +41,17 @@ struct Columns {
         for (int c = 0; c < 2 * TAU; ++c) vectors[c] = load(sums + 4 * TAU + 8 * c);
         for (int c = 0; c < TAU; ++c) {
             T re = x[2 * c], im = x[2 * c + 1];
-            vec8 v = load(x + 2 * TAU + 8 * c), low = lower(v);
+            const T* components = x + 2 * TAU + 8 * c;
+            vec8 v = load(components);
             real[2 * TAU + c] = re, imag[2 * TAU + c] = im;
             real[3 * TAU + c] = re * re - im * im, imag[3 * TAU + c] = 2 * re * im;
-            real[4 * TAU + c] = sum(low * v * vec8{1, -1, 1, -1, 1, -1, 1, -1});
-            imag[4 * TAU + c] = sum(low * swapped(v));
+            T length[2] = {};
+            for (int mu = 0; mu < 4; ++mu) {
+                T a = components[2 * mu], b = components[2 * mu + 1], sign = mu == 0 ? T(1) : T(-1);
+                length[0] += sign * (a * a - b * b);
+                length[1] += sign * (2 * a * b);
+            }
+            real[4 * TAU + c] = length[0], imag[4 * TAU + c] = length[1];
             vectors[2 * TAU + c] = v;
             vectors[3 * TAU + c] = times(re, im, v);
         }

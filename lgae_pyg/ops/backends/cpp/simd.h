@@ -1,5 +1,6 @@
 // Vectors of the widest registers of this machine, through the vector extensions of GCC and Clang.
 #pragma once
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -24,6 +25,12 @@ struct Simd {
     }
     static inline __attribute__((always_inline)) void store(T* to, vec value) {
         *reinterpret_cast<unaligned*>(to) = value;
+    }
+    static inline __attribute__((always_inline)) vec root(vec value) {
+        alignas(REGISTER) T lane[lanes];  // as an array, so that compilers find the instruction
+        store(lane, value);
+        for (int i = 0; i < lanes; ++i) lane[i] = std::sqrt(lane[i]);
+        return load(lane);
     }
     static inline __attribute__((always_inline)) T sum(vec value) {
         T total = 0;

@@ -328,10 +328,12 @@ class SumBackward {
     }
 
     void write(const Shape& shape, size_t begin) {
-        for (size_t i = 0; i < shape.n; ++i)
-            for (int c = 0; c < TAU; ++c)
-                for (int o = 0; o < IN; ++o)
-                    out_.features[(begin + i) * FEATURES + feature_column(c, o)] += grad_x_[(c * IN + o) * shape.row + i];
+        for (int c = 0; c < TAU; ++c)
+            for (int o = 0; o < IN; ++o) {
+                const T* row = grad_x_ + (c * IN + o) * shape.row;
+                T* column = out_.features + begin * FEATURES + feature_column(c, o);
+                for (size_t i = 0; i < shape.n; ++i) column[i * FEATURES] += row[i];
+            }
         if (!out_.momenta) return;
         for (size_t i = 0; i < shape.n; ++i)
             for (int mu = 0; mu < COORDS; ++mu) {

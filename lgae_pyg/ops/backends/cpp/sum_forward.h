@@ -81,10 +81,12 @@ class SumForward {
     }
 
     void write(const Shape& shape, const T* sums, size_t begin) {
-        for (size_t i = 0; i < shape.n; ++i)
-            for (int c = 0; c < TAU; ++c)
-                for (int o = 0; o < SUMS; ++o)
-                    out_[(begin + i) * PACKED_SUMS + sum_column(c, o)] = sums[(c * SUMS + o) * shape.row + i];
+        for (int c = 0; c < TAU; ++c)
+            for (int o = 0; o < SUMS; ++o) {
+                const T* row = sums + (c * SUMS + o) * shape.row;
+                T* column = out_ + begin * PACKED_SUMS + sum_column(c, o);
+                for (size_t i = 0; i < shape.n; ++i) column[i * PACKED_SUMS] = row[i];
+            }
     }
 
     SumInputs in_;

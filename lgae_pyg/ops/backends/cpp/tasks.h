@@ -23,16 +23,31 @@ inline std::vector<int64_t> groups(const int64_t* ptr, int64_t jets) {
     return bounds;
 }
 
-// Calls work(task) for every task; each thread begins with make(), which returns its own work.
+// GOMP_parallel of the OpenMP runtime that PyTorch has already loaded, or null.
+typedef void (*Parallel)(void (*)(void*), void*, unsigned, unsigned);
+
+struct Threads {
+    int count;
+    Parallel parallel;
+};
+
+// Calls work(task) for every task; each thread begins with make(), which returns its own work. The threads are PyTorch's
+// own where they can be had: its idle ones would otherwise spin beside ours.
 template <class Make>
-void run_tasks(int64_t tasks, int threads, Make make) {
+void run_tasks(int64_t tasks, Threads threads, Make make) {
     std::atomic<int64_t> next{0};
     auto loop = [&] {
         auto work = make();
         for (int64_t task = next++; task < tasks; task = next++) work(task);
     };
+    int64_t count = threads.count < tasks ? threads.count : tasks;
+    if (count <= 1) return loop();
+    if (threads.parallel) {
+        auto call = [](void* data) { (*static_cast<decltype(loop)*>(data))(); };
+        return threads.parallel(call, &loop, unsigned(count), 0);
+    }
     std::vector<std::thread> others;
-    for (int64_t i = 1; i < threads && i < tasks; ++i) others.emplace_back(loop);
+    for (int64_t i = 1; i < count; ++i) others.emplace_back(loop);
     loop();
     for (auto& thread : others) thread.join();
 }
