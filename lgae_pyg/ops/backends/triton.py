@@ -71,7 +71,7 @@ def triton_neighbour_sum(
     """
     _check(scalars, vectors, momenta, bells, ptr)
     radial = radial_dtype or bells.weight.dtype
-    parameters = (part.double() for part in (bells.squared_width, bells.weight, bells.bias))
+    parameters = (part.to(radial) for part in (bells.squared_width, bells.weight, bells.bias))
     sums = _neighbour_sum(scalars, vectors, momenta, *parameters, ptr, largest or 0)
     if not self_loops:
         return sums
