@@ -21,15 +21,20 @@ def graph_sizes(ptr: Tensor) -> Tensor:
     return ptr[1:] - ptr[:-1]
 
 
-def node_to_graph(ptr: Tensor) -> Tensor:
+def node_to_graph(ptr: Tensor, nodes: int | None = None) -> Tensor:
     """Graph number of each node (PyG's ``batch`` vector).
+
+    Args:
+        ptr: offsets of the graphs.
+        nodes: the number of nodes, if known; a GPU need not be waited for then.
 
     Shapes:
         - ptr: :math:`(B+1,)`
         - **output:** :math:`(n,)`
     """
     sizes = graph_sizes(ptr)
-    return torch.repeat_interleave(torch.arange(len(sizes), device=ptr.device), sizes)
+    graphs = torch.arange(len(sizes), device=ptr.device)
+    return torch.repeat_interleave(graphs, sizes, output_size=nodes)
 
 
 def node_slots(ptr: Tensor) -> Tensor:

@@ -5,10 +5,9 @@ from torch import Tensor
 from torch_geometric.nn.aggr import Aggregation
 
 from lgae_pyg.lorentz.irreps import Irreps
-from lgae_pyg.lorentz.kinematics import minkowski_square
 from lgae_pyg.nn.aggr.offsets import offsets
-from lgae_pyg.ops.graphs import DenseLayout, dense_layout, graph_sizes
-from lgae_pyg.ops.products import SCALAR, VECTOR, pack, unpack
+from lgae_pyg.ops.graphs import graph_sizes, node_to_graph
+from lgae_pyg.ops.products import SCALAR, VECTOR
 
 #: Relative difference of two invariants below which their particles tie.
 TIE = 1e-9
@@ -63,28 +62,46 @@ class ExtremumAggregation(Aggregation):
         dim: int = -2,
     ) -> Tensor:
         ptr = offsets(index, ptr, dim_size)
-        layout, pairs = dense_layout(ptr), graph_sizes(ptr) == 2
-        features = unpack(x, self.irreps)
-        chosen = {irrep: self._choose(part, layout, pairs) for irrep, part in features.items()}
-        return pack(chosen, self.irreps)
+        graph, jets = node_to_graph(ptr, len(x)), len(ptr) - 1
+        values = torch.view_as_real(x)
+        with torch.no_grad():
+            weights = self._weights(values, graph, graph_sizes(ptr))
+        picked = values.new_zeros(jets, *values.shape[1:]).index_add(0, graph, weights * values)
+        return torch.view_as_complex(picked)
 
-    def _choose(self, part: Tensor, layout: DenseLayout, pairs: Tensor) -> Tensor:
-        values = torch.view_as_real(part).movedim(-1, 1)
-        key = minkowski_square(values) if values.shape[-1] == 4 else values.squeeze(-1)
-        if self.mode == "max":
-            if self.largest_square and values.shape[-1] == 1:
-                key = key.square()
-            key = -key
-        rounding = ROUNDING * torch.finfo(key.dtype).eps * values.detach().square().sum(-1)
-        key = layout.scatter(key.detach(), fill=torch.inf)
-        absent = key.isinf()
-        margin = TIE * key.abs() + layout.scatter(rounding) * pairs.view(-1, 1, 1, 1)
-        margin = torch.where(absent, 0.0, margin).amax(1, keepdim=True)
-        tied = key <= key.amin(dim=1, keepdim=True) + margin
-        weights = (tied & ~absent).to(values.dtype)
-        weights = weights / weights.sum(1, keepdim=True).clamp(min=1)
-        picked = (weights.unsqueeze(-1) * layout.scatter(values)).sum(1)
-        return torch.view_as_complex(picked.movedim(1, -1).contiguous())
+    def _weights(self, values: Tensor, graph: Tensor, sizes: Tensor) -> Tensor:
+        """The share of each node in the choice of its jet, for each component: 1 over the number that tie, or 0."""
+        blocks = values.split([tau * irrep.dim for tau, irrep in self.irreps], 1)
+        blocks = [block.unflatten(1, (tau, irrep.dim)) for block, (tau, irrep) in zip(blocks, self.irreps)]
+        keys, terms = zip(*(self._key(block) for block in blocks))
+        key, terms = torch.cat(keys, 1), torch.cat(terms, 1)
+        rounding = ROUNDING * torch.finfo(key.dtype).eps * terms * (sizes == 2)[graph].view(-1, 1, 1)
+        where = graph.view(-1, 1, 1).expand_as(key)
+
+        def over_jets(x: Tensor, start: float, reduce: str) -> Tensor:
+            return x.new_full((len(sizes), *x.shape[1:]), start).scatter_reduce(0, where, x, reduce)
+
+        limit = over_jets(key, torch.inf, "amin") + over_jets(TIE * key.abs() + rounding, 0.0, "amax")
+        tied = (key <= limit[graph]).to(key.dtype)
+        weights = tied / over_jets(tied, 0.0, "sum").clamp(min=1)[graph]
+        shares = zip(weights.split([tau for tau, _ in self.irreps], 1), self.irreps)
+        return torch.cat([share.repeat_interleave(irrep.dim, 1) for share, (_, irrep) in shares], 1)
+
+    def _key(self, block: Tensor) -> tuple[Tensor, Tensor]:
+        r"""What the nodes are ordered by, the first to be chosen, and the size of the terms that it consists of.
+
+        Shapes:
+            - block: :math:`(n, \tau, \dim, 2)`, real and imaginary parts
+            - **output:** twice :math:`(n, \tau, 2)`
+        """
+        first, *others = (part.square() for part in block.unbind(2))
+        if others:
+            space = sum(others[1:], others[0])
+            key, terms = first - space, first + space
+        else:
+            square = self.mode == "max" and self.largest_square
+            key, terms = first if square else block.squeeze(2), first
+        return -key if self.mode == "max" else key, terms
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.mode}, {self.irreps})"

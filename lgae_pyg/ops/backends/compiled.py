@@ -87,9 +87,7 @@ def sum_library(dtype: torch.dtype, radial: torch.dtype, complex_momenta: bool, 
     Raises:
         CompilationError: if that cannot be done.
     """
-    library = load_library(("neighbour_sum.cpp",), _sum_defines(dtype, radial, complex_momenta, channels))
-    library.neighbour_sum_groups.restype = ctypes.c_int64
-    return library
+    return load_library(("neighbour_sum.cpp",), _sum_defines(dtype, radial, complex_momenta, channels))
 
 
 def _sum_defines(
@@ -105,10 +103,7 @@ def _level_library(
     _, channels_out, width, depth = sizes
     kind = features.real.dtype, radial.dtype, momenta.is_complex(), features.shape[-1] // 5
     shape = (("CHANNELS_OUT", str(channels_out)), ("WIDTH", str(width)), ("DEPTH", str(depth)))
-    defines = (*_sum_defines(*kind), ("COMPUTE", NAMES[layers.dtype]), *shape)
-    library = load_library(("level.cpp",), defines)
-    library.level_groups.restype = ctypes.c_int64
-    return library
+    return load_library(("level.cpp",), (*_sum_defines(*kind), ("COMPUTE", NAMES[layers.dtype]), *shape))
 
 
 def _flat_bells(bells: Bells) -> Tensor:
@@ -124,10 +119,6 @@ class _Arguments:
         jets = ctypes.c_int64(len(ptr) - 1)
         of_jets = (pointer(self.features), pointer(self.momenta), pointer(self.ptr), jets)
         self.values = (*of_jets, pointer(self.radial), ctypes.c_int64(bells))
-
-    def groups(self, count: ctypes._CFuncPtr) -> int:
-        """The number of groups of jets, each with its own sum of parameter gradients."""
-        return count(*self.values[2:4])
 
 
 @torch.library.custom_op("lgae_pyg::neighbour_sum", mutates_args=(), device_types="cpu")
@@ -158,10 +149,10 @@ def _sum_backward(
     arguments = _Arguments(features, momenta, ptr, radial, bells)
     upstream = plain(upstream)
     grad_features, grad_momenta = torch.zeros_like(arguments.features), _room(arguments.momenta, momenta_too)
-    partial = radial.new_empty(arguments.groups(library.neighbour_sum_groups), len(radial))
-    outputs = (pointer(grad_features), pointer(grad_momenta if momenta_too else None), pointer(partial))
+    grad_radial = torch.empty_like(arguments.radial)
+    outputs = map(pointer, (grad_features, grad_momenta if momenta_too else None, grad_radial))
     library.neighbour_sum_backward(*arguments.values, pointer(upstream), *outputs, *threads())
-    return grad_features, grad_momenta, partial.sum(0)
+    return grad_features, grad_momenta, grad_radial
 
 
 @_sum_backward.register_fake
@@ -237,17 +228,16 @@ def _level_backward(
     mixing, layers, sums, upstream = map(plain, (mixing, layers, sums, upstream))
     options = (ctypes.c_double(slope), int(residual), int(squash))
     grad_features, grad_momenta = torch.empty_like(arguments.features), _room(arguments.momenta, momenta_too)
-    groups = arguments.groups(library.level_groups)
-    partial = [part.new_empty(groups, len(part)) for part in (arguments.radial, mixing, layers)]
+    parameters = [torch.empty_like(part) for part in (arguments.radial, mixing, layers)]
     library.level_backward(
         *arguments.values,
         *map(pointer, (mixing, layers)),
         *options,
         *map(pointer, (sums, upstream, grad_features, grad_momenta if momenta_too else None)),
-        *map(pointer, partial),
+        *map(pointer, parameters),
         *threads(),
     )
-    return grad_features, grad_momenta, *(part.sum(0) for part in partial)
+    return grad_features, grad_momenta, *parameters
 
 
 @_level_backward.register_fake

@@ -11,6 +11,11 @@
 
 namespace {
 
+#if DEPTH > 0
+constexpr int LAYER_PARAMETERS = perceptron::PARAMETERS;
+#else
+constexpr int LAYER_PARAMETERS = 0;
+#endif
 constexpr int64_t SLICE = 512;  // nodes of the jets that go through together, unless one jet has more
 
 struct Level {
@@ -83,7 +88,7 @@ class LevelForward {
 #endif
 };
 
-struct ParameterGradients {  // a row for each group of jets
+struct ParameterGradients {
     R* radial;
     T* mixing;
     COMPUTE* layers;
@@ -125,11 +130,11 @@ class LevelBackward {
             sum_.jet(ptr[jet], ptr[jet + 1] - ptr[jet], grad_sums + (ptr[jet] - begin) * PACKED_SUMS);
     }
 
-    void end_group(int64_t group, const ParameterGradients& out) {
-        sum_.end_group(out.radial + group * level_.in.radial.parameters());
-        mixing_.write(out.mixing + group * MIXING);
+    void end_group(const ParameterGradients& out) {
+        sum_.end_group(out.radial);
+        mixing_.write(out.mixing);
 #if DEPTH > 0
-        perceptron_.end_group(out.layers + group * perceptron::PARAMETERS);
+        perceptron_.end_group(out.layers);
 #endif
     }
 
@@ -166,8 +171,6 @@ class LevelBackward {
 
 }  // namespace
 
-extern "C" int64_t level_groups(const int64_t* ptr, int64_t jets) { return int64_t(groups(ptr, jets).size()) - 1; }
-
 // Where there is a perceptron, `layers` holds its parameters.
 #if DEPTH > 0
 #define MAKE_LEVEL                                                                   \
@@ -197,17 +200,26 @@ extern "C" void level_forward(const T* features, const T* momenta, const int64_t
 extern "C" void level_backward(const T* features, const T* momenta, const int64_t* ptr, int64_t jets, const R* radial,
                                int64_t bells, const T* mixing, const COMPUTE* layers, double slope, int residual,
                                int squash, const T* sums, const T* upstream, T* grad_features, T* grad_momenta,
-                               R* grad_radial, T* grad_mixing, COMPUTE* grad_layers, int threads, Parallel parallel) {
+                               R* grad_radial, T* grad_mixing, COMPUTE* grad_layers, int count, Parallel parallel) {
     MAKE_LEVEL
     SumGradients grads{grad_features, grad_momenta};
-    ParameterGradients parameters{grad_radial, grad_mixing, grad_layers};
+    Threads threads{count, parallel};
     auto bounds = groups(ptr, jets);
-    run_tasks(int64_t(bounds.size()) - 1, {threads, parallel}, [&] {
-        return [worker = std::make_unique<LevelBackward>(level, sums, upstream, grads), &bounds, ptr,
-                parameters](int64_t task) {
+    int64_t tasks = int64_t(bounds.size()) - 1;
+    static thread_local Buffer<R> radial_memory;  // kept for the next call
+    static thread_local Buffer<T> mixing_memory;
+    static thread_local Buffer<COMPUTE> layer_memory;
+    GroupSums<R> radials(radial_memory, tasks, level.in.radial.parameters());
+    GroupSums<T> mixings(mixing_memory, tasks, MIXING);
+    GroupSums<COMPUTE> perceptrons(layer_memory, tasks, LAYER_PARAMETERS);
+    run_tasks(tasks, threads, [&] {
+        return [&, worker = std::make_unique<LevelBackward>(level, sums, upstream, grads)](int64_t task) {
             worker->begin_group();
             over_slices(ptr, bounds[task], bounds[task + 1], [&](int64_t a, int64_t b) { worker->slice(a, b); });
-            worker->end_group(task, parameters);
+            worker->end_group({radials.row(task), mixings.row(task), perceptrons.row(task)});
         };
     });
+    radials.sum(grad_radial, threads);
+    mixings.sum(grad_mixing, threads);
+    perceptrons.sum(grad_layers, threads);
 }

@@ -160,15 +160,16 @@ inline void arguments(const T* p, const Shape& shape, size_t k, R* const out[PAR
     }
 }
 
-// Radial factors of the pairs {i, i + k} from their arguments x, as rows with repeated beginning. Where `keep` is
-// given, the bells r = 1 / (1 + c^2 x) are kept there, one row of stride `kept` per bell.
-inline void radial_factors(const Radial& f, const R* x, int part, const Shape& shape, R* out, R* keep, size_t kept) {
+// Radial factors of the pairs {i, i + k} from their arguments x, as rows with repeated beginning. With KEEP,
+// the bells r = 1 / (1 + c^2 x) are kept, one row of stride `kept` per bell.
+template <bool KEEP>
+void radial_factors(const Radial& f, const R* x, int part, const Shape& shape, R* out, R* keep, size_t kept) {
     for (size_t i = 0; i < shape.row; i += VR) {
         rvec argument = Simd<R>::load(x + i), mixed[MIXED];
         for (int o = 0; o < MIXED; ++o) mixed[o] = rvec{} + f.bias[o];
         for (size_t b = 0; b < f.bells; ++b) {
             rvec bell = R(1) / (R(1) + f.squared_width[b] * argument);
-            if (keep) Simd<R>::store(keep + b * kept + i, bell);
+            if (KEEP) Simd<R>::store(keep + b * kept + i, bell);
             const R* weight = f.weight + b * MIXED;
             for (int o = 0; o < MIXED; ++o) mixed[o] += weight[o] * bell;
         }

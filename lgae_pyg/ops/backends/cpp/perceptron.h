@@ -30,12 +30,30 @@ constexpr int fan_out(int layer) { return layer == DEPTH ? INPUTS : WIDTH; }
 constexpr int columns_in(int layer) { return layer == 0 ? ENDS : HIDDEN; }
 constexpr int columns_out(int layer) { return layer == DEPTH ? ENDS : HIDDEN; }
 
-// C[r][v] += sum_k A(r, k) B[k][v] for a tile of C held in registers.
-template <int R, int N>
-inline void tile(T* c, size_t c_row, const T* a, size_t a_row, size_t a_step, const T* b, size_t b_row, int depth) {
+// What is done to a product A B on its way into C.
+enum Mode {
+    ADD,     // C += A B
+    SET,     // C = A B
+    LINEAR,  // C = bias + A B
+    LAYER,   // C = activation(bias + A B)
+    BACK,    // C = A B, times the slope of the activation whose values are given
+};
+
+struct Finish {
+    const T* values;  // biases, or activations in the layout of C
+    T slope;
+};
+
+// A tile of C, held in registers: the sum over k of A(r, k) B[k][v].
+template <Mode MODE, int R, int N>
+inline void tile(T* c, size_t c_row, const T* a, size_t a_row, size_t a_step, const T* b, size_t b_row, int depth,
+                 Finish finish) {
     vec sum[R][N];
     for (int r = 0; r < R; ++r)
-        for (int v = 0; v < N; ++v) sum[r][v] = Simd<T>::load(c + r * c_row + v * V);
+        for (int v = 0; v < N; ++v) {
+            if (MODE == ADD) sum[r][v] = Simd<T>::load(c + r * c_row + v * V);
+            else sum[r][v] = MODE == LINEAR || MODE == LAYER ? Simd<T>::load(finish.values + v * V) : vec{};
+        }
     for (int k = 0; k < depth; ++k) {
         vec column[N];
         for (int v = 0; v < N; ++v) column[v] = Simd<T>::load(b + k * b_row + v * V);
@@ -43,28 +61,41 @@ inline void tile(T* c, size_t c_row, const T* a, size_t a_row, size_t a_step, co
             for (int v = 0; v < N; ++v) sum[r][v] += a[r * a_row + k * a_step] * column[v];
     }
     for (int r = 0; r < R; ++r)
-        for (int v = 0; v < N; ++v) Simd<T>::store(c + r * c_row + v * V, sum[r][v]);
+        for (int v = 0; v < N; ++v) {
+            vec value = sum[r][v];
+            if (MODE == LAYER) value = value > 0 ? value : finish.slope * value;
+            if (MODE == BACK)
+                value = Simd<T>::load(finish.values + r * c_row + v * V) > 0 ? value : finish.slope * value;
+            Simd<T>::store(c + r * c_row + v * V, value);
+        }
 }
 
-template <int N>
+template <Mode MODE, int N>
 inline void columns(T* c, size_t c_row, const T* a, size_t a_row, size_t a_step, const T* b, size_t b_row, int rows,
-                    int depth) {
+                    int depth, Finish finish) {
     constexpr int R = N >= 5 ? 4 : N >= 3 ? (REGISTER == 64 ? 6 : 4) : 8;
+    auto at = [&](int r) { return Finish{MODE == BACK ? finish.values + r * c_row : finish.values, finish.slope}; };
     int r = 0;
-    for (; r + R <= rows; r += R) tile<R, N>(c + r * c_row, c_row, a + r * a_row, a_row, a_step, b, b_row, depth);
-    for (; r + 2 <= rows; r += 2) tile<2, N>(c + r * c_row, c_row, a + r * a_row, a_row, a_step, b, b_row, depth);
-    for (; r < rows; ++r) tile<1, N>(c + r * c_row, c_row, a + r * a_row, a_row, a_step, b, b_row, depth);
+    for (; r + R <= rows; r += R)
+        tile<MODE, R, N>(c + r * c_row, c_row, a + r * a_row, a_row, a_step, b, b_row, depth, at(r));
+    for (; r + 2 <= rows; r += 2)
+        tile<MODE, 2, N>(c + r * c_row, c_row, a + r * a_row, a_row, a_step, b, b_row, depth, at(r));
+    for (; r < rows; ++r)
+        tile<MODE, 1, N>(c + r * c_row, c_row, a + r * a_row, a_row, a_step, b, b_row, depth, at(r));
 }
 
-// C += A B with `WIDE` columns (full registers), A given by its two strides.
-template <int WIDE>
-void multiply(T* c, size_t c_row, const T* a, size_t a_row, size_t a_step, const T* b, size_t b_row, int rows, int depth) {
+// C from A B with `WIDE` columns (full registers, the rows of B and C), A given by its two strides.
+template <Mode MODE, int WIDE>
+void multiply(T* c, const T* a, size_t a_row, size_t a_step, const T* b, int rows, int depth, Finish finish = {}) {
     constexpr int vecs = WIDE / V, whole = vecs / TILE_VECS, rest = vecs % TILE_VECS;
-    for (int i = 0; i < whole; ++i)
-        columns<TILE_VECS>(c + i * TILE_VECS * V, c_row, a, a_row, a_step, b + i * TILE_VECS * V, b_row, rows, depth);
+    auto at = [&](int column) { return Finish{finish.values ? finish.values + column : nullptr, finish.slope}; };
+    for (int i = 0; i < whole; ++i) {
+        int column = i * TILE_VECS * V;
+        columns<MODE, TILE_VECS>(c + column, WIDE, a, a_row, a_step, b + column, WIDE, rows, depth, at(column));
+    }
     if constexpr (rest > 0) {
-        constexpr int at = whole * TILE_VECS * V;
-        columns<rest>(c + at, c_row, a, a_row, a_step, b + at, b_row, rows, depth);
+        constexpr int column = whole * TILE_VECS * V;
+        columns<MODE, rest>(c + column, WIDE, a, a_row, a_step, b + column, WIDE, rows, depth, at(column));
     }
 }
 
@@ -135,12 +166,11 @@ class Worker {
             for (int i = 0; i < INPUTS; ++i) grad[r * ENDS + i] = T(upstream[r * row + i]);
         for (int l = DEPTH; l >= 0; --l) {
             accumulate(l, grad);
-            std::memset(next, 0, ROWS * columns_in(l) * sizeof(T));
             const T* w = weights_.backward(l);
-            if (l == 0) multiply<ENDS>(next, ENDS, grad, HIDDEN, 1, w, ENDS, ROWS, WIDTH);
-            else if (l == DEPTH) multiply<HIDDEN>(next, HIDDEN, grad, ENDS, 1, w, HIDDEN, ROWS, INPUTS);
-            else multiply<HIDDEN>(next, HIDDEN, grad, HIDDEN, 1, w, HIDDEN, ROWS, WIDTH);
-            if (l > 0) damp(next, layers_[l]);
+            Finish finish{layers_[l], options_.slope};
+            if (l == 0) multiply<SET, ENDS>(next, grad, HIDDEN, 1, w, ROWS, WIDTH);
+            else if (l == DEPTH) multiply<BACK, HIDDEN>(next, grad, ENDS, 1, w, ROWS, INPUTS, finish);
+            else multiply<BACK, HIDDEN>(next, grad, HIDDEN, 1, w, ROWS, WIDTH, finish);
             std::swap(grad, next);
         }
         for (int r = 0; r < rows; ++r) {
@@ -175,27 +205,11 @@ class Worker {
             for (int i = 0; i < INPUTS; ++i) layers_[0][r * ENDS + i] = T(flat_[r * INPUTS + i]);
         for (int l = 0; l < LAYERS; ++l) {
             T* out = layers_[l + 1];
-            for (int r = 0; r < ROWS; ++r) std::memcpy(out + r * columns_out(l), weights_.bias(l), columns_out(l) * sizeof(T));
             const T* w = weights_.forward(l);
-            if (l == DEPTH) multiply<ENDS>(out, ENDS, layers_[l], HIDDEN, 1, w, ENDS, ROWS, WIDTH);
-            else if (l == 0) multiply<HIDDEN>(out, HIDDEN, layers_[l], ENDS, 1, w, HIDDEN, ROWS, INPUTS);
-            else multiply<HIDDEN>(out, HIDDEN, layers_[l], HIDDEN, 1, w, HIDDEN, ROWS, WIDTH);
-            if (l < DEPTH) activate(out);
-        }
-    }
-
-    void activate(T* x) {
-        for (int i = 0; i < ROWS * HIDDEN; i += V) {
-            vec value = Simd<T>::load(x + i);
-            Simd<T>::store(x + i, value > 0 ? value : options_.slope * value);
-        }
-    }
-
-    // Multiplies gradients by the slope where the activation was not positive.
-    void damp(T* grad, const T* activation) {
-        for (int i = 0; i < ROWS * HIDDEN; i += V) {
-            vec value = Simd<T>::load(grad + i);
-            Simd<T>::store(grad + i, Simd<T>::load(activation + i) > 0 ? value : options_.slope * value);
+            Finish finish{weights_.bias(l), options_.slope};
+            if (l == DEPTH) multiply<LINEAR, ENDS>(out, layers_[l], HIDDEN, 1, w, ROWS, WIDTH, finish);
+            else if (l == 0) multiply<LAYER, HIDDEN>(out, layers_[l], ENDS, 1, w, ROWS, INPUTS, finish);
+            else multiply<LAYER, HIDDEN>(out, layers_[l], HIDDEN, 1, w, ROWS, WIDTH, finish);
         }
     }
 
@@ -207,9 +221,9 @@ class Worker {
             for (int r = 0; r < ROWS; ++r) total += Simd<T>::load(grad + r * row + i);
             Simd<T>::store(bias + i, total);
         }
-        if (l == 0) multiply<ENDS>(weight, ENDS, grad, 1, row, layers_[l], ENDS, WIDTH, ROWS);
-        else if (l == DEPTH) multiply<HIDDEN>(weight, HIDDEN, grad, 1, row, layers_[l], HIDDEN, INPUTS, ROWS);
-        else multiply<HIDDEN>(weight, HIDDEN, grad, 1, row, layers_[l], HIDDEN, WIDTH, ROWS);
+        if (l == 0) multiply<ADD, ENDS>(weight, grad, 1, row, layers_[l], WIDTH, ROWS);
+        else if (l == DEPTH) multiply<ADD, HIDDEN>(weight, grad, 1, row, layers_[l], INPUTS, ROWS);
+        else multiply<ADD, HIDDEN>(weight, grad, 1, row, layers_[l], WIDTH, ROWS);
     }
 
     Weights& weights_;

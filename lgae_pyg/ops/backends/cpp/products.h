@@ -11,6 +11,7 @@
 constexpr int TAU_OUT = CHANNELS_OUT;
 constexpr int SCALARS = 5 * TAU, VECTORS = 4 * TAU;  // columns that are mixed
 constexpr int FEATURES_OUT = IN * TAU_OUT;
+constexpr int WIDE = (2 * TAU_OUT + V - 1) / V * V;  // mixed scalars in full registers
 constexpr int MIXING = 2 * TAU_OUT * (SCALARS + VECTORS);  // real numbers in both mixing matrices
 
 typedef T vec8 __attribute__((vector_size(8 * sizeof(T))));
@@ -61,12 +62,13 @@ struct Columns {
 
 // Mixing matrices (out, in) of complex numbers, the scalar one in both orders.
 struct MixingWeights {
-    T by_column[2][SCALARS][2 * TAU_OUT];  // for the real and the imaginary part of a column: its share of the outputs
+    T by_column[2][SCALARS][WIDE];  // for the real and the imaginary part of a column: its share of the outputs
     T by_output[2][2 * TAU_OUT][SCALARS];
     T vectors[TAU_OUT][VECTORS][2];
 
     explicit MixingWeights(const T* scalar) {
         const T* vector = scalar + 2 * TAU_OUT * SCALARS;
+        std::memset(by_column, 0, sizeof by_column);
         for (int o = 0; o < TAU_OUT; ++o)
             for (int c = 0; c < SCALARS; ++c) {
                 T re = scalar[(o * SCALARS + c) * 2], im = scalar[(o * SCALARS + c) * 2 + 1];
@@ -80,19 +82,23 @@ struct MixingWeights {
 };
 
 void mix(const MixingWeights& w, const Columns& z, T* out) {
-    T scalars[2 * TAU_OUT] = {};
-    for (int c = 0; c < SCALARS; ++c)
-        for (int o = 0; o < 2 * TAU_OUT; ++o)
-            scalars[o] += z.real[c] * w.by_column[0][c][o] + z.imag[c] * w.by_column[1][c][o];
-    std::memcpy(out, scalars, sizeof scalars);
-    for (int o = 0; o < TAU_OUT; ++o) {
-        vec8 first{}, second{};
-        for (int c = 0; c < VECTORS; ++c) {
-            first += w.vectors[o][c][0] * z.vectors[c];
-            second += w.vectors[o][c][1] * z.rotated[c];
+    T scalars[WIDE];
+    for (int o = 0; o < WIDE; o += V) {
+        vec real{}, imag{};
+        for (int c = 0; c < SCALARS; ++c) {
+            real += z.real[c] * Simd<T>::load(w.by_column[0][c] + o);
+            imag += z.imag[c] * Simd<T>::load(w.by_column[1][c] + o);
         }
-        store(out + 2 * TAU_OUT + 8 * o, first + second);
+        Simd<T>::store(scalars + o, real + imag);
     }
+    std::memcpy(out, scalars, 2 * TAU_OUT * sizeof(T));
+    vec8 straight[TAU_OUT] = {}, turned[TAU_OUT] = {};
+    for (int c = 0; c < VECTORS; ++c)
+        for (int o = 0; o < TAU_OUT; ++o) {
+            straight[o] += w.vectors[o][c][0] * z.vectors[c];
+            turned[o] += w.vectors[o][c][1] * z.rotated[c];
+        }
+    for (int o = 0; o < TAU_OUT; ++o) store(out + 2 * TAU_OUT + 8 * o, straight[o] + turned[o]);
 }
 
 constexpr int BLOCK = 16;  // nodes whose columns are kept in the cache while gradients of the weights are summed

@@ -5,6 +5,8 @@
 #include <thread>
 #include <vector>
 
+#include "simd.h"
+
 // Bounds of groups of consecutive jets, at most 64, cut where the cost of pairs and nodes reaches equal shares. They do
 // not depend on the number of threads, so sums over groups come out the same for any.
 inline std::vector<int64_t> groups(const int64_t* ptr, int64_t jets) {
@@ -12,7 +14,7 @@ inline std::vector<int64_t> groups(const int64_t* ptr, int64_t jets) {
         double size = double(ptr[jet + 1] - ptr[jet]);
         return size * size + 30 * size + 1;
     };
-    const double most = jets < 512 ? double(jets + 7) / 8 : 64;
+    const double most = jets < 512 ? double((jets + 7) / 8) : 64;
     double total = 0, done = 0;
     for (int64_t jet = 0; jet < jets; ++jet) total += cost(jet);
     std::vector<int64_t> bounds{0};
@@ -51,3 +53,30 @@ void run_tasks(int64_t tasks, Threads threads, Make make) {
     loop();
     for (auto& thread : others) thread.join();
 }
+
+// Gradients of parameters, a row for each group of jets, and their sum. The sum is taken in the order of the groups, so
+// that it does not depend on which thread did which.
+template <class T>
+class GroupSums {
+  public:
+    GroupSums(Buffer<T>& memory, int64_t groups, size_t count)
+        : groups_(groups), count_(count), rows_(memory.reserve(groups * count)) {}
+    T* row(int64_t group) const { return rows_ + group * count_; }
+
+    void sum(T* out, Threads threads) const {
+        constexpr size_t columns = 1024;
+        run_tasks(int64_t((count_ + columns - 1) / columns), threads, [&] {
+            return [&](int64_t task) {
+                size_t begin = task * columns, end = begin + columns < count_ ? begin + columns : count_;
+                for (size_t i = begin; i < end; ++i) out[i] = 0;
+                for (int64_t group = 0; group < groups_; ++group)
+                    for (size_t i = begin; i < end; ++i) out[i] += row(group)[i];
+            };
+        });
+    }
+
+  private:
+    int64_t groups_;
+    size_t count_;
+    T* rows_;
+};
