@@ -10,6 +10,10 @@ from lgae_pyg.lorentz.irreps import Irreps
 from lgae_pyg.ops.products import as_complex, unpack
 
 
+#: Up to so many numbers per irrep and row, one product with a sparse matrix is faster than turning the rows around.
+SMALL = 32
+
+
 class MixReps(nn.Module):
     r"""Mixes the channels of each irrep with a complex matrix,
 
@@ -62,8 +66,23 @@ class MixReps(nn.Module):
         for _, irrep in self.irreps_out:
             part = features[irrep]
             weight = torch.view_as_complex(self.weights[str(irrep)]).to(part.dtype)
-            mixed.append((weight @ part).flatten(-2))
+            if part.shape[-2] * irrep.dim <= SMALL:
+                mixed.append(part.flatten(-2) @ _componentwise(weight, irrep.dim))
+            else:
+                mixed.append((weight @ part).flatten(-2))
         return torch.cat(mixed, dim=-1)
 
     def extra_repr(self) -> str:
         return f"{self.irreps_in} -> {self.irreps_out}"
+
+
+def _componentwise(weight: Tensor, dim: int) -> Tensor:
+    r"""The matrix :math:`W^T \otimes 1` that mixes the channels of rows of packed components.
+
+    Shapes:
+        - weight: :math:`(c', c)`
+        - **output:** :math:`(c\, d, c'\, d)`
+    """
+    identity = torch.eye(dim, dtype=weight.dtype, device=weight.device)
+    blocks = weight.mT.unsqueeze(1).unsqueeze(-1) * identity.unsqueeze(1)
+    return blocks.flatten(2).flatten(0, 1)

@@ -63,16 +63,23 @@ class ExtremumAggregation(Aggregation):
     ) -> Tensor:
         ptr = offsets(index, ptr, dim_size)
         graph, jets = node_to_graph(ptr, len(x)), len(ptr) - 1
-        values = torch.view_as_real(x)
+        values = torch.view_as_real(x).split([tau * irrep.dim for tau, irrep in self.irreps], 1)
+        blocks = [value.unflatten(1, (tau, irrep.dim)) for value, (tau, irrep) in zip(values, self.irreps)]
         with torch.no_grad():
-            weights = self._weights(values, graph, graph_sizes(ptr))
-        picked = values.new_zeros(jets, *values.shape[1:]).index_add(0, graph, weights * values)
-        return torch.view_as_complex(picked)
+            shares = self._shares(blocks, graph, graph_sizes(ptr)).split([tau for tau, _ in self.irreps], 1)
+        picked = [
+            block.new_zeros(jets, *block.shape[1:]).index_add(0, graph, share.unsqueeze(2) * block).flatten(1, 2)
+            for block, share in zip(blocks, shares)
+        ]
+        return torch.view_as_complex(torch.cat(picked, 1))
 
-    def _weights(self, values: Tensor, graph: Tensor, sizes: Tensor) -> Tensor:
-        """The share of each node in the choice of its jet, for each component: 1 over the number that tie, or 0."""
-        blocks = values.split([tau * irrep.dim for tau, irrep in self.irreps], 1)
-        blocks = [block.unflatten(1, (tau, irrep.dim)) for block, (tau, irrep) in zip(blocks, self.irreps)]
+    def _shares(self, blocks: list[Tensor], graph: Tensor, sizes: Tensor) -> Tensor:
+        r"""The share of each node in the choice of its jet: 1 over the number of nodes that tie, or 0.
+
+        Shapes:
+            - blocks: :math:`(n, \tau, \dim, 2)` for each irrep, real and imaginary parts
+            - **output:** :math:`(n, \sum \tau, 2)`
+        """
         keys, terms = zip(*(self._key(block) for block in blocks))
         key, terms = torch.cat(keys, 1), torch.cat(terms, 1)
         rounding = ROUNDING * torch.finfo(key.dtype).eps * terms * (sizes == 2)[graph].view(-1, 1, 1)
@@ -83,9 +90,7 @@ class ExtremumAggregation(Aggregation):
 
         limit = over_jets(key, torch.inf, "amin") + over_jets(TIE * key.abs() + rounding, 0.0, "amax")
         tied = (key <= limit[graph]).to(key.dtype)
-        weights = tied / over_jets(tied, 0.0, "sum").clamp(min=1)[graph]
-        shares = zip(weights.split([tau for tau, _ in self.irreps], 1), self.irreps)
-        return torch.cat([share.repeat_interleave(irrep.dim, 1) for share, (_, irrep) in shares], 1)
+        return tied / over_jets(tied, 0.0, "sum").clamp(min=1)[graph]
 
     def _key(self, block: Tensor) -> tuple[Tensor, Tensor]:
         r"""What the nodes are ordered by, the first to be chosen, and the size of the terms that it consists of.

@@ -160,13 +160,14 @@ inline void arguments(const T* p, const Shape& shape, size_t k, R* const out[PAR
     }
 }
 
-// Radial factors of the pairs {i, i + k} from their arguments x, as rows with repeated beginning. With KEEP,
+// Radial factors of the pairs {i, i + k} from their arguments x, as rows whose first n - k numbers are
+// repeated behind the last. With KEEP,
 // the bells r = 1 / (1 + c^2 x) are kept, one row of stride `kept` per bell.
 template <bool KEEP>
-void radial_factors(const Radial& f, const R* x, int part, const Shape& shape, R* out, R* keep, size_t kept) {
+void radial_factors(const Radial& f, const R* x, int part, const Shape& shape, size_t k, R* out, R* keep, size_t kept) {
     for (size_t i = 0; i < shape.row; i += VR) {
         rvec argument = Simd<R>::load(x + i), mixed[MIXED];
-        for (int o = 0; o < MIXED; ++o) mixed[o] = rvec{} + f.bias[o];
+        for (int o = 0; o < MIXED; ++o) mixed[o] = f.bias[o] - rvec{};
         for (size_t b = 0; b < f.bells; ++b) {
             rvec bell = R(1) / (R(1) + f.squared_width[b] * argument);
             if (KEEP) Simd<R>::store(keep + b * kept + i, bell);
@@ -177,7 +178,7 @@ void radial_factors(const Radial& f, const R* x, int part, const Shape& shape, R
     }
     for (int o = 0; o < MIXED; ++o) {
         R* row = out + (o * PARTS + part) * shape.stride;
-        for (size_t i = 0; i < shape.n; i += VR) Simd<R>::store(row + shape.n + i, Simd<R>::load(row + i));
+        for (size_t i = 0; i + k < shape.n; i += VR) Simd<R>::store(row + shape.n + i, Simd<R>::load(row + i));
     }
 }
 

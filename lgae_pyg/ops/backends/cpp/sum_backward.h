@@ -132,7 +132,7 @@ class SumBackward {
             R* const parts[2] = {argument + at, argument + (PARTS - 1) * length + at};
             arguments(p_, shape, k, parts);
             for (int part = 0; part < PARTS; ++part)
-                radial_factors<true>(in_.radial, parts[part], part, shape, f + (k - first) * OUT * shape.stride,
+                radial_factors<true>(in_.radial, parts[part], part, shape, k, f + (k - first) * OUT * shape.stride,
                                bells + part * in_.radial.bells * length + at, length);
         }
         feature_gradients(shape, f, first, end);

@@ -58,7 +58,7 @@ class SumForward {
             R* const parts[2] = {argument, argument + (PARTS - 1) * shape.row};
             arguments(p, shape, k, parts);
             for (int part = 0; part < PARTS; ++part)
-                radial_factors<false>(in_.radial, parts[part], part, shape, f + (k - first) * OUT * shape.stride, nullptr, 0);
+                radial_factors<false>(in_.radial, parts[part], part, shape, k, f + (k - first) * OUT * shape.stride, nullptr, 0);
         }
         for (int c = 0; c < TAU; ++c)
             for (size_t i = 0; i < shape.n; i += V) {
