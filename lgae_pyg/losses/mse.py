@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from lgae_pyg.losses.padding import check_jets, pad_jets
+from lgae_pyg.losses.padding import check_jets, jet_sum, pad_jets
 from lgae_pyg.ops.graphs import graph_sizes
 
 
@@ -29,6 +29,10 @@ def mse(p4: Tensor, ptr: Tensor, target: Tensor, target_ptr: Tensor) -> Tensor:
     Raises:
         ValueError: if the two lists hold different numbers of jets, or a jet is empty.
     """
+    if ptr is target_ptr and p4.shape == target.shape:
+        check_jets(p4, ptr, target, target_ptr)
+        errors = jet_sum((p4 - target).square().sum(-1), ptr)
+        return errors / (p4.shape[-1] * graph_sizes(ptr))
     check_jets(p4, ptr, target, target_ptr)
     slots = graph_sizes(ptr).maximum(graph_sizes(target_ptr))
     width = int(slots.max())

@@ -12,9 +12,10 @@ from lgae_pyg.models.lgae_networks import Decoder, Encoder, scalar_vector
 from lgae_pyg.models.momentum import restore_total
 from lgae_pyg.models.result import Latent, Reconstruction, offsets_of
 from lgae_pyg.nn.aggr import num_concatenated
-from lgae_pyg.ops.graphs import graph_sizes, node_to_graph
+from lgae_pyg.ops.graphs import node_to_graph
 
 READOUTS = ("sum", "real", "imag", "mean")
+CONV_ARGUMENTS = ("num_bells", "mlp_depth", "mlp_width", "activation", "backend", "mixed_precision")
 
 
 class LGAE(nn.Module):
@@ -50,7 +51,11 @@ class LGAE(nn.Module):
             :math:`P = \sum_i p_i`, and the outputs are shifted by equal parts to sum to it.
         scale: momenta are multiplied by it on the way in and divided on the way out. The default brings TeV to
             units of 100 GeV, the size of jet masses.
-        backend: back-end of the neighbour sum (``auto``, ``edge_list``, ``dense``).
+        backend: how messages are summed: ``auto``, ``edge_list`` (the plain definition), ``dense`` (PyTorch, memory
+            :math:`O(n^2)`) or ``fused`` (compiled kernels, memory :math:`O(n)`). All give the same numbers; ``auto``
+            is ``fused`` where that can run (:func:`~lgae_pyg.ops.backends.choice.choose_backend`).
+        mixed_precision: evaluate radial functions and perceptrons, which act on invariants, in float32, and the
+            rest in the precision of the parameters.
         behaviour: ``clean``, ``original`` (the published code, defects included) or a mapping of the options of
             :class:`~lgae_pyg.models.Behaviour`.
 
@@ -82,6 +87,7 @@ class LGAE(nn.Module):
         conserve_momentum: bool = False,
         scale: float = 10.0,
         backend: str = "auto",
+        mixed_precision: bool = False,
         behaviour: str | dict[str, Any] | Behaviour = "clean",
     ):
         super().__init__()
@@ -112,9 +118,10 @@ class LGAE(nn.Module):
             "conserve_momentum": conserve_momentum,
             "scale": self.scale,
             "backend": backend,
+            "mixed_precision": mixed_precision,
             "behaviour": behaviour.to_dict(),
         }
-        conv = {key: self.config[key] for key in ("num_bells", "mlp_depth", "mlp_width", "activation", "backend")}
+        conv = {key: self.config[key] for key in CONV_ARGUMENTS}
         conv["neighbours"] = 1.0 if behaviour.plain_sum else float(num_particles)
         stack = {"max_weight": max_weight, "behaviour": behaviour, "conv": conv}
         parts = num_concatenated(aggregation)
@@ -150,25 +157,25 @@ class LGAE(nn.Module):
             vectors = _with_total(vectors, momenta, ptr)
         return Latent(latent.scalars, vectors)
 
-    def decode(self, latent: Latent, sizes: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def decode(self, latent: Latent, ptr: Tensor | None = None, nodes: int | None = None) -> tuple[Tensor, Tensor]:
         r"""Jets from codes, as complex four-vectors; :meth:`read_out` makes them real.
 
         Args:
             latent: the codes.
-            sizes: number of particles of each jet :math:`(B,)`; :math:`N` when omitted.
+            ptr: offsets of the jets, that is, how many particles each is to have; :math:`N` when omitted.
+            nodes: the last of the offsets, if known; a GPU need not be waited for then.
 
         Returns:
             the four-vectors :math:`(m, 4)`, complex, and ``ptr`` :math:`(B+1,)`.
         """
-        if sizes is None:
-            scalars = latent.scalars
-            sizes = torch.full((len(scalars),), self.num_particles, device=scalars.device)
+        if ptr is None:
+            jets = len(latent.scalars)
+            ptr = self.num_particles * torch.arange(jets + 1, device=latent.scalars.device)
+            nodes = jets * self.num_particles
         vectors = self.scale * latent.vectors
         if self.conserve_momentum:
             vectors = _shrink_total(vectors, self.num_particles**-0.5)
-        scaled = Latent(latent.scalars, vectors)
-        vectors, ptr = self.decoder(scaled, sizes)
-        return vectors / self.scale, ptr
+        return self.decoder(Latent(latent.scalars, vectors), ptr, nodes) / self.scale, ptr
 
     def read_out(self, vectors: Tensor, latent: Latent, ptr: Tensor) -> Tensor:
         """Real four-momenta of complex ones, shifted to the jet's total where it is conserved."""
@@ -180,8 +187,8 @@ class LGAE(nn.Module):
 
     def forward(self, batch: Any) -> Reconstruction:
         latent = self.encode(batch)
-        sizes = graph_sizes(offsets_of(batch)) if self.decode_to == "jet" else None
-        vectors, ptr = self.decode(latent, sizes)
+        sizes = (offsets_of(batch), len(batch.pos)) if self.decode_to == "jet" else ()
+        vectors, ptr = self.decode(latent, *sizes)
         return Reconstruction(self.read_out(vectors, latent, ptr), ptr, latent, vectors)
 
     def _momenta(self, batch: Any) -> Tensor:
@@ -201,6 +208,6 @@ def _shrink_total(vectors: Tensor, factor: float) -> Tensor:
 
 def _with_total(vectors: Tensor, momenta: Tensor, ptr: Tensor) -> Tensor:
     """Puts the jet's four-momentum into the real part of the first latent vector."""
-    total = momenta.new_zeros(len(ptr) - 1, 4).index_add(0, node_to_graph(ptr), momenta)
+    total = momenta.new_zeros(len(ptr) - 1, 4).index_add(0, node_to_graph(ptr, len(momenta)), momenta)
     first = torch.complex(total, vectors[:, 0].imag)
     return torch.cat([first.unsqueeze(1), vectors[:, 1:]], 1)

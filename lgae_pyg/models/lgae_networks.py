@@ -13,8 +13,8 @@ from lgae_pyg.models.result import Latent
 from lgae_pyg.nn.aggr import MixAggregation, build_aggregation
 from lgae_pyg.nn.lmp_conv import LMPConv
 from lgae_pyg.nn.mix_reps import MixReps
-from lgae_pyg.ops.graphs import dense_layout, pointers
-from lgae_pyg.ops.products import SCALAR, VECTOR, as_complex, products_within, unpack
+from lgae_pyg.ops.graphs import dense_layout
+from lgae_pyg.ops.products import SCALAR, VECTOR, as_complex, products_within
 
 
 def scalar_vector(scalars: int, vectors: int) -> Irreps:
@@ -125,6 +125,8 @@ class Encoder(nn.Module):
     ):
         super().__init__()
         self.behaviour = behaviour = stack["behaviour"]
+        # Of a part of the code: scalars, and all numbers, four-vectors being the others.
+        self.latent_scalars, self.latent_dim = latent.multiplicity(SCALAR), latent.dim
         scalars_in = (1 if behaviour.root_mass_input else 2) + extra_scalars
         self.stack = LMPStack(scalars_in, complex_momenta=False, constant_radial=False, **stack)
         self.to_latent: nn.Module | None = None
@@ -152,13 +154,8 @@ class Encoder(nn.Module):
         if self.to_latent is not None:
             x = self.to_latent(x)
         code = self.aggregation(x, ptr=ptr)
-        scalars = self.num_scalars(code)
-        return Latent(code[:, :scalars], code[:, scalars:].unflatten(-1, (-1, 4)))
-
-    def num_scalars(self, code: Tensor) -> int:
-        """The number of scalars in a packed code: four-vectors fill the rest."""
-        latent = self.to_latent.irreps_out if self.to_latent is not None else self.aggregation.mix.irreps_out
-        return code.shape[-1] * latent.multiplicity(SCALAR) // latent.dim
+        count = code.shape[-1] * self.latent_scalars // self.latent_dim
+        return Latent(code[:, :count], code[:, count:].unflatten(-1, (-1, 4)))
 
 
 class Decoder(nn.Module):
@@ -170,8 +167,9 @@ class Decoder(nn.Module):
         stack: further arguments of :class:`LMPStack`.
 
     Shapes:
-        - **input:** :class:`Latent` and the number of particles of each jet :math:`(B,)`
-        - **output:** complex four-vectors :math:`(m, 4)` and ``ptr`` :math:`(B+1,)`
+        - **input:** :class:`Latent`, offsets ``ptr`` :math:`(B+1,)` of the jets to be made and, if known, their total
+          number of particles
+        - **output:** complex four-vectors :math:`(m, 4)`
     """
 
     def __init__(self, latent: Irreps, num_particles: int, stack: dict):
@@ -188,15 +186,15 @@ class Decoder(nn.Module):
         )
         self.output = MixReps(self.stack.irreps_out, scalar_vector(1, 1))
 
-    def forward(self, latent: Latent, sizes: Tensor) -> tuple[Tensor, Tensor]:
-        ptr = pointers(sizes)
-        layout = dense_layout(ptr, self.num_particles)
+    def forward(self, latent: Latent, ptr: Tensor, nodes: int | None = None) -> Tensor:
+        layout = dense_layout(ptr, self.num_particles, nodes)
         packed = self.to_particles(torch.cat([latent.scalars, latent.vectors.flatten(-2)], -1))
-        decoded = unpack(packed, self.to_particles.irreps_out)
-        scalars, vectors = layout.gather(decoded[SCALAR]), layout.gather(decoded[VECTOR])
+        slots = self.num_particles
+        scalars = layout.gather(packed[:, :slots].unsqueeze(-1).contiguous())
+        vectors = layout.gather(packed[:, slots:].reshape(-1, slots, 4))
         if self.behaviour.constant_decoder_scalars:
             scalars = torch.full_like(scalars, 1 + 1j)
         else:
             scalars = torch.cat([torch.ones_like(scalars), scalars], -1)
         x = self.stack(scalars, vectors, vectors, ptr)
-        return self.output(x)[:, 1:], ptr
+        return self.output(x)[:, 1:]

@@ -16,7 +16,7 @@ def restore_total(p4: Tensor, total: Tensor, ptr: Tensor) -> Tensor:
         - p4: :math:`(n, 4)`, total: :math:`(B, 4)`, ptr: :math:`(B+1,)`
         - **output:** :math:`(n, 4)`
     """
-    graph = node_to_graph(ptr)
+    graph = node_to_graph(ptr, len(p4))
     sums = p4.new_zeros(len(ptr) - 1, 4).index_add(0, graph, p4)
     share = (total - sums) / graph_sizes(ptr).clamp(min=1).unsqueeze(-1)
     return p4 + share[graph]

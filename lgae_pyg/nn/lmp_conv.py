@@ -151,11 +151,11 @@ class LMPConv(MessagePassing):
             and not isinstance(self.scalar_edge, complex)
             and (self.mlp is None or self.mlp.slope is not None)
         )
-        channels, share = self.irreps_in.multiplicity(SCALAR), 1 / self.neighbours
+        self.channels, share = self.irreps_in.multiplicity(SCALAR), 1 / self.neighbours
         edge = self.scalar_edge * share if self.compiled_level else share
         scalars, vectors = [edge, share / 2, 1.0, 1.0, 0.5], [edge, share, 1.0, 1.0]
         for name, scale in (("scalar_scale", scalars), ("vector_scale", vectors)):
-            columns = torch.tensor(scale, dtype=torch.float64).repeat_interleave(channels)
+            columns = torch.tensor(scale, dtype=torch.float64).repeat_interleave(self.channels)
             self.register_buffer(name, columns.view(1, -1, 1), persistent=False)
 
     def _message_couplings(self) -> list[Coupling]:
@@ -205,16 +205,16 @@ class LMPConv(MessagePassing):
         present: Tensor | None = None,
     ) -> Tensor:
         x = as_complex(x)
-        features = unpack(x, self.irreps_in)
         if ptr is None:
             ptr = torch.tensor([0, len(x)], device=x.device)
         if self.closed_form and edge_index is None:
             bells = self._bells()
-            choice = choose_backend(self.backend, x, pos, bells.weight.dtype, self.irreps_in.multiplicity(SCALAR))
+            choice = choose_backend(self.backend, x, pos, bells.weight.dtype, self.channels)
             if choice == "compiled" and self.compiled_level and present is None:
                 return self._compiled(x, pos, bells, ptr)
         else:
             choice = "edge_list"
+        features = unpack(x, self.irreps_in)
         if choice != "edge_list":
             messages = self._closed_form_messages(features, pos, bells, ptr, present)
         else:
@@ -231,10 +231,10 @@ class LMPConv(MessagePassing):
 
     def _compiled(self, x: Tensor, pos: Tensor, bells: Bells, ptr: Tensor) -> Tensor:
         """The whole level in one kernel."""
-        scales = ((SCALAR, self.scalar_scale), (VECTOR, self.vector_scale))
-        weights = (self.mix.weights[str(irrep)] * scale for irrep, scale in scales)
+        scalars, vectors = (name for name, *_ in self.mix.plan)
+        weights = (self.mix.weights[scalars] * self.scalar_scale, self.mix.weights[vectors] * self.vector_scale)
         mlp = self.mlp
-        layers = mlp and Perceptron(*mlp.parameters_by_layer(), mlp.slope, mlp.residual, mlp.squash)
+        layers = None if mlp is None else Perceptron(*mlp.parameters_by_layer(), mlp.slope, mlp.residual, mlp.squash)
         return compiled_level(x, pos, bells, *weights, layers, ptr)
 
     def _closed_form_messages(

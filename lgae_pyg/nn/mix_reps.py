@@ -2,12 +2,13 @@ r"""Complex channel mixing inside each irrep: the learnable linear equivariant m
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
 
 from lgae_pyg.lorentz.irreps import Irreps
-from lgae_pyg.ops.products import as_complex, unpack
+from lgae_pyg.ops.products import as_complex
 
 
 #: Up to so many numbers per irrep and row, one product with a sparse matrix is faster than turning the rows around.
@@ -45,6 +46,10 @@ class MixReps(nn.Module):
             if available == 0:
                 raise ValueError(f"MixReps cannot make {irrep}: it is not among the input irreps {self.irreps_in}")
             self.weights[str(irrep)] = nn.Parameter(torch.empty(channels, available, 2))
+        widths = {irrep: channels * irrep.dim for channels, irrep in self.irreps_in}
+        begins = dict(zip(widths, accumulate(widths.values(), initial=0)))
+        #: For each output irrep: the name of its weights, where its channels stand in the input, its dimension.
+        self.plan = [(str(irrep), begins[irrep], widths[irrep], irrep.dim) for _, irrep in self.irreps_out]
         self.reset_parameters()
 
     def reset_parameters(self, scales: dict[str, Sequence[float]] | None = None) -> None:
@@ -61,15 +66,15 @@ class MixReps(nn.Module):
                     weight.mul_(weight.new_tensor(scales[name]).view(1, -1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        features = unpack(as_complex(x), self.irreps_in)
+        x = as_complex(x)
         mixed = []
-        for _, irrep in self.irreps_out:
-            part = features[irrep]
-            weight = torch.view_as_complex(self.weights[str(irrep)]).to(part.dtype)
-            if part.shape[-2] * irrep.dim <= SMALL:
-                mixed.append(part.flatten(-2) @ _componentwise(weight, irrep.dim))
+        for name, begin, width, dim in self.plan:
+            part = x.narrow(-1, begin, width)
+            weight = torch.view_as_complex(self.weights[name]).to(part.dtype)
+            if width <= SMALL:
+                mixed.append(part @ _componentwise(weight, dim))
             else:
-                mixed.append((weight @ part).flatten(-2))
+                mixed.append((weight @ part.unflatten(-1, (-1, dim))).flatten(-2))
         return torch.cat(mixed, dim=-1)
 
     def extra_repr(self) -> str:
@@ -83,6 +88,5 @@ def _componentwise(weight: Tensor, dim: int) -> Tensor:
         - weight: :math:`(c', c)`
         - **output:** :math:`(c\, d, c'\, d)`
     """
-    identity = torch.eye(dim, dtype=weight.dtype, device=weight.device)
-    blocks = weight.mT.unsqueeze(1).unsqueeze(-1) * identity.unsqueeze(1)
-    return blocks.flatten(2).flatten(0, 1)
+    blocks = torch.diag_embed(weight.mT.unsqueeze(-1).expand(-1, -1, dim))
+    return blocks.permute(0, 2, 1, 3).reshape(weight.shape[1] * dim, weight.shape[0] * dim)

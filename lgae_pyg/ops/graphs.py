@@ -37,14 +37,14 @@ def node_to_graph(ptr: Tensor, nodes: int | None = None) -> Tensor:
     return torch.repeat_interleave(graphs, sizes, output_size=nodes)
 
 
-def node_slots(ptr: Tensor) -> Tensor:
+def node_slots(ptr: Tensor, nodes: int | None = None) -> Tensor:
     """Position of each node inside its own graph, :math:`0 \\ldots n_b - 1`.
 
     Shapes:
         - ptr: :math:`(B+1,)`
         - **output:** :math:`(n,)`
     """
-    graph = node_to_graph(ptr)
+    graph = node_to_graph(ptr, nodes)
     return torch.arange(len(graph), device=ptr.device) - ptr[:-1][graph]
 
 
@@ -113,27 +113,37 @@ class DenseLayout(NamedTuple):
         return dense.flatten(0, 1).index_select(0, self.place)
 
 
-def dense_layout(ptr: Tensor, slots: int | None = None) -> DenseLayout:
+def dense_layout(ptr: Tensor, slots: int | None = None, nodes: int | None = None) -> DenseLayout:
     """The dense layout of a ragged batch.
 
     Args:
         ptr: offsets of the graphs.
-        slots: the number of slots :math:`N`; the size of the largest graph when omitted.
+        slots: the number of slots :math:`N`; the size of the largest graph when omitted, for which a GPU is
+            waited for.
+        nodes: the number of nodes, if known; a GPU need not be waited for then.
 
     Raises:
-        ValueError: if a graph has more nodes than there are slots.
+        ValueError: if a graph has more nodes than there are slots. On a GPU, and under ``torch.compile``, this is
+            an assertion in the stream of operations.
 
     Shapes:
         - ptr: :math:`(B+1,)`
     """
     sizes = graph_sizes(ptr)
-    largest = int(sizes.max()) if len(sizes) else 0
     if slots is None:
-        slots = largest
+        slots = int(sizes.max()) if len(sizes) else 0
+    elif ptr.is_cuda or torch.compiler.is_compiling():
+        torch._assert_async((sizes <= slots).all(), f"a jet has more particles than the model has slots, {slots}")
+    else:
+        _check_sizes(sizes, slots)
+    return DenseLayout(node_to_graph(ptr, nodes) * slots + node_slots(ptr, nodes), len(sizes), slots)
+
+
+def _check_sizes(sizes: Tensor, slots: int) -> None:
+    largest = int(sizes.max()) if len(sizes) else 0
     if largest > slots:
         jet = int(sizes.argmax())
         raise ValueError(
             f"jet {jet} of the batch has {largest} particles, but the model has {slots} slots: keep the "
             f"{slots} leading constituents (num_particles={slots} of the data set) or build a larger model"
         )
-    return DenseLayout(node_to_graph(ptr) * slots + node_slots(ptr), len(sizes), slots)

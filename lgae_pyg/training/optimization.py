@@ -13,6 +13,8 @@ OPTIMIZERS: dict[str, tuple[type[optim.Optimizer], tuple[str, ...]]] = {
     "rmsprop": (optim.RMSprop, ("lr", "alpha", "eps", "weight_decay", "momentum")),
     "sgd": (optim.SGD, ("lr", "momentum", "weight_decay", "nesterov")),
 }
+#: Those whose fused form is as precise on every device.
+FUSED = ("adam", "adamw", "sgd")
 
 SCHEDULES: dict[str, tuple[str, ...]] = {
     "constant": ("warmup_epochs",),
@@ -49,6 +51,8 @@ def build_optimizer(parameters: Iterable[nn.Parameter], config: Mapping[str, Any
     check_keys(f"optimizer {name}", arguments, known)
     if "betas" in arguments:
         arguments["betas"] = tuple(arguments["betas"])
+    if name in FUSED:
+        arguments["fused"] = True  # one pass over all parameters
     try:
         return kind(list(parameters), **arguments)
     except TypeError as error:

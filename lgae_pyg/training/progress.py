@@ -14,6 +14,22 @@ def show(message: str) -> None:
     print(message, flush=True)
 
 
+class ShowRecords(logging.Handler):
+    """Shows what the package logs, such as the choice of a back-end, once."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints the message of a record."""
+        show(record.getMessage())
+
+
+def show_log() -> None:
+    """Shows the log of this package from level info on."""
+    log = logging.getLogger("lgae_pyg")
+    log.setLevel(logging.INFO)
+    if not any(isinstance(handler, ShowRecords) for handler in log.handlers):
+        log.addHandler(ShowRecords())
+
+
 class Bar(TQDMProgressBar):
     """Lightning's bar, with the losses of the last epoch beside it."""
 

@@ -20,16 +20,21 @@ from lgae_pyg.training.folder import RunFolder, open_folder
 from lgae_pyg.training.guard import NonFiniteError, NonFiniteGuard
 from lgae_pyg.training.keep import AtomicCheckpointIO, RunCheckpoints
 from lgae_pyg.training.loggers import build_logger, finish
+from lgae_pyg.training.memory import keep_freed_memory
 from lgae_pyg.training.module import AutoencoderModule
 from lgae_pyg.training.optimization import build_optimizer, check_keys
 from lgae_pyg.training.panels import Panels
-from lgae_pyg.training.progress import progress_callbacks, quieten, show
+from lgae_pyg.training.progress import progress_callbacks, quieten, show, show_log
 from lgae_pyg.training.record import EpochRecorder
 from lgae_pyg.training.signals import GracefulStop, TrainingInterrupted
 
 DONE, NOT_FINITE, INTERRUPTED = 0, 3, 75
 
-PRECISIONS = {"float64": ("64-true", torch.float64), "float32": ("32-true", torch.float32)}
+PRECISIONS = {
+    "float64": ("64-true", torch.float64),
+    "mixed": ("64-true", torch.float64),
+    "float32": ("32-true", torch.float32),
+}
 KEYS = ("seed", "name", "runs", "resume", "overwrite", "warm_start", "model", "data", "loader", "loss")
 KEYS += ("optimizer", "schedule", "trainer", "logger")
 TRAINER_KEYS = ("accelerator", "precision", "max_epochs", "max_minutes", "patience", "gradient_clip")
@@ -54,6 +59,8 @@ def train(config: Mapping[str, Any], folder: str | Path, command: str = "lgae tr
         OSError: the run folder, or the data, cannot be used.
     """
     quieten()
+    show_log()
+    keep_freed_memory()
     config = plain(config, "config")
     check_config(config)
     run = open_folder(Path(folder), config)
@@ -97,15 +104,23 @@ def check_config(config: Mapping[str, Any]) -> None:
     if trainer["accelerator"] in ("gpu", "cuda") and not torch.cuda.is_available():
         raise ValueError("trainer.accelerator=gpu, but there is no CUDA GPU here: choose trainer=cpu")
     # What these refuse would otherwise be found out only after the jets have been made.
-    AutoencoderModule(build_model(config["model"]), config["loss"]["names"], config["loss"].get("weights"))
+    AutoencoderModule(build_model(model_config(config)), config["loss"]["names"], config["loss"].get("weights"))
     build_optimizer([nn.Parameter(torch.zeros(1))], config.get("optimizer") or {})
     if config.get("warm_start") not in (None, "linear"):
         raise ValueError(f"warm_start={config['warm_start']} is unknown; choose linear or null")
 
 
+def model_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of the model, with the part of ``trainer.precision`` that is the model's own."""
+    model = dict(config["model"])
+    if config["trainer"]["precision"] == "mixed":
+        model["mixed_precision"] = True
+    return model
+
+
 def build_module(config: Mapping[str, Any], data: JetDataModule) -> AutoencoderModule:
     """Builds the model with its initial weights, those of a warm start included, and what trains it."""
-    model = build_model(config["model"])
+    model = build_model(model_config(config))
     if not any(p.requires_grad for p in model.parameters()):
         model.fit(data.train.loader(data.eval_batch_size))
     model.to(PRECISIONS[config["trainer"]["precision"]][1])

@@ -9,7 +9,6 @@ from torch_geometric.nn.aggr import Aggregation
 from lgae_pyg.lorentz.irreps import Irreps
 from lgae_pyg.nn.aggr.extremum import ExtremumAggregation
 from lgae_pyg.nn.aggr.linear import LinearAggregation
-from lgae_pyg.ops.products import pack, unpack
 
 METHODS = ("min", "max", "mean", "sum")
 
@@ -30,6 +29,7 @@ class CombinedAggregation(Aggregation):
     def __init__(self, irreps: Irreps | str, aggregations: Sequence[Aggregation], mode: str = "cat"):
         super().__init__()
         self.irreps, self.mode = Irreps(irreps), mode
+        self.widths = [channels * irrep.dim for channels, irrep in self.irreps]
         self.aggregations = nn.ModuleList(aggregations)
 
     def forward(
@@ -43,9 +43,7 @@ class CombinedAggregation(Aggregation):
         parts = [aggregation(x, index, ptr, dim_size, dim) for aggregation in self.aggregations]
         if self.mode == "mean":
             return torch.stack(parts).mean(0)
-        split = [unpack(part, self.irreps) for part in parts]
-        joined = {irrep: torch.cat([part[irrep] for part in split], -2) for _, irrep in self.irreps}
-        return pack(joined, self.irreps)
+        return torch.cat([torch.cat(same, -1) for same in zip(*(part.split(self.widths, -1) for part in parts))], -1)
 
 
 def num_concatenated(name: str) -> int:

@@ -49,6 +49,8 @@ class ExtremumAggregation(Aggregation):
         self.irreps, self.mode, self.largest_square = Irreps(irreps), mode, largest_square
         if mode not in ("min", "max"):
             raise ValueError(f"unknown mode '{mode}': choose min or max")
+        #: Multiplicity and dimension of each irrep.
+        self.sizes = [(channels, irrep.dim) for channels, irrep in self.irreps]
         for _, irrep in self.irreps:
             if irrep not in (SCALAR, VECTOR):
                 raise ValueError(f"{irrep} cannot be ordered by an invariant mass: aggregate scalars and vectors")
@@ -63,10 +65,10 @@ class ExtremumAggregation(Aggregation):
     ) -> Tensor:
         ptr = offsets(index, ptr, dim_size)
         graph, jets = node_to_graph(ptr, len(x)), len(ptr) - 1
-        values = torch.view_as_real(x).split([tau * irrep.dim for tau, irrep in self.irreps], 1)
-        blocks = [value.unflatten(1, (tau, irrep.dim)) for value, (tau, irrep) in zip(values, self.irreps)]
+        values = torch.view_as_real(x).split([channels * dim for channels, dim in self.sizes], 1)
+        blocks = [value.unflatten(1, size) for value, size in zip(values, self.sizes)]
         with torch.no_grad():
-            shares = self._shares(blocks, graph, graph_sizes(ptr)).split([tau for tau, _ in self.irreps], 1)
+            shares = self._shares(blocks, graph, graph_sizes(ptr)).split([channels for channels, _ in self.sizes], 1)
         picked = [
             block.new_zeros(jets, *block.shape[1:]).index_add(0, graph, share.unsqueeze(2) * block).flatten(1, 2)
             for block, share in zip(blocks, shares)

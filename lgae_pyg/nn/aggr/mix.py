@@ -8,7 +8,6 @@ from lgae_pyg.lorentz.irreps import Irreps
 from lgae_pyg.nn.aggr.offsets import offsets
 from lgae_pyg.nn.mix_reps import MixReps
 from lgae_pyg.ops.graphs import dense_layout
-from lgae_pyg.ops.products import unpack
 
 
 class MixAggregation(Aggregation):
@@ -35,6 +34,7 @@ class MixAggregation(Aggregation):
     def __init__(self, irreps_in: Irreps | str, irreps_out: Irreps | str, num_particles: int):
         super().__init__()
         self.irreps_in, self.num_particles = Irreps(irreps_in), num_particles
+        self.widths = [channels * irrep.dim for channels, irrep in self.irreps_in]
         slots = Irreps([(channels * num_particles, irrep) for channels, irrep in self.irreps_in])
         self.mix = MixReps(slots, irreps_out)
 
@@ -50,6 +50,6 @@ class MixAggregation(Aggregation):
         dim_size: int | None = None,
         dim: int = -2,
     ) -> Tensor:
-        layout = dense_layout(offsets(index, ptr, dim_size), self.num_particles)
-        parts = [layout.scatter(part).flatten(1) for part in unpack(x, self.irreps_in).values()]
+        layout = dense_layout(offsets(index, ptr, dim_size), self.num_particles, len(x))
+        parts = [layout.scatter(part).flatten(1) for part in x.split(self.widths, -1)]
         return self.mix(torch.cat(parts, -1))

@@ -11,7 +11,7 @@ from lgae_pyg.ops.backends.compiler import NAMES, CompilationError
 
 BACKENDS = ("auto", "edge_list", "dense", "fused")
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("lgae_pyg.backend")
 
 
 class BackendError(RuntimeError):
@@ -32,8 +32,8 @@ def choose_backend(name: str, features: Tensor, momenta: Tensor, radial_dtype: t
     """The implementation behind a public name, for tensors like these.
 
     ``fused`` is compiled C++ for tensors on the CPU and Triton for those on a GPU; ``auto`` is ``fused`` where that can
-    be built and ``dense`` where not. Each choice of ``auto`` is logged once, at level info, or as a warning where it had to
-    do without the fused one.
+    be built and ``dense`` where not. A choice of ``auto`` is logged once (logger ``lgae_pyg.backend``), at level info, or as
+    a warning where it has to do without the fused one.
 
     Args:
         name: one of ``BACKENDS``.
@@ -49,12 +49,16 @@ def choose_backend(name: str, features: Tensor, momenta: Tensor, radial_dtype: t
         ValueError: for an unknown name.
         BackendError: if ``fused`` was asked for and cannot run, with the reason.
     """
-    return _choose(
-        name, features.device.type, features.dtype.to_real(), radial_dtype, momenta.is_complex(), channels
-    )
+    kind = (features.device.type, features.dtype, radial_dtype, momenta.is_complex())
+    return _constant(name, *kind, channels)
 
 
 @torch.compiler.assume_constant_result
+def _constant(*kind: object) -> str:
+    """Keeps torch.compile from looking into the choice."""
+    return _choose(*kind)
+
+
 @lru_cache(maxsize=None)
 def _choose(
     name: str, device: str, dtype: torch.dtype, radial_dtype: torch.dtype, complex_momenta: bool, channels: int
@@ -62,16 +66,22 @@ def _choose(
     check_backend(name)
     if name in ("edge_list", "dense"):
         return name
+    dtype = dtype.to_real()
     fused = {"cpu": "compiled", "cuda": "triton"}.get(device)
     reason = _why_not(fused, dtype, radial_dtype, complex_momenta, channels)
     if reason is None:
         if name == "auto":
-            log.info("neighbour sum of %d channels in %s on %s: fused (%s)", channels, dtype, device, fused)
+            _log_once(logging.INFO, f"back-end on {device}: fused ({fused})")
         return fused
     if name == "fused":
         raise BackendError(f"backend 'fused' cannot run on {device}: {reason}; 'auto' or 'dense' can")
-    log.warning("neighbour sum on %s: dense, which is slower, because fused cannot run: %s", device, reason)
+    _log_once(logging.WARNING, f"back-end on {device}: dense, which is slower; fused cannot run: {reason}")
     return "dense"
+
+
+@lru_cache(maxsize=None)
+def _log_once(level: int, message: str) -> None:
+    log.log(level, message)
 
 
 def _why_not(
