@@ -6,7 +6,7 @@ from torch import Tensor
 from torch_geometric.data import Batch
 from torch_geometric.nn import MessagePassing
 
-from lgae_pyg.lorentz import Irreps, random_lorentz, representation_matrix, rotation
+from lgae_pyg.lorentz import Irreps, boost, random_lorentz, representation_matrix, rotation
 from lgae_pyg.nn import LMPConv, MixReps
 from lgae_pyg.ops.graphs import complete_graph
 
@@ -139,3 +139,70 @@ def test_real_features_are_complex_ones_without_imaginary_part(jets: Batch) -> N
 def test_impossible_outputs_are_named() -> None:
     with pytest.raises(ValueError, match=r"cannot make \(1,1\)"):
         LMPConv("1x(0,0)+1x(1/2,1/2)", "1x(1,1)", max_weight=1)
+
+
+@pytest.mark.parametrize("complex_momenta", [False, True])
+@pytest.mark.parametrize("options", [{}, {"mlp_depth": 0}, {"activation": "silu"}, {"self_loops": True}])
+def test_back_ends_give_the_same_numbers(jets: Batch, complex_momenta: bool, options: dict) -> None:
+    """Values and gradients, through the kernel of the whole level and, with some options, of the sum alone."""
+    irreps = "2x(0,0)+2x(1/2,1/2)"
+    convs = {name: build(irreps, irreps, 1, 1, complex_momenta=complex_momenta, backend=name, **options)
+             for name in ("edge_list", "dense", "fused", "auto")}  # fmt: skip
+    x = torch.randn(jets.num_nodes, 10, dtype=torch.complex128)
+    pos = torch.complex(jets.pos, jets.pos.roll(1, 0)) if complex_momenta else jets.pos
+    results = []
+    for conv in convs.values():
+        conv.load_state_dict(convs["edge_list"].state_dict())
+        inputs = [x.clone().requires_grad_(), (10 * pos).requires_grad_()]
+        out = conv(*inputs, ptr=jets.ptr)
+        loss = (out * torch.linspace(-1, 1, out.numel()).view(out.shape)).real.square().sum()
+        results.append([out, *torch.autograd.grad(loss, [*inputs, *conv.parameters()], allow_unused=True)])
+    for other in results[1:]:
+        for ours, theirs in zip(other, results[0]):
+            if theirs is not None:
+                torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-10 * float(theirs.detach().abs().max()))
+
+
+def test_memory_kept_for_the_backward_pass_is_linear_in_the_particles() -> None:
+    conv = build("2x(0,0)+2x(1/2,1/2)", "2x(0,0)+2x(1/2,1/2)", 1, 1, backend="fused")
+
+    def kept(particles: int) -> int:
+        sizes: dict[int, int] = {}
+
+        def remember(tensor: Tensor) -> Tensor:
+            sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        x = torch.randn(particles, 10, dtype=torch.complex128, requires_grad=True)
+        with torch.autograd.graph.saved_tensors_hooks(remember, lambda tensor: tensor):
+            out = conv(x, torch.randn(particles, 4).double())
+        del out
+        return sum(sizes.values())
+
+    small, middle, large = (kept(particles) for particles in (100, 200, 400))
+    assert large - middle == 2 * (middle - small)
+
+
+def test_compiles_in_one_graph(jets: Batch) -> None:
+    conv = build("2x(0,0)+2x(1/2,1/2)", "2x(0,0)+2x(1/2,1/2)", 1, 1, backend="fused")
+    compiled = torch.compile(conv, fullgraph=True, backend="aot_eager", dynamic=True)
+    x = torch.randn(jets.num_nodes, 10, dtype=torch.complex128, requires_grad=True)
+    for out in (compiled(x, jets.pos, ptr=jets.ptr), conv(x, jets.pos, ptr=jets.ptr)):
+        out.abs().square().sum().backward()
+    torch.testing.assert_close(compiled(x, jets.pos, ptr=jets.ptr), conv(x, jets.pos, ptr=jets.ptr))
+
+
+def test_mixed_precision_rounds_invariants_alone(jets: Batch) -> None:
+    """Equivariance stays at the level of float32's rounding of invariants, for boosts that float32 cannot bear."""
+    irreps = "2x(0,0)+2x(1/2,1/2)"
+    conv = build(irreps, irreps, 1, 1, mixed_precision=True)
+    exact = build(irreps, irreps, 1, 1)
+    exact.load_state_dict(conv.state_dict())
+    x = torch.randn(jets.num_nodes, 10, dtype=torch.complex128)
+    transform = boost(6.0, "x")
+    with torch.no_grad():
+        out, boosted = conv(x, jets.pos, ptr=jets.ptr), conv(act(irreps, transform, x), jets.pos @ transform.T, ptr=jets.ptr)
+        rounding = (out - exact(x, jets.pos, ptr=jets.ptr)).norm() / out.norm()
+    expected = act(irreps, transform, out)
+    assert 1e-10 < rounding < 1e-5
+    assert (boosted - expected).norm() < 1e-5 * expected.norm()
