@@ -35,8 +35,10 @@ $(VENV)/installed: setup.cfg pyproject.toml .ci/constraints.txt
 	touch $@
 
 # torch-scatter comes as source and needs torch to build (some minutes). Everything works without it, so a
-# failure is reported and passed over (`make scatter` tries again), and the quickstart does not wait for it.
+# failure is reported and passed over (`make scatter` tries again), and the quickstart does not wait for it, nor for
+# triton, in whose interpreter the tests run the GPU kernels.
 $(VENV)/scatter: | $(VENV)/installed
+	$(PIP) --no-build-isolation --editable '.[triton]' || echo "no triton here: the tests of the GPU kernels are left out."
 	@echo "Building torch-scatter; some minutes, once."
 	PATH="$(abspath $(BIN)):$$PATH" MAX_JOBS=2 $(PIP) --no-build-isolation torch-scatter \
 		|| echo "torch-scatter could not be built; PyG's own scatter is used instead."

@@ -28,11 +28,12 @@ FLOORS = {
     "legacy": 4.1,
     "training": 4.2,
     "evaluation": 4.3,
+    "benchmark": 4.35,
     "applications": 4.4,
     "cli": 5,
 }
 OPTIONAL = ("jetnet", "wandb", "fastjet", "pythia8mc", "awkward", "matplotlib", "lightning", "hydra")
-OPTIONAL += ("torch_scatter",)
+OPTIONAL += ("torch_scatter", "triton")
 
 
 def folder_of(module: str) -> str:
