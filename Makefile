@@ -22,7 +22,7 @@ help:
 	@echo "make test        the tests"
 	@echo "make slow        the slow studies among the tests"
 	@echo "make lint        ruff"
-	@echo "make bench       benchmarks of loading and of a training step"
+	@echo "make bench       benchmarks of loading, and of speed and memory of the models (lgae bench)"
 
 setup: $(VENV)/installed $(VENV)/scatter
 
@@ -62,9 +62,10 @@ slow: setup
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 
+# For example make bench BENCH='--quick'.
 bench: setup
 	$(BIN)/python data/benchmark_loading.py
-	$(BIN)/python train/benchmark.py
+	$(BIN)/lgae bench $(BENCH)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .hypothesis .ruff_cache

@@ -11,6 +11,7 @@ COMMANDS = {
     "generate": "make jets with Pythia 8 and FastJet, in JetNet's file format",
     "train": "train a model from a Hydra configuration",
     "evaluate": "write the tables and figures of a trained model",
+    "bench": "measure speed, memory and arithmetic of the models on this machine",
 }
 
 
