@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--jets", type=_positive, metavar="N", help="evaluate N jets, the same random choice each time")
     add("--split", default="test", choices=("train", "val", "test", "all"), help="default: test")
     add("--data", metavar="ROOT", help="root folder of other jets of the same format")
-    add("--scan-jets", type=_natural, default=200, metavar="N", help="jets of the equivariance scan; 0: none")
+    add("--scan-jets", type=_natural, default=200, metavar="N", help="jets of the equivariance scans; 0: none")
     add("--batch-size", type=_positive, default=64, metavar="N", help="jets per batch")
     add("--no-baseline", action="store_true", help="leave out the linear autoencoders")
     add("--keep", action="store_true", help="if there are results newer than the checkpoint, only show them")

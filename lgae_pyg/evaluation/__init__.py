@@ -1,6 +1,7 @@
 """Studies of trained models: tables, arrays and figures."""
 
 from lgae_pyg.evaluation.equivariance import Records, equivariance_scan, unit_records
+from lgae_pyg.evaluation.precision import precision_scan
 from lgae_pyg.evaluation.reconstruction import Jets, Reconstruction
 from lgae_pyg.evaluation.results import EvaluationResults
 from lgae_pyg.evaluation.study import default_folder, evaluate, evaluate_model
@@ -16,5 +17,6 @@ __all__ = [
     "equivariance_scan",
     "evaluate",
     "evaluate_model",
+    "precision_scan",
     "unit_records",
 ]

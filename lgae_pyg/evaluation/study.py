@@ -14,6 +14,7 @@ from lgae_pyg.data import JetLoader
 from lgae_pyg.datasets import build_dataset
 from lgae_pyg.datasets.base import UNITS_IN_GEV
 from lgae_pyg.evaluation.equivariance import ANGLES, RAPIDITIES, Records, equivariance_scan, unit_records
+from lgae_pyg.evaluation.precision import TRANSFORMATIONS, has_precisions, precision_scan
 from lgae_pyg.evaluation.reconstruction import (
     Jets,
     Reconstruction,
@@ -23,6 +24,7 @@ from lgae_pyg.evaluation.reconstruction import (
     reconstruct,
 )
 from lgae_pyg.evaluation.results import EvaluationResults
+from lgae_pyg.evaluation.table import Table
 from lgae_pyg.models import LinearAE
 
 #: Linear baselines by key: label, momentum conservation, weighting of the jets in the fit. The second is what
@@ -56,7 +58,7 @@ def evaluate(
         split: the split of the data set that the jets are taken from.
         data_root: root folder of other jets, read as the recipe of the training data says. The baselines are
             fitted on the training data all the same.
-        scan_jets: the number of jets in the equivariance scan; 0 leaves it out.
+        scan_jets: the number of jets in the equivariance scans; 0 leaves them out.
 
     Raises:
         ValueError: if the checkpoint does not say what it was trained on, the units differ, or the model's
@@ -107,7 +109,7 @@ def evaluate_model(
     """As :func:`evaluate`, for a model and data sets at hand; nothing is written.
 
     Args:
-        model: an autoencoder; a copy of it is evaluated, in float64.
+        model: an autoencoder; a copy of it is evaluated, in float64 (or mixed precision, if it is built so).
         test: the jets, a data set with ``store``, ``unit`` and ``recipe``.
         train: the jets that the linear baselines are fitted on; no baselines when omitted.
         max_jets: see :func:`evaluate`.
@@ -125,23 +127,19 @@ def evaluate_model(
     if train is not None:
         models |= _fit_baselines(model, store, train)
     jets_and_scan = len(JetLoader(store, batch_size)) * len(models)
-    steps = (len(RAPIDITIES) + len(ANGLES)) if scan_jets else 0
-    with _bar(jets_and_scan + steps, progress) as tick:
+    with _bar(jets_and_scan + (_scan_steps(model) if scan_jets else 0), progress) as tick:
         reconstructions = [
             _reconstruction(key, label, one, _ticking(JetLoader(store, batch_size), tick), factor)
             for key, (label, one) in models.items()
         ]
-        caption = _caption(test, len(target), models["model"][0])
+        caption = _caption(test, len(target), model)
         tables = [
             *particle_tables(reconstructions, target, caption, test.unit, factor),
             *jet_tables(reconstructions, target, caption),
             compression_table(reconstructions),
         ]
         if scan_jets:
-            few = _choose(store, scan_jets)
-            scanned = _caption(test, len(few), models["model"][0])
-            way = records or unit_records(factor)
-            tables.append(equivariance_scan(model, JetLoader(few, batch_size), way, factor, scanned, tick))
+            tables += _scans(model, test, _choose(store, scan_jets), batch_size, records, tick)
     about = {"caption": caption, "unit": test.unit, "recipe": dict(test.recipe)}
     about |= {"versions": package_versions(), **(description or {})}
     return EvaluationResults(target, reconstructions, {table.name: table for table in tables}, about)
@@ -158,6 +156,23 @@ def describe_model(model: torch.nn.Module) -> str:
     if config.get("conserve_momentum"):
         parts.append("P conserved")
     return ", ".join(parts)
+
+
+def _scan_steps(model: torch.nn.Module) -> int:
+    return len(RAPIDITIES) + len(ANGLES) + (len(TRANSFORMATIONS) if has_precisions(model) else 0)
+
+
+def _scans(
+    model: torch.nn.Module, test: Any, few: Any, batch_size: int, records: Records | None, tick: Callable[[], None]
+) -> list[Table]:
+    """The equivariance scan and, of models that know mixed precision, the same by precision."""
+    factor = UNITS_IN_GEV[test.unit]
+    way, caption = records or unit_records(factor), _caption(test, len(few), model)
+    tables = [equivariance_scan(model, JetLoader(few, batch_size), way, factor, caption, tick)]
+    if has_precisions(model):
+        caption = _caption(test, len(few), model, precision=False)
+        tables.append(precision_scan(model, JetLoader(few, batch_size), caption, tick))
+    return tables
 
 
 def default_folder(
@@ -233,14 +248,17 @@ def _reconstruction(
     )
 
 
-def _caption(dataset: Any, jets: int, model: str) -> str:
+def _caption(dataset: Any, jets: int, model: torch.nn.Module, precision: bool = True) -> str:
+    """The sentences that name data and model, with or without the precision of the arithmetic."""
     recipe = dataset.recipe
     classes = "+".join(recipe.get("classes", ()))
     particles = recipe.get("num_particles")
     origin = getattr(dataset, "origin", recipe["name"])
     parts = [f"Data: {origin} {classes}".rstrip(), f"{jets} jets of the {dataset.split} split"]
     parts += [f"up to {particles} particles"] if particles else []
-    return f"{', '.join(parts)}. Model: {model}, float64, unit {dataset.unit}."
+    mixed = getattr(model, "config", {}).get("mixed_precision", False)
+    names = [describe_model(model)] + (["mixed precision" if mixed else "float64"] if precision else [])
+    return f"{', '.join(parts)}. Model: {', '.join(names)}, unit {dataset.unit}."
 
 
 def _ticking(batches: Iterable[Any], tick: Callable[[], None]) -> Iterator[Any]:

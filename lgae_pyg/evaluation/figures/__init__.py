@@ -15,6 +15,7 @@ from lgae_pyg.evaluation.figures.histograms import (
     particle_residuals,
 )
 from lgae_pyg.evaluation.figures.images import average_images, single_images
+from lgae_pyg.evaluation.figures.precision import precision_figure
 from lgae_pyg.evaluation.figures.style import SETTINGS, save_figure
 from lgae_pyg.evaluation.figures.symmetry import equivariance_figure
 from lgae_pyg.evaluation.results import EvaluationResults
@@ -27,7 +28,10 @@ FIGURES = {
     "particle_residuals": particle_residuals,
     "jet_residuals": jet_residuals,
     "equivariance": equivariance_figure,
+    "equivariance_precision": precision_figure,
 }
+#: Figures of a table of the same name, which not all results have.
+OPTIONAL = ("equivariance", "equivariance_precision")
 
 
 def draw_figures(
@@ -41,11 +45,11 @@ def draw_figures(
         progress: show a progress bar.
 
     Returns:
-        The files written. Without an equivariance scan in the results there is no figure of it.
+        The files written. A scan that is not in the results has no figure.
     """
     from tqdm import tqdm
 
-    names = [name for name in FIGURES if name != "equivariance" or name in results.tables]
+    names = [name for name in FIGURES if name not in OPTIONAL or name in results.tables]
     paths = []
     with plt.rc_context(SETTINGS):
         for name in tqdm(names, desc="draw", unit="figure", disable=None if progress else True, leave=False):
@@ -53,4 +57,4 @@ def draw_figures(
     return paths
 
 
-__all__ = ["FIGURES", "draw_figures"]
+__all__ = ["FIGURES", "OPTIONAL", "draw_figures"]
