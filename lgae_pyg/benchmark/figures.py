@@ -25,7 +25,7 @@ APART = 1.6
 
 
 def benchmark_figure(speed: Sequence[Result], memory: Sequence[Result], caption: str) -> Figure:
-    """One row of panels per model: jets per second of each kind against n, and peak memory against n.
+    """Jets per second of each kind against n, and peak memory against n, one row of panels per model.
 
     Args:
         speed: see :func:`lgae_pyg.benchmark.schedule.measure`; may be empty.
@@ -40,8 +40,10 @@ def benchmark_figure(speed: Sequence[Result], memory: Sequence[Result], caption:
         raise ValueError("there is nothing to draw: no case has run")
     models = list(dict.fromkeys(r.case.model for r in [*speed, *memory]))
     kinds = [*(KINDS if speed else ()), *(["memory"] if memory else [])]
-    size = (max(7.4, PANEL * len(kinds)), (PANEL - 0.4) * len(models) + 1.9)
-    figure, grid = plt.subplots(len(models), len(kinds), figsize=size, squeeze=False, sharex="col", sharey="col")
+    rows, columns = (len(models), len(kinds)) if speed else (1, len(models))
+    size = (max(7.4, PANEL * columns), (PANEL - 0.4) * rows + 1.9)
+    figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False, sharex="col", sharey="col")
+    grid = grid if speed else grid.T
     for row, model in zip(grid, models):
         for axes, kind in zip(row, kinds):
             if kind == "memory":
@@ -115,7 +117,7 @@ def _draw_memory(axes: Axes, results: Sequence[Result]) -> None:
             axes.plot(dense, fit(dense), color=COLOURS[backend], linestyle=line, linewidth=1)
             sign = "+" if fit.intercept >= 0 else "−"
             label = f"{precision}: " if len(fits) > 1 else ""
-            notes.append(f"{label}({fit.slope:.3g} n {sign} {abs(fit.intercept):.2g}) MiB")
+            notes.append(f"{label}({fit.slope:.3g} n {sign} {abs(fit.intercept):.3g}) MiB")
             notes.append(f"largest deviation {100 * fit.deviation:.1f} %")
     if notes:
         axes.text(0.97, 0.04, "\n".join(notes), transform=axes.transAxes, ha="right", va="bottom", fontsize=8,
@@ -151,7 +153,8 @@ def _label(column: Sequence[Axes], kind: str, sizes: Sequence[Sizes]) -> None:
         axes.tick_params(axis="x", labelsize=9)
         axes.grid(alpha=0.3)
         axes.set_ylabel("peak memory of a step [MiB]" if kind == "memory" else f"{TITLES[kind]} [jets / s]")
-    column[-1].set_xlabel("particles per jet, $n$")
+        if axes.get_subplotspec().is_last_row():
+            axes.set_xlabel("particles per jet, $n$")
 
 
 def _legend(results: Sequence[Result]) -> list[Line2D]:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+#: The parameter of glibc's mallopt for the size of blocks that are taken from the system one by one.
+MMAP_THRESHOLD = -3
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -34,6 +36,20 @@ def peak_of(step: Callable[[], object], device: torch.device) -> int:
     before = _reset_peak()
     step()
     return max(0, _peak() - before)
+
+
+def return_freed_memory() -> bool:
+    """Lets the C library give blocks of 64 KiB and more back to the system as soon as they are freed.
+
+    The resident memory of this process is then that of its tensors, and not what the library keeps for later.
+
+    Returns:
+        Whether it could be done: only with glibc, that is, on Linux.
+    """
+    try:
+        return bool(ctypes.CDLL("libc.so.6").mallopt(MMAP_THRESHOLD, 1 << 16))
+    except (OSError, AttributeError):
+        return False
 
 
 def available(device: torch.device) -> int | None:

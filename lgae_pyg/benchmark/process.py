@@ -52,7 +52,7 @@ class Remote:
         return self._answer()
 
     def close(self) -> None:
-        """Ends the process."""
+        """Ends the process; once more is harmless."""
         self._connection.close()
         self._process.join(5)
         if self._process.is_alive():

@@ -13,6 +13,8 @@ KINDS = ("forward", "training")
 #: The calls of a case are spread over so many turns.
 TURNS = 5
 FEWEST = 2
+#: Peak memory in bytes from which a case does not take turns with others.
+LARGE = 2 << 30
 STOPPED = "stopped before it was measured"
 
 
@@ -153,16 +155,29 @@ def _prepare(result: Result, surroundings: Surroundings, make: Callable[..., Any
 
 
 def _take_turns(running: list[tuple[Result, Any]], effort: Effort, done: Callable[[Result], object]) -> None:
-    waiting = list(running)
-    count, seconds = -(-effort.repeats // TURNS), effort.seconds / (len(KINDS) * TURNS)
+    """Large cases one after another, since a process may keep what it has freed; then all others in turns."""
+    waiting = []
+    for result, remote in running:
+        if (result.memory or 0) < LARGE:
+            waiting.append((result, remote))
+            continue
+        while not _turn(result, remote, effort):
+            pass
+        remote.close()
+        done(result)
     while waiting:
         for entry in list(waiting):
-            result, remote = entry
-            try:
-                for kind in KINDS:
-                    result.durations[kind] += remote.call("turn", kind, count, seconds)
-            except ProcessError as error:
-                result.note = str(error)
-            if result.note or result.enough(effort):
+            if _turn(*entry, effort):
                 waiting.remove(entry)
-                done(result)
+                done(entry[0])
+
+
+def _turn(result: Result, remote: Any, effort: Effort) -> bool:
+    """Adds some calls of each kind; returns whether that is enough."""
+    count, seconds = -(-effort.repeats // TURNS), effort.seconds / (len(KINDS) * TURNS)
+    try:
+        for kind in KINDS:
+            result.durations[kind] += remote.call("turn", kind, count, seconds)
+    except ProcessError as error:
+        result.note = str(error)
+    return bool(result.note) or result.enough(effort)

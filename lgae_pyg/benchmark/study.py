@@ -1,9 +1,12 @@
 """The studies of ``lgae bench``: measure, print, write."""
 
+import contextlib
 import dataclasses
 import json
+import signal
 import textwrap
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,7 +85,7 @@ class Plan:
 
 
 def bench(plan: Plan, folder: Path, speed: bool = True) -> bool:
-    """Measures speed (unless left out) and memory, prints tables, and writes them and a figure.
+    """Measures speed (unless left out) and memory, writes tables and a figure, and prints the tables.
 
     Args:
         plan: what is measured.
@@ -94,7 +97,7 @@ def bench(plan: Plan, folder: Path, speed: bool = True) -> bool:
     """
     speed_list, memory_list = plan.cases() if speed else [], plan.memory_cases()
     machine, peaks = _machine(plan, speed)
-    with _bar(plan, len(speed_list) + len(memory_list)) as bar:
+    with _terminable(), _bar(plan, len(speed_list) + len(memory_list)) as bar:
         done = _advance(bar)
         results = measure(speed_list, plan.surroundings, plan.effort, done=done)
         stopped = any(result.note == STOPPED for result in results)
@@ -103,7 +106,6 @@ def bench(plan: Plan, folder: Path, speed: bool = True) -> bool:
     tables = [speed_table(results, peaks), ratio_table(results)] if speed else []
     tables += [memory_table(memory)] if memory else []
     tables = [table for table in tables if table is not None]
-    _print(caption, tables)
     name = "benchmark" if speed else "memory"
     content = {
         "machine": machine,
@@ -116,15 +118,15 @@ def bench(plan: Plan, folder: Path, speed: bool = True) -> bool:
         ],
     }
     _write(folder, name, caption, tables, full_table([*results, *memory], peaks), content)
-    if not any(result.complete for result in results) and not any(result.memory for result in memory):
-        return False
-    _draw(results, memory, caption, folder, name)
-    print(f"Tables, numbers and figure: {folder}")
-    return True
+    drawable = any(result.complete for result in results) or any(result.memory is not None for result in memory)
+    if drawable:
+        _draw(results, memory, caption, folder, name)
+    _print(caption, tables, folder)
+    return drawable
 
 
 def bench_epochs(plan: Plan, folder: Path, jets: int) -> bool:
-    """Times epochs of real trainings, prints the table and writes it as ``epoch.*``.
+    """Times epochs of real trainings, writes the table as ``epoch.*`` and prints it.
 
     Args:
         plan: what is measured; of its sizes the first, of which jets have at least half.
@@ -138,13 +140,12 @@ def bench_epochs(plan: Plan, folder: Path, jets: int) -> bool:
     size = Sizes((largest + 1) // 2, largest)
     cases = [dataclasses.replace(case, sizes=size) for case in plan.cases() if case.sizes == plan.sizes[0]]
     machine, peaks = _machine(plan, peaks=False)
-    with _bar(plan, len(cases)) as bar:
+    with _terminable(), _bar(plan, len(cases)) as bar:
         results = measure_epochs(cases, plan.surroundings, jets, plan.effort.seconds, done=_advance(bar))
     table, caption = epoch_table(results), machine_sentence(machine, peaks)
-    _print(caption, [table])
     content = {"machine": machine, "epochs": [_plain(result) for result in results]}
     _write(folder, "epoch", caption, [table], table, content)
-    print(f"Table and numbers: {folder}")
+    _print(caption, [table], folder)
     return any(result.seconds is not None for result in results)
 
 
@@ -176,6 +177,19 @@ def _machine(plan: Plan, peaks: bool) -> tuple[dict[str, Any], dict[str, float]]
         probe.close()
 
 
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Takes SIGTERM for Ctrl-C, so that what has been measured is written; only the main thread can."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
 def _bar(plan: Plan, total: int) -> Any:
     from tqdm import tqdm
 
@@ -197,8 +211,8 @@ def _plain(result: Any) -> dict[str, Any]:
     return {**case, "sizes": str(result.case.sizes), **content}
 
 
-def _print(caption: str, tables: Sequence[Table]) -> None:
-    print(textwrap.fill(caption, 110), *(table.to_text() for table in tables), sep="\n\n", end="\n\n")
+def _print(caption: str, tables: Sequence[Table], folder: Path) -> None:
+    print(textwrap.fill(caption, 110), *(table.to_text() for table in tables), f"Results: {folder}", sep="\n\n")
 
 
 def _write(

@@ -142,6 +142,7 @@ class CaseRunner:
         Raises:
             MemoryError: if the step is expected to take more memory than there is.
         """
+        memory.return_freed_memory()
         self._check_memory()
         self.batch = self._batch(self.case.jets, self.case.sizes)
         found = {"memory": memory.peak_of(self.training, self.device), "flops": self._flops()}

@@ -47,15 +47,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"some of {', '.join(BACKENDS)}; edge_list: n = 30 by default",
     )
     add("--precisions", type=_words, metavar="A,B", help=f"some of {', '.join(PRECISIONS)}")
-    add("--particles", type=_words, metavar="N,M", help="particles per jet: 30, 1-60 (uniform) or mixed (1-60)")
+    add(
+        "--particles",
+        type=_words,
+        metavar="N,M",
+        help="particles per jet: 30, 1-60 (uniform) or mixed (1-60); --epoch: up to N",
+    )
     add("--jets", type=_positive, metavar="N", help="jets per batch (default: 256 up to n = 60, 64 above)")
     add("--repeats", type=_positive, metavar="N", help="timed calls of each kind")
-    add("--seconds-per-case", type=_seconds, metavar="S", help="then at least two; with --epoch: longest epoch")
+    add("--seconds-per-case", type=_amount, metavar="S", help="then at least two; with --epoch: longest epoch")
     add("--memory-particles", type=_numbers, metavar="N,M", help="particles per jet in the study of the memory")
     add("--memory-jets", type=_positive, metavar="N", help="jets per batch in it")
     add(
         "--max-memory",
-        type=_seconds,
+        type=_amount,
         metavar="GIB",
         help="skip cases that need more (default: 80 %% of what is free)",
     )
@@ -133,5 +138,5 @@ def _positive(text: str) -> int:
     return _number(int, text)
 
 
-def _seconds(text: str) -> float:
+def _amount(text: str) -> float:
     return _number(float, text)

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import pytest
 
-from lgae_pyg.benchmark import study
+from lgae_pyg.benchmark import schedule, study
 from lgae_pyg.benchmark.cases import Case, Sizes
 from lgae_pyg.benchmark.process import ProcessError, Remote, one_line
 from lgae_pyg.benchmark.schedule import STOPPED, Effort, measure, measure_memory
@@ -104,6 +104,13 @@ def test_cases_take_turns_and_failures_are_results(monkeypatch):
     assert sorted(map(id, done)) == sorted(map(id, results))
     memory = measure_memory(cases, HERE, Script)
     assert [result.memory for result in memory] == [5, 5, 5, None, None]
+
+
+def test_large_cases_do_not_take_turns(monkeypatch):
+    monkeypatch.setattr(Script, "calls", [], raising=False)
+    monkeypatch.setattr(schedule, "LARGE", 5)
+    measure([case("dense"), case("edge_list")], HERE, Effort(repeats=10, seconds=1), Script)
+    assert [backend for backend, _ in Script.calls] == 4 * ["dense"] + 4 * ["edge_list"]
 
 
 def test_interruption_keeps_what_there_is(monkeypatch):
