@@ -51,11 +51,11 @@ class LGAE(nn.Module):
             :math:`P = \sum_i p_i`, and the outputs are shifted by equal parts to sum to it.
         scale: momenta are multiplied by it on the way in and divided on the way out. The default brings TeV to
             units of 100 GeV, the size of jet masses.
-        backend: how messages are summed: ``auto``, ``edge_list`` (the plain definition), ``dense`` (PyTorch, memory
-            :math:`O(n^2)`) or ``fused`` (compiled kernels, memory :math:`O(n)`). All give the same numbers; ``auto``
-            is ``fused`` where that can run (:func:`~lgae_pyg.ops.backends.choice.choose_backend`).
-        mixed_precision: evaluate radial functions and perceptrons, which act on invariants, in float32, and the
-            rest in the precision of the parameters.
+        backend: how messages are summed: ``auto``, ``edge_list`` (the plain definition), ``dense`` (PyTorch,
+            memory :math:`O(n^2)`) or ``fused`` (compiled kernels, memory :math:`O(n)`). All give the same
+            numbers; ``auto`` is ``fused`` where that can run
+        (:func:`~lgae_pyg.ops.backends.choice.choose_backend`). mixed_precision: evaluate radial functions and
+            perceptrons, which act on invariants, in float32, and the rest in the precision of the parameters.
         behaviour: ``clean``, ``original`` (the published code, defects included) or a mapping of the options of
             :class:`~lgae_pyg.models.Behaviour`.
 

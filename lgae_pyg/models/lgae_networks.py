@@ -167,7 +167,8 @@ class Decoder(nn.Module):
         stack: further arguments of :class:`LMPStack`.
 
     Shapes:
-        - **input:** :class:`Latent`, offsets ``ptr`` :math:`(B+1,)` of the jets to be made and, if known, their total
+        - **input:** :class:`Latent`, offsets ``ptr`` :math:`(B+1,)` of the jets to be made and, if known, their
+          total
           number of particles
         - **output:** complex four-vectors :math:`(m, 4)`
     """

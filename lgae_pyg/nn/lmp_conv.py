@@ -234,7 +234,9 @@ class LMPConv(MessagePassing):
         scalars, vectors = (name for name, *_ in self.mix.plan)
         weights = (self.mix.weights[scalars] * self.scalar_scale, self.mix.weights[vectors] * self.vector_scale)
         mlp = self.mlp
-        layers = None if mlp is None else Perceptron(*mlp.parameters_by_layer(), mlp.slope, mlp.residual, mlp.squash)
+        layers = None
+        if mlp is not None:
+            layers = Perceptron(*mlp.parameters_by_layer(), mlp.slope, mlp.residual, mlp.squash)
         return compiled_level(x, pos, bells, *weights, layers, ptr)
 
     def _closed_form_messages(

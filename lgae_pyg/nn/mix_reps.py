@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from lgae_pyg.lorentz.irreps import Irreps
 from lgae_pyg.ops.products import as_complex
 
-
-#: Up to so many numbers per irrep and row, one product with a sparse matrix is faster than turning the rows around.
+#: Up to so many numbers per irrep and row, one product with a sparse matrix is faster than turning rows around.
 SMALL = 32
 
 

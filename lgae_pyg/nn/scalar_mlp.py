@@ -45,8 +45,8 @@ class ScalarMLP(nn.Module):
     Raises:
         ValueError: for an unknown activation.
 
-    The attribute ``precision`` (none by default) is a dtype in which the layers are applied, whatever that of input and
-    parameters.
+    The attribute ``precision`` (none by default) is a dtype in which the layers are applied, whatever that of
+    input and parameters.
 
     Shapes:
         - **input:** :math:`(*, \tau)`, complex

@@ -1,5 +1,5 @@
-r"""What follows the neighbour sum in a level of message passing, for scalars and four-vectors: products of a node's
-features with themselves, mixing, and the perceptron on the scalars.
+r"""What follows the neighbour sum in a level of message passing, for scalars and four-vectors: products of a
+node's features with themselves, mixing, and the perceptron on the scalars.
 
 These are the plain definitions; :mod:`lgae_pyg.ops.backends.compiled` has the whole level as one compiled kernel.
 """
@@ -19,8 +19,8 @@ def mix_products(x: Tensor, sums: Tensor, scalar_weight: Tensor, vector_weight: 
         s'_c = W^S_c \cdot (m^{ss}, m^{sv}, s, s^2, \langle v, v \rangle), \qquad
         v'_c = W^V_c \cdot (m^{vv}, m^{vs}, v, s\,v),
 
-    the products channel by channel (LGAE, arXiv:2212.07347, Eq. (2)). Clebsch-Gordan coefficients and constants belong
-    into the weights.
+    the products channel by channel (LGAE, arXiv:2212.07347, Eq. (2)). Clebsch-Gordan coefficients and constants
+    belong into the weights.
 
     Args:
         x: packed scalars and vectors.

@@ -128,9 +128,9 @@ def neighbour_sum(
 ) -> NeighbourSum:
     r"""The neighbour sum on the complete graphs given by ``ptr``.
 
-    Every back-end gives the same values and gradients; ``edge_list`` is the plain definition. Bells whose parameters
-    have a lower precision than the features are evaluated in it, and so are their gradients; differences, invariants,
-    messages and sums are not.
+    Every back-end gives the same values and gradients; ``edge_list`` is the plain definition. Bells whose
+    parameters have a lower precision than the features are evaluated in it, and so are their gradients;
+    differences, invariants, messages and sums are not.
 
     Args:
         scalars: complex node scalars :math:`s_j`.

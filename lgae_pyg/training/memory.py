@@ -2,7 +2,7 @@
 
 import ctypes
 
-#: glibc's mallopt: parameter and value. Blocks up to the largest threshold come from the heap, and its top is kept.
+#: glibc's mallopt: parameter and value. Blocks up to the threshold come from the heap, and its top is kept.
 OPTIONS = {"M_MMAP_THRESHOLD": (-3, 1 << 25), "M_TRIM_THRESHOLD": (-1, (1 << 31) - 1), "M_TOP_PAD": (-2, 1 << 26)}
 
 
@@ -19,4 +19,5 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):
         return False
-    return all([mallopt(parameter, value) for parameter, value in OPTIONS.values()])
+    taken = [mallopt(parameter, value) for parameter, value in OPTIONS.values()]
+    return all(taken)

@@ -1,5 +1,7 @@
 """The compiled level of message passing gives the values and gradients of the plain definitions."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from cases import random_case
@@ -17,7 +19,14 @@ class Level:
     """A random level and its inputs; ``leaves`` are all tensors with gradients."""
 
     def __init__(
-        self, sizes: list[int], channels: int, out: int, depth: int, complex_momenta: bool, options: tuple, seed: int
+        self,
+        sizes: list[int],
+        channels: int,
+        out: int,
+        depth: int,
+        complex_momenta: bool,
+        options: tuple,
+        seed: int,
     ):
         scalars, vectors, momenta, bells, self.ptr = random_case(sizes, channels, complex_momenta, seed)
         generator = torch.Generator().manual_seed(seed)
@@ -29,7 +38,7 @@ class Level:
         self.features = torch.cat([scalars, vectors.flatten(-2)], -1)
         self.momenta, self.bells = momenta, Bells(*(part.detach() for part in bells.folded()))
         self.scalar_weight, self.vector_weight = draw(out, 5 * channels, 2), draw(out, 4 * channels, 2)
-        self.weights = [draw(after, before) for before, after in zip(widths, widths[1:])] if depth else []
+        self.weights = [draw(after, before) for before, after in pairwise(widths)] if depth else []
         self.biases = [draw(after) for after in widths[1:]] if depth else []
         self.depth, self.options = depth, options
         self.need_gradients()
@@ -49,8 +58,9 @@ class Level:
         channels = self.features.shape[-1] // 5
         scalars, vectors = self.features[:, :channels], self.features[:, channels:].unflatten(-1, (channels, 4))
         sums = neighbour_sum(scalars, vectors, self.momenta, self.bells, self.ptr, backend="edge_list")
-        order = (sums.scalar_from_scalar, sums.scalar_from_vector, sums.vector_from_vector, sums.vector_from_scalar)
-        packed = torch.cat([part.flatten(1) for part in order], -1)
+        scalar_sums = (sums.scalar_from_scalar, sums.scalar_from_vector)
+        vector_sums = (sums.vector_from_vector, sums.vector_from_scalar)
+        packed = torch.cat([part.flatten(1) for part in (*scalar_sums, *vector_sums)], -1)
         mixed = levels.mix_products(self.features, packed, self.scalar_weight, self.vector_weight)
         if not self.depth:
             return mixed

@@ -43,7 +43,8 @@ class CombinedAggregation(Aggregation):
         parts = [aggregation(x, index, ptr, dim_size, dim) for aggregation in self.aggregations]
         if self.mode == "mean":
             return torch.stack(parts).mean(0)
-        return torch.cat([torch.cat(same, -1) for same in zip(*(part.split(self.widths, -1) for part in parts))], -1)
+        split = [part.split(self.widths, -1) for part in parts]
+        return torch.cat([torch.cat(same, -1) for same in zip(*split)], -1)
 
 
 def num_concatenated(name: str) -> int:

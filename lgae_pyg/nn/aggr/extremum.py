@@ -68,7 +68,8 @@ class ExtremumAggregation(Aggregation):
         values = torch.view_as_real(x).split([channels * dim for channels, dim in self.sizes], 1)
         blocks = [value.unflatten(1, size) for value, size in zip(values, self.sizes)]
         with torch.no_grad():
-            shares = self._shares(blocks, graph, graph_sizes(ptr)).split([channels for channels, _ in self.sizes], 1)
+            shares = self._shares(blocks, graph, graph_sizes(ptr))
+        shares = shares.split([channels for channels, _ in self.sizes], 1)
         picked = [
             block.new_zeros(jets, *block.shape[1:]).index_add(0, graph, share.unsqueeze(2) * block).flatten(1, 2)
             for block, share in zip(blocks, shares)

@@ -2,7 +2,7 @@
 
 import importlib
 import logging
-from functools import lru_cache
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -31,9 +31,9 @@ def check_backend(name: str) -> None:
 def choose_backend(name: str, features: Tensor, momenta: Tensor, radial_dtype: torch.dtype, channels: int) -> str:
     """The implementation behind a public name, for tensors like these.
 
-    ``fused`` is compiled C++ for tensors on the CPU and Triton for those on a GPU; ``auto`` is ``fused`` where that can
-    be built and ``dense`` where not. A choice of ``auto`` is logged once (logger ``lgae_pyg.backend``), at level info, or as
-    a warning where it has to do without the fused one.
+    ``fused`` is compiled C++ for tensors on the CPU and Triton for those on a GPU; ``auto`` is ``fused`` where
+    that can be built and ``dense`` where not. A choice of ``auto`` is logged once (logger ``lgae_pyg.backend``),
+    at level info, or as a warning where it has to do without the fused one.
 
     Args:
         name: one of ``BACKENDS``.
@@ -59,7 +59,7 @@ def _constant(*kind: object) -> str:
     return _choose(*kind)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _choose(
     name: str, device: str, dtype: torch.dtype, radial_dtype: torch.dtype, complex_momenta: bool, channels: int
 ) -> str:
@@ -79,7 +79,7 @@ def _choose(
     return "dense"
 
 
-@lru_cache(maxsize=None)
+@cache
 def _log_once(level: int, message: str) -> None:
     log.log(level, message)
 

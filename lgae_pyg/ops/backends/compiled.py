@@ -1,13 +1,14 @@
 r"""Compiled CPU back-end: one walk over the pairs of each jet, nothing of their size in memory.
 
-The C++ kernels in the folder ``cpp`` keep the radial factors of a stretch of pairs in the processor's cache and compute
-them again in the backward pass, so memory grows like the number of particles. Jets of any sizes go through without
-padding, groups of jets in parallel on as many threads as PyTorch uses; gradients of parameters are summed group by group,
-in an order that does not depend on the threads.
+The C++ kernels in the folder ``cpp`` keep the radial factors of a stretch of pairs in the processor's cache and
+compute them again in the backward pass, so memory grows like the number of particles. Jets of any sizes go
+through without padding, groups of jets in parallel on as many threads as PyTorch uses; gradients of parameters
+are summed group by group, in an order that does not depend on the threads.
 
-There are two operators: the neighbour sum, and a whole level of message passing (neighbour sum, products, mixing and
-perceptron, defined in :mod:`lgae_pyg.ops.levels`), in which a few jets at a time go through everything while they are in
-the cache. On few channels PyTorch spends more time on passes over memory between small steps than on arithmetic.
+There are two operators: the neighbour sum, and a whole level of message passing (neighbour sum, products, mixing
+and perceptron, defined in :mod:`lgae_pyg.ops.levels`), in which a few jets at a time go through everything while
+they are in the cache. On few channels PyTorch spends more time on passes over memory between small steps than on
+arithmetic.
 """
 
 import ctypes
@@ -22,7 +23,7 @@ from lgae_pyg.ops.bells import Bells
 
 
 class Perceptron(NamedTuple):
-    """The perceptron of a level: parameters of its layers and options, as :func:`lgae_pyg.ops.levels.scalar_perceptron`."""
+    """The perceptron of a level; see :func:`lgae_pyg.ops.levels.scalar_perceptron`."""
 
     weights: Sequence[Tensor]
     biases: Sequence[Tensor]
@@ -45,7 +46,8 @@ def compiled_neighbour_sum(features: Tensor, momenta: Tensor, bells: Bells, ptr:
 
     Shapes:
         - features: :math:`(n, 5\tau)`, complex, momenta: :math:`(n, 4)`, ptr: :math:`(B+1,)`
-        - **output:** :math:`(n, 10\tau)`: scalars from scalars and from vectors, vectors from vectors and from scalars
+        - **output:** :math:`(n, 10\tau)`: scalars from scalars and from vectors, vectors from vectors and from
+          scalars
     """
     return _sum(features, momenta, _flat_bells(bells), len(bells.squared_width), ptr)
 

@@ -1,10 +1,10 @@
 """Builds the C++ kernels of this package on first use and keeps the libraries.
 
-A kernel is plain C++17 without any header of PyTorch: it takes pointers, is compiled in about a second for exactly the
-number of channels and the precision that a model has, with the instructions of this very processor, and is called
-through :mod:`ctypes` (which releases Python's lock). The libraries are kept in ``$LGAE_CACHE``, by default
-``$XDG_CACHE_HOME/lgae_pyg`` or ``~/.cache/lgae_pyg``, under a name made of sources, options, compiler and processor, so that
-a cluster's machines may share the folder.
+A kernel is plain C++17 without any header of PyTorch: it takes pointers, is compiled in about a second for
+exactly the number of channels and the precision that a model has, with the instructions of this very processor,
+and is called through :mod:`ctypes` (which releases Python's lock). The libraries are kept in ``$LGAE_CACHE``, by
+default ``$XDG_CACHE_HOME/lgae_pyg`` or ``~/.cache/lgae_pyg``, under a name made of sources, options, compiler and
+processor, so that a cluster's machines may share the folder.
 """
 
 import ctypes
@@ -17,7 +17,7 @@ import stat
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import torch
@@ -47,7 +47,7 @@ def plain(tensor: Tensor) -> Tensor:
 
 
 def threads() -> tuple[ctypes.c_int, ctypes.c_void_p]:
-    """How a kernel runs in parallel: the number of threads of PyTorch, and the entry point of its OpenMP runtime."""
+    """How a kernel runs in parallel: the number of threads of PyTorch, and the entry point of its OpenMP."""
     return ctypes.c_int(torch.get_num_threads()), _openmp()
 
 
@@ -92,11 +92,12 @@ def cache_folder() -> Path:
     except (OSError, RuntimeError) as error:
         raise CompilationError(f"no folder for compiled kernels ({error}): set LGAE_CACHE") from error
     if hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
-        raise CompilationError(f"others may write to {folder}, so no code is loaded from it: chmod 700, or set LGAE_CACHE")
+        raise
+    CompilationError(f"others may write to {folder}, so no code is loaded from it: chmod 700, set LGAE_CACHE")
     return folder
 
 
-@lru_cache(maxsize=None)
+@cache
 def load_library(sources: Sequence[str], defines: tuple[tuple[str, str], ...]) -> ctypes.CDLL:
     """The library of some sources of the folder ``cpp``, built if it is not yet there.
 
