@@ -13,7 +13,7 @@ from typing import Any
 
 from lgae_pyg.benchmark.cases import PRECISIONS, SUBJECTS, Case, Sizes, check_names, speed_cases
 from lgae_pyg.benchmark.epoch import measure_epochs
-from lgae_pyg.benchmark.process import Remote
+from lgae_pyg.benchmark.process import ProcessError, Remote
 from lgae_pyg.benchmark.schedule import STOPPED, Effort, Result, measure, measure_memory
 from lgae_pyg.benchmark.tables import (
     epoch_table,
@@ -169,8 +169,15 @@ def machine_sentence(machine: dict[str, Any], peaks: dict[str, float]) -> str:
 
 
 def _machine(plan: Plan, peaks: bool) -> tuple[dict[str, Any], dict[str, float]]:
-    """The description of the machine, and its peaks if they are wanted, from a fresh process."""
-    probe = Remote(Probe, plan.surroundings)
+    """The description of the machine, and its peaks if they are wanted, from a fresh process.
+
+    Raises:
+        ValueError: if the device is not there.
+    """
+    try:
+        probe = Remote(Probe, plan.surroundings)
+    except ProcessError as error:
+        raise ValueError(str(error)) from error
     try:
         return probe.call("describe"), probe.call("peaks") if peaks else {}
     finally:

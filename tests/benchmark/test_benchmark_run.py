@@ -7,6 +7,7 @@ import sys
 from typing import ClassVar
 
 import pytest
+import torch
 
 from lgae_pyg.benchmark import schedule, study
 from lgae_pyg.benchmark.cases import Case, Sizes
@@ -164,6 +165,12 @@ def test_command_times_an_epoch(tmp_path, capsys):
     assert (epoch["measured"], epoch["sizes"], epoch["note"]) == (40, "2-4", "")
     assert 0 < epoch["seconds"] < 60
     assert (tmp_path / "epoch.md").exists() and "mixed" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_there_is_no_benchmark_of_it(capsys):
+    assert main(["bench", "--device", "cuda", "--quiet"]) == 1
+    assert capsys.readouterr().err == "lgae bench: there is no CUDA GPU here\n"
 
 
 def test_wrong_words_are_explained(capsys):
