@@ -4,7 +4,7 @@ from lgae_pyg.models.behaviour import Behaviour
 from lgae_pyg.models.lgae import LGAE
 from lgae_pyg.models.linear_ae import LinearAE
 from lgae_pyg.models.registry import MODELS, build_model
-from lgae_pyg.models.result import Latent, Reconstruction
+from lgae_pyg.models.result import Latent, Native, Reconstruction
 from lgae_pyg.models.warm_start import warm_start_from_linear
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Behaviour",
     "Latent",
     "LinearAE",
+    "Native",
     "Reconstruction",
     "build_model",
     "warm_start_from_linear",

@@ -54,8 +54,9 @@ class LGAE(nn.Module):
         backend: how messages are summed: ``auto``, ``edge_list`` (the plain definition), ``dense`` (PyTorch,
             memory :math:`O(n^2)`) or ``fused`` (compiled kernels, memory :math:`O(n)`). All give the same
             numbers; ``auto`` is ``fused`` where that can run
-        (:func:`~lgae_pyg.ops.backends.choice.choose_backend`). mixed_precision: evaluate radial functions and
-            perceptrons, which act on invariants, in float32, and the rest in the precision of the parameters.
+            (:func:`~lgae_pyg.ops.backends.choice.choose_backend`).
+        mixed_precision: evaluate radial functions and perceptrons, which act on invariants, in float32, and the
+            rest in the precision of the parameters.
         behaviour: ``clean``, ``original`` (the published code, defects included) or a mapping of the options of
             :class:`~lgae_pyg.models.Behaviour`.
 

@@ -19,6 +19,22 @@ class Latent(NamedTuple):
     vectors: Tensor
 
 
+class Native(NamedTuple):
+    """A batch in the coordinates that a model itself works in, beside what it should have been.
+
+    Attributes:
+        output: what the model returned, before it was turned into momenta, shape :math:`(m, F)`.
+        ptr: offsets of the jets in ``output``, shape :math:`(B+1,)`.
+        target: the input in the same coordinates, shape :math:`(k, F)`.
+        target_ptr: its offsets, shape :math:`(B+1,)`.
+    """
+
+    output: Tensor
+    ptr: Tensor
+    target: Tensor
+    target_ptr: Tensor
+
+
 @dataclass
 class Reconstruction:
     """Reconstructed jets, one after another as in a PyG batch.
@@ -28,12 +44,14 @@ class Reconstruction:
         ptr: offsets of the jets in ``p4``, shape :math:`(B+1,)`.
         latent: the codes.
         complex_p4: the complex four-vectors before the read-out, shape :math:`(m, 4)`, or ``None``.
+        native: the same in the coordinates of models that do not work in four-momenta, or ``None``.
     """
 
     p4: Tensor
     ptr: Tensor
     latent: Latent
     complex_p4: Tensor | None = None
+    native: Native | None = None
 
 
 def offsets_of(batch: Any) -> Tensor:

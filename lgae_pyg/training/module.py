@@ -12,6 +12,8 @@ from lgae_pyg.checkpoint import HEADER, describe
 from lgae_pyg.losses import get_loss
 from lgae_pyg.training.optimization import build_optimizer, build_schedule
 
+SPACES = ("momenta", "native")
+
 
 class AutoencoderModule(pl.LightningModule):
     r"""Trains any autoencoder of this package to give back its input.
@@ -25,13 +27,15 @@ class AutoencoderModule(pl.LightningModule):
         model: an autoencoder, called as ``model(batch)``; its result has ``p4`` and ``ptr``.
         losses: names of the losses.
         weights: their weights; all 1 when omitted.
+        space: what they compare: ``"momenta"``, four-momenta, or ``"native"``, the coordinates that the model
+            itself works in (relative coordinates, pixels), for models whose result has them.
         optimizer: see :func:`~lgae_pyg.training.optimization.build_optimizer`.
         schedule: see :func:`~lgae_pyg.training.optimization.build_schedule`; constant when omitted.
         provenance: ``data``, ``unit`` and ``config`` for the header of the checkpoints
             (:func:`lgae_pyg.checkpoint.describe`).
 
     Raises:
-        ValueError: an unknown loss, or not one weight per loss.
+        ValueError: an unknown loss or space, or not one weight per loss.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class AutoencoderModule(pl.LightningModule):
         model: nn.Module,
         losses: Sequence[str] = ("mse",),
         weights: Sequence[float] | None = None,
+        space: str = "momenta",
         optimizer: Mapping[str, Any] | None = None,
         schedule: Mapping[str, Any] | None = None,
         provenance: Mapping[str, Any] | None = None,
@@ -47,7 +52,10 @@ class AutoencoderModule(pl.LightningModule):
         weights = [1.0] * len(losses) if weights is None else list(weights)
         if not losses or len(weights) != len(losses):
             raise ValueError(f"one weight per loss is needed: names {list(losses)}, weights {weights}")
+        if space not in SPACES:
+            raise ValueError(f"loss.space={space} is unknown: choose one of {', '.join(SPACES)}")
         self.model = model
+        self.space = space
         self.losses = [(get_loss(name), float(weight)) for name, weight in zip(losses, weights)]
         self.optimizer_config = dict(optimizer or {})
         self.schedule_config = dict(schedule or {})
@@ -74,9 +82,12 @@ class AutoencoderModule(pl.LightningModule):
             batch: the jets.
             result: what the model made of them.
         """
-        values = [
-            weight * loss(result.p4, result.ptr, batch.pos, batch.ptr) for loss, weight in self.losses
-        ]
+        pair = result.p4, result.ptr, batch.pos, batch.ptr
+        if self.space == "native":
+            if result.native is None:
+                raise ValueError(f"{type(self.model).__name__} works in four-momenta: set loss.space=momenta")
+            pair = result.native
+        values = [weight * loss(*pair) for loss, weight in self.losses]
         return sum(values[1:], values[0])
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:

@@ -96,7 +96,7 @@ def check_config(config: Mapping[str, Any]) -> None:
         raise ValueError(f"configuration: missing {', '.join(missing)}")
     check_keys("trainer", config["trainer"], TRAINER_KEYS)
     check_keys("loader", config["loader"], ("batch_size", "eval_batch_size"))
-    check_keys("loss", config["loss"], ("names", "weights"))
+    check_keys("loss", config["loss"], ("names", "weights", "space"))
     trainer = config["trainer"]
     precision = trainer["precision"]
     if precision not in PRECISIONS:
@@ -104,7 +104,7 @@ def check_config(config: Mapping[str, Any]) -> None:
     if trainer["accelerator"] in ("gpu", "cuda") and not torch.cuda.is_available():
         raise ValueError("trainer.accelerator=gpu, but there is no CUDA GPU here: choose trainer=cpu")
     # What these refuse would otherwise be found out only after the jets have been made.
-    AutoencoderModule(build_model(model_config(config)), config["loss"]["names"], config["loss"].get("weights"))
+    AutoencoderModule(build_model(model_config(config)), *loss_arguments(config))
     build_optimizer([nn.Parameter(torch.zeros(1))], config.get("optimizer") or {})
     if config.get("warm_start") not in (None, "linear"):
         raise ValueError(f"warm_start={config['warm_start']} is unknown; choose linear or null")
@@ -116,6 +116,12 @@ def model_config(config: Mapping[str, Any]) -> dict[str, Any]:
     if config["trainer"]["precision"] == "mixed":
         model["mixed_precision"] = True
     return model
+
+
+def loss_arguments(config: Mapping[str, Any]) -> tuple[Any, Any, str]:
+    """Names, weights and space of the losses."""
+    loss = config["loss"]
+    return loss["names"], loss.get("weights"), loss.get("space", "momenta")
 
 
 def build_module(config: Mapping[str, Any], data: JetDataModule) -> AutoencoderModule:
@@ -130,8 +136,7 @@ def build_module(config: Mapping[str, Any], data: JetDataModule) -> AutoencoderM
         warm_start_from_linear(model, linear)
     return AutoencoderModule(
         model,
-        config["loss"]["names"],
-        config["loss"].get("weights"),
+        *loss_arguments(config),
         config.get("optimizer"),
         config.get("schedule"),
         {"data": data.train.recipe, "unit": data.train.unit, "config": config},

@@ -92,8 +92,9 @@ def cache_folder() -> Path:
     except (OSError, RuntimeError) as error:
         raise CompilationError(f"no folder for compiled kernels ({error}): set LGAE_CACHE") from error
     if hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
-        raise
-    CompilationError(f"others may write to {folder}, so no code is loaded from it: chmod 700, set LGAE_CACHE")
+        raise CompilationError(
+            f"others may write to {folder}, so no code is loaded from it: chmod 700, or set LGAE_CACHE"
+        )
     return folder
 
 
