@@ -85,7 +85,7 @@ def mass(p: Tensor) -> Tensor:
         - **output:** :math:`(*)`
     """
     square = minkowski_square(p)
-    return torch.sign(square) * _safe_sqrt(square.abs())
+    return torch.sign(square) * safe_sqrt(square.abs())
 
 
 def transverse_momentum(p: Tensor) -> Tensor:
@@ -134,7 +134,7 @@ def rapidity(p: Tensor) -> Tensor:
         - **output:** :math:`(*)`
     """
     e, _, _, pz = p.unbind(-1)
-    return torch.asinh(_ratio(pz, _safe_sqrt((e - pz) * (e + pz))))
+    return torch.asinh(_ratio(pz, safe_sqrt((e - pz) * (e + pz))))
 
 
 def azimuth(p: Tensor) -> Tensor:
@@ -208,7 +208,7 @@ def from_pt_eta_phi_m(pt: Tensor, eta: Tensor, phi: Tensor, m: Tensor | float | 
     e = pt.abs() * torch.cosh(eta)
     if m is not None:
         m = torch.as_tensor(m, dtype=e.dtype, device=e.device)
-        e = _safe_sqrt(e * e + m * m.abs())
+        e = safe_sqrt(e * e + m * m.abs())
     components = (e, pt * torch.cos(phi), pt * torch.sin(phi), pt * torch.sinh(eta))
     return torch.stack(torch.broadcast_tensors(*components), dim=-1)
 
@@ -269,7 +269,7 @@ def from_relative_coordinates(relative: Tensor, axis: Tensor) -> Tensor:
     )
 
 
-def _safe_sqrt(x: Tensor) -> Tensor:
+def safe_sqrt(x: Tensor) -> Tensor:
     """The square root where x > 0, otherwise 0 with gradient 0."""
     positive = x > 0
     return torch.where(positive, x, torch.ones_like(x)).sqrt() * positive

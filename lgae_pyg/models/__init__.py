@@ -5,6 +5,7 @@ from lgae_pyg.models.lgae import LGAE
 from lgae_pyg.models.linear_ae import LinearAE
 from lgae_pyg.models.registry import MODELS, build_model
 from lgae_pyg.models.result import Latent, Native, Reconstruction
+from lgae_pyg.models.shell_lgae import ShellLGAE
 from lgae_pyg.models.warm_start import warm_start_from_linear
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "LinearAE",
     "Native",
     "Reconstruction",
+    "ShellLGAE",
     "build_model",
     "warm_start_from_linear",
 ]

@@ -8,8 +8,13 @@ from torch import nn
 
 from lgae_pyg.models.lgae import LGAE
 from lgae_pyg.models.linear_ae import LinearAE
+from lgae_pyg.models.shell_lgae import ShellLGAE
 
-MODELS: dict[str, type[nn.Module]] = {"LGAE": LGAE, "LinearAE": LinearAE}
+MODELS: dict[str, type[nn.Module]] = {
+    "LGAE": LGAE,
+    "LinearAE": LinearAE,
+    "ShellLGAE": ShellLGAE,
+}
 
 
 def build_model(config: Mapping[str, Any]) -> nn.Module:

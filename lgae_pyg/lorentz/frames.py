@@ -1,0 +1,123 @@
+r"""Body-fixed frames of a jet, and light-like vectors that carry one invariant more.
+
+A massless particle is three numbers, a four-vector four. What the fourth can hold, and how further particles are
+written in invariants, relative to axes that the jet itself provides.
+"""
+
+import torch
+from torch import Tensor
+
+from lgae_pyg.lorentz.kinematics import minkowski_dot, minkowski_square, safe_sqrt
+
+#: Relative size below which a square counts as zero: no rest frame, no axis.
+TINY = 1e-12
+
+
+def attach_invariant(p: Tensor, total: Tensor, invariant: Tensor) -> Tensor:
+    r"""Adds to light-like vectors a multiple of a time-like one, by which they carry an invariant each,
+
+    .. math:: z = p + \sigma \frac{p \cdot P}{P^2} P .
+
+    Where :math:`P` is light-like itself, nothing is added. :func:`detach_invariant` finds both again.
+
+    Args:
+        p: the light-like vectors :math:`p`.
+        total: :math:`P`, future-directed.
+        invariant: :math:`\sigma > -1`.
+
+    Shapes:
+        - p: :math:`(*, 4)`, total: :math:`(*, 4)`, invariant: :math:`(*)`
+        - **output:** :math:`(*, 4)`
+    """
+    square = minkowski_square(total)
+    timelike = square > TINY * total[..., 0].square()
+    step = invariant * minkowski_dot(p, total) / torch.where(timelike, square, torch.ones_like(square))
+    return p + torch.where(timelike, step, torch.zeros_like(step)).unsqueeze(-1) * total
+
+
+def detach_invariant(z: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
+    r"""The light-like vector and the invariant that :func:`attach_invariant` was given.
+
+    Of :math:`(z - t P)^2 = 0` the smaller root is taken, in the form that does not cancel,
+
+    .. math:: t = \frac{z^2}{z \cdot P + \sqrt{(z \cdot P)^2 - z^2 P^2}}, \qquad
+        p = z - t P, \quad \sigma = \frac{t P^2}{p \cdot P} ;
+
+    with :math:`z \cdot P = (1 + \sigma)\, p \cdot P` the root is :math:`p \cdot P`, so it is the right one for
+    :math:`\sigma > -1`.
+
+    Shapes:
+        - z: :math:`(*, 4)`, total: :math:`(*, 4)`
+        - **output:** :math:`(*, 4)` and :math:`(*)`; zero for :math:`z = 0`
+    """
+    square, product, total_square = minkowski_square(z), minkowski_dot(z, total), minkowski_square(total)
+    root = safe_sqrt(product.square() - square * total_square)
+    denominator = product + root
+    alive = denominator > 0
+    step = torch.where(alive, square / torch.where(alive, denominator, torch.ones_like(product)), 0.0)
+    p = z - step.unsqueeze(-1) * total
+    product = minkowski_dot(p, total)
+    alive = product > 0
+    invariant = torch.where(alive, step * total_square / torch.where(alive, product, torch.ones_like(product)), 0.0)
+    return p, invariant
+
+
+def body_frame(total: Tensor, momenta: Tensor) -> Tensor:
+    r"""Four orthonormal vectors that turn and are boosted with a jet: :math:`e_a \cdot e_b = g_{ab}`.
+
+    :math:`e_0 = P / M`; :math:`e_1` is the direction of the first momentum in the rest frame of :math:`P`,
+    :math:`e_2` that of the momentum with the largest part perpendicular to it, that part, and
+    :math:`e_3^\mu = \epsilon^{\mu\nu\rho\sigma} e_{0\nu} e_{1\rho} e_{2\sigma}`. They commute with Lorentz
+    transformations (under a reflection :math:`e_3` changes its sign). What does not exist, because :math:`P` is
+    light-like or all momenta are parallel in its rest frame, is zero.
+
+    Shapes:
+        - total: :math:`(B, 4)`, momenta: :math:`(B, k, 4)`
+        - **output:** :math:`(B, 4, 4)`, the vectors :math:`e_a` in rows
+    """
+    time = _unit(total, minkowski_square(total), total[:, 0].square())
+    own = minkowski_dot(momenta, time.unsqueeze(1))
+    space = momenta - own.unsqueeze(-1) * time.unsqueeze(1)
+    first = _unit(space[:, 0], -minkowski_square(space[:, 0]), own[:, 0].square())
+    across = space + minkowski_dot(space, first.unsqueeze(1)).unsqueeze(-1) * first.unsqueeze(1)
+    lengths = -minkowski_square(across)
+    widest = lengths.argmax(1)
+    jets = torch.arange(len(total), device=total.device)
+    second = _unit(across[jets, widest], lengths[jets, widest], own.square().amax(1))
+    return torch.stack([time, first, second, _orthogonal(time, first, second)], 1)
+
+
+def frame_coordinates(p: Tensor, frame: Tensor) -> Tensor:
+    r"""The spatial coordinates :math:`q_a = - p \cdot e_a`, :math:`a = 1, 2, 3`, of vectors in a frame.
+
+    Shapes:
+        - p: :math:`(B, k, 4)`, frame: :math:`(B, 4, 4)`
+        - **output:** :math:`(B, k, 3)`
+    """
+    return -minkowski_dot(p.unsqueeze(2), frame[:, None, 1:])
+
+
+def massless_from_coordinates(coordinates: Tensor, frame: Tensor) -> Tensor:
+    r"""The light-like vectors of given coordinates, :math:`p = |q|\, e_0 + \sum_a q_a e_a`.
+
+    Shapes:
+        - coordinates: :math:`(B, k, 3)`, frame: :math:`(B, 4, 4)`
+        - **output:** :math:`(B, k, 4)`
+    """
+    length = torch.linalg.vector_norm(coordinates, dim=-1, keepdim=True)
+    return torch.cat([length, coordinates], -1) @ frame
+
+
+def _unit(vector: Tensor, square: Tensor, size: Tensor) -> Tensor:
+    """Vectors divided by their length, zero where it is nothing beside the size of their terms."""
+    alive = square > TINY * size
+    return vector * torch.where(alive, torch.where(alive, square, torch.ones_like(square)).rsqrt(), 0.0).unsqueeze(-1)
+
+
+def _orthogonal(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    r"""The vector :math:`\epsilon^{\mu\nu\rho\sigma} a_\nu b_\rho c_\sigma`, orthogonal to all three."""
+    metric = a.new_tensor([1.0, -1.0, -1.0, -1.0])
+    rows = metric * torch.stack([a, b, c], -2)
+    columns = [[nu for nu in range(4) if nu != mu] for mu in range(4)]
+    minors = [(-1) ** mu * torch.linalg.det(rows[..., keep]) for mu, keep in enumerate(columns)]
+    return torch.stack(minors, -1)
