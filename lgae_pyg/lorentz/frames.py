@@ -9,8 +9,8 @@ from torch import Tensor
 
 from lgae_pyg.lorentz.kinematics import minkowski_dot, minkowski_square, safe_sqrt
 
-#: Relative size below which a square counts as zero: no rest frame, no axis.
-TINY = 1e-12
+#: Size, in roundings of its terms, below which an invariant counts as zero: no rest frame, no axis.
+ROUNDINGS = 64
 
 
 def attach_invariant(p: Tensor, total: Tensor, invariant: Tensor) -> Tensor:
@@ -30,7 +30,7 @@ def attach_invariant(p: Tensor, total: Tensor, invariant: Tensor) -> Tensor:
         - **output:** :math:`(*, 4)`
     """
     square = minkowski_square(total)
-    timelike = square > TINY * total[..., 0].square()
+    timelike = square > rounding(total[..., 0].square())
     step = invariant * minkowski_dot(p, total) / torch.where(timelike, square, torch.ones_like(square))
     return p + torch.where(timelike, step, torch.zeros_like(step)).unsqueeze(-1) * total
 
@@ -53,11 +53,11 @@ def detach_invariant(z: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
     square, product, total_square = minkowski_square(z), minkowski_dot(z, total), minkowski_square(total)
     root = safe_sqrt(product.square() - square * total_square)
     denominator = product + root
-    alive = denominator > 0
+    alive = product > rounding(z[..., 0] * total[..., 0])
     step = torch.where(alive, square / torch.where(alive, denominator, torch.ones_like(product)), 0.0)
     p = z - step.unsqueeze(-1) * total
     product = minkowski_dot(p, total)
-    alive = product > 0
+    alive = alive & (product > 0)
     invariant = torch.where(alive, step * total_square / torch.where(alive, product, torch.ones_like(product)), 0.0)
     return p, invariant
 
@@ -108,9 +108,14 @@ def massless_from_coordinates(coordinates: Tensor, frame: Tensor) -> Tensor:
     return torch.cat([length, coordinates], -1) @ frame
 
 
+def rounding(size: Tensor) -> Tensor:
+    """What rounding may make of an invariant that is zero, given the size of the terms that cancel in it."""
+    return ROUNDINGS * torch.finfo(size.dtype).eps * size
+
+
 def _unit(vector: Tensor, square: Tensor, size: Tensor) -> Tensor:
     """Vectors divided by their length, zero where it is nothing beside the size of their terms."""
-    alive = square > TINY * size
+    alive = square > rounding(size)
     return vector * torch.where(alive, torch.where(alive, square, torch.ones_like(square)).rsqrt(), 0.0).unsqueeze(-1)
 
 

@@ -6,14 +6,17 @@ import torch
 from torch import Tensor
 
 from lgae_pyg.lorentz.frames import (
-    TINY,
     attach_invariant,
     body_frame,
     detach_invariant,
     frame_coordinates,
     massless_from_coordinates,
+    rounding,
 )
 from lgae_pyg.lorentz.kinematics import minkowski_dot, minkowski_square, safe_sqrt
+
+#: Largest number whose inverse hyperbolic tangent is taken.
+LARGEST = 1 - 1e-12
 
 
 class ShellSizes(NamedTuple):
@@ -82,7 +85,7 @@ def unpack(vectors: Tensor, scalars: Tensor, sizes: ShellSizes) -> tuple[Tensor,
     total = vectors[:, 0]
     own, inside = detach_invariant(vectors[:, 1:], total.unsqueeze(1))
     count = 3 * sizes.invariants
-    hidden = torch.atanh((2 * inside[:, count:]).clamp(-1 + TINY, 1 - TINY))
+    hidden = torch.atanh((2 * inside[:, count:]).clamp(-LARGEST, LARGEST))
     numbers = torch.cat([inside[:, :count], hidden, scalars], 1)
     mass = safe_sqrt(minkowski_square(total))
     coordinates = numbers[:, :count].unflatten(1, (-1, 3)) * mass.view(-1, 1, 1)
@@ -104,5 +107,5 @@ def rest_energy_order(slots: Tensor, total: Tensor) -> Tensor:
 
 def _inverse_mass(total: Tensor) -> Tensor:
     square = minkowski_square(total)
-    alive = square > TINY * total[:, 0].square()
+    alive = square > rounding(total[:, 0].square())
     return torch.where(alive, torch.where(alive, square, torch.ones_like(square)).rsqrt(), 0.0)
