@@ -176,7 +176,7 @@ class ShellLGAE(nn.Module):
     def decode(self, latent: Latent, ptr: Tensor, nodes: int | None = None) -> Tensor:
         """Jets from codes, :math:`(m, 4)`; ``ptr`` says how many particles each is to have."""
         layout = dense_layout(ptr, self.num_particles, nodes)
-        scalars, vectors = torch.view_as_real(latent.scalars).flatten(1), _real_vectors(latent.vectors)
+        scalars, vectors = _in_turn(latent.scalars), _in_turn(latent.vectors)
         known, learned = unpack(self.scale * vectors, scalars, self.sizes)
         total = self.scale * vectors[:, 0]
         if self.decoder is None:
@@ -218,8 +218,8 @@ class ShellLGAE(nn.Module):
             x = self.encoder(self._node_scalars(layout), as_complex(momenta), momenta, ptr)
             learned = self.to_learned(x, ptr=ptr).real
         vectors, scalars = pack(light, total, learned, self.sizes)
-        pairs = torch.view_as_complex(scalars.unflatten(1, (-1, 2)).contiguous())
-        return Latent(pairs, torch.complex(vectors[:, 0::2], vectors[:, 1::2]))
+        pairs = (torch.complex(part[:, 0::2], part[:, 1::2]) for part in (scalars, vectors))
+        return Latent(*pairs)
 
     def _node_scalars(self, layout: DenseLayout, learned: Tensor | None = None) -> Tensor:
         """One, the learnable scalars of the place, and the learned invariants, for each node, complex."""
@@ -237,9 +237,9 @@ class ShellLGAE(nn.Module):
         return out[..., 0], out[..., 1:]
 
 
-def _real_vectors(vectors: Tensor) -> Tensor:
-    r"""Real and imaginary parts one after the other, :math:`(B, 2\tau, 4)`."""
-    return torch.stack([vectors.real, vectors.imag], 2).flatten(1, 2)
+def _in_turn(values: Tensor) -> Tensor:
+    r"""Real and imaginary parts in turn, :math:`(B, 2\tau, *)`."""
+    return torch.stack([values.real, values.imag], 2).flatten(1, 2)
 
 
 def _share(logits: Tensor, present: Tensor) -> Tensor:
