@@ -6,7 +6,9 @@ from functools import partial
 from torch import Tensor
 
 from lgae_pyg.losses.chamfer import chamfer
+from lgae_pyg.losses.emd import emd, emd_sinkhorn
 from lgae_pyg.losses.hungarian import assign, hungarian
+from lgae_pyg.losses.jet_mse import jet_mse
 from lgae_pyg.losses.mse import mse
 from lgae_pyg.losses.padding import jet_sum, pad_jets
 
@@ -17,6 +19,9 @@ LOSSES: dict[str, Loss] = {
     "chamfer": chamfer,
     "chamfer_minkowski": partial(chamfer, metric="minkowski"),
     "hungarian": hungarian,
+    "jet_mse": jet_mse,
+    "emd": emd,
+    "emd_sinkhorn": emd_sinkhorn,
 }
 
 
@@ -24,7 +29,8 @@ def get_loss(name: str) -> Loss:
     """The loss of this name, a function ``(p4, ptr, target, target_ptr) -> (B,)``.
 
     Args:
-        name: ``"mse"``, ``"chamfer"``, ``"chamfer_minkowski"`` or ``"hungarian"``.
+        name: one of :data:`LOSSES`. ``"chamfer_minkowski"``, ``"jet_mse"``, ``"emd"`` and ``"emd_sinkhorn"``
+            compare four-momenta; the others take any columns.
 
     Raises:
         ValueError: if there is no such loss; the message lists those that there are.
@@ -39,8 +45,11 @@ __all__ = [
     "Loss",
     "assign",
     "chamfer",
+    "emd",
+    "emd_sinkhorn",
     "get_loss",
     "hungarian",
+    "jet_mse",
     "jet_sum",
     "mse",
     "pad_jets",

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from lgae_pyg.lorentz.kinematics import minkowski_square
-from lgae_pyg.losses.padding import check_jets, pad_jets
+from lgae_pyg.losses.padding import check_jets, check_momenta, pad_jets
 
 
 def _euclidean_square(difference: Tensor) -> Tensor:
@@ -61,15 +61,19 @@ def chamfer(
         - **output**: :math:`(B,)`, in the square of the unit of the momenta
 
     Raises:
-        ValueError: if the metric is unknown, the two lists hold different numbers of jets, or a jet is empty.
+        ValueError: if the metric is unknown, the Minkowski square is asked for of other than four-momenta,
+            the two lists hold different numbers of jets, or a jet is empty.
     """
     if metric not in METRICS:
         raise ValueError(f"unknown metric {metric!r}: choose one of {', '.join(METRICS)}")
+    if metric == "minkowski":
+        check_momenta(p4, target)
     check_jets(p4, ptr, target, target_ptr)
     p, p_mask = pad_jets(p4, ptr)
     q, q_mask = pad_jets(target, target_ptr)
     with torch.no_grad():
         distances = _pair_distances(p, q, metric)
-        nearest_q = distances.masked_fill(~q_mask.unsqueeze(-2), torch.inf).argmin(-1)
-        nearest_p = distances.masked_fill(~p_mask.unsqueeze(-1), torch.inf).argmin(-2)
+        if p.shape[:2].numel() > len(p4) or q.shape[:2].numel() > len(target):
+            distances.masked_fill_(~(p_mask.unsqueeze(-1) & q_mask.unsqueeze(-2)), torch.inf)
+        nearest_q, nearest_p = distances.argmin(-1), distances.argmin(-2)
     return _distance_to(p, q, nearest_q, p_mask, metric) + _distance_to(q, p, nearest_p, q_mask, metric)

@@ -1,10 +1,13 @@
 """Hungarian loss: particles compared after an optimal one-to-one assignment."""
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from lgae_pyg.losses.padding import check_jets, jet_sum, pad_jets
+from lgae_pyg.losses.parallel import solve_jets
 from lgae_pyg.ops.graphs import graph_sizes, node_to_graph
 
 
@@ -14,7 +17,8 @@ def assign(points: Tensor, ptr: Tensor, targets: Tensor, target_ptr: Tensor) -> 
 
     If a jet and its target differ in size, the smaller one is assigned completely and the rest of the
     larger one stays alone. A jet with a value that is not finite keeps the order of its list, so that the
-    failure shows in what is computed from it.
+    failure shows in what is computed from it. The distances leave a GPU in one piece, and many jets are
+    spread over as many threads as PyTorch uses: SciPy's solver lets others run meanwhile.
 
     Args:
         points: coordinates of the particles of all jets, one after another.
@@ -34,22 +38,23 @@ def assign(points: Tensor, ptr: Tensor, targets: Tensor, target_ptr: Tensor) -> 
     check_jets(points, ptr, targets, target_ptr)
     padded, _ = pad_jets(points.detach(), ptr)
     padded_targets, _ = pad_jets(targets.detach(), target_ptr)
-    cost = torch.cdist(padded_targets, padded, compute_mode="donot_use_mm_for_euclid_dist").cpu()
-    finite = cost.isfinite().all(-1).all(-1).tolist()
-    starts, target_starts = ptr.tolist(), target_ptr.tolist()
-    rows, target_rows = [], []
-    for jet, matrix in enumerate(cost.numpy()):
-        first, target_first = starts[jet], target_starts[jet]
-        size, target_size = starts[jet + 1] - first, target_starts[jet + 1] - target_first
+    distance = torch.cdist(padded_targets, padded, compute_mode="donot_use_mm_for_euclid_dist").cpu()
+    finite = distance.isfinite().all(-1).all(-1).tolist()
+    cost = distance.numpy()
+    starts, target_starts = ptr.cpu().numpy(), target_ptr.cpu().numpy()
+    sizes, target_sizes = np.diff(starts), np.diff(target_starts)
+
+    def solve(jet: int) -> tuple[NDArray, NDArray]:
+        size, target_size = sizes[jet], target_sizes[jet]
         if finite[jet]:
-            chosen_targets, chosen = map(
-                torch.from_numpy, linear_sum_assignment(matrix[:target_size, :size])
-            )
-        else:
-            chosen_targets = chosen = torch.arange(min(size, target_size))
-        rows.append(chosen + first)
-        target_rows.append(chosen_targets + target_first)
-    return torch.cat(rows).to(ptr.device), torch.cat(target_rows).to(ptr.device)
+            return linear_sum_assignment(cost[jet, :target_size, :size])
+        return 2 * (np.arange(min(size, target_size)),)
+
+    chosen_targets, chosen = map(np.concatenate, zip(*solve_jets(solve, len(cost))))
+    pairs = np.minimum(sizes, target_sizes)
+    rows = torch.from_numpy(chosen + starts[:-1].repeat(pairs))
+    target_rows = torch.from_numpy(chosen_targets + target_starts[:-1].repeat(pairs))
+    return rows.to(ptr.device), target_rows.to(ptr.device)
 
 
 def hungarian(

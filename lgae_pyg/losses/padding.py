@@ -23,7 +23,7 @@ def jet_sum(values: Tensor, ptr: Tensor) -> Tensor:
 
 
 def pad_jets(p4: Tensor, ptr: Tensor, slots: int | None = None) -> tuple[Tensor, Tensor]:
-    """Lays the jets side by side, the missing particles filled with zeros.
+    """Lays the jets side by side, the missing particles filled with zeros. Jets of one size are not copied.
 
     Args:
         p4: momenta of all jets, one after another.
@@ -35,9 +35,27 @@ def pad_jets(p4: Tensor, ptr: Tensor, slots: int | None = None) -> tuple[Tensor,
         - **ptr**: :math:`(B + 1,)` long
         - **output**: :math:`(B, S, F)` and a boolean mask :math:`(B, S)`, true for real particles
     """
-    layout = dense_layout(ptr, slots)
-    mask = torch.arange(layout.slots, device=ptr.device) < graph_sizes(ptr).unsqueeze(-1)
-    return layout.scatter(p4), mask
+    if slots is None:
+        slots = int(graph_sizes(ptr).max())
+        if slots * (len(ptr) - 1) == len(p4):  # all jets are as large as the largest
+            jets = p4.unflatten(0, (-1, slots))
+            return jets, torch.ones(jets.shape[:2], dtype=torch.bool, device=p4.device)
+    mask = torch.arange(slots, device=ptr.device) < graph_sizes(ptr).unsqueeze(-1)
+    return dense_layout(ptr, slots, len(p4)).scatter(p4), mask
+
+
+def check_momenta(*lists: Tensor) -> None:
+    """Refuses lists that hold no four-momenta.
+
+    Raises:
+        ValueError: if one of them has not four columns.
+    """
+    for columns in (values.shape[-1] for values in lists):
+        if columns != 4:
+            raise ValueError(
+                f"this loss compares four-momenta, but was given {columns} columns per particle: set "
+                "loss.space=momenta, or choose mse, chamfer or hungarian"
+            )
 
 
 def check_jets(p4: Tensor, ptr: Tensor, target: Tensor, target_ptr: Tensor) -> None:

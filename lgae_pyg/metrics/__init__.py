@@ -1,6 +1,7 @@
 """Measures of reconstruction: features, relative errors, matching, statistics, compression."""
 
 from lgae_pyg.metrics.compression import compression_rates
+from lgae_pyg.metrics.emd import exact_emd
 from lgae_pyg.metrics.features import (
     JET_FEATURES,
     PARTICLE_FEATURES,
@@ -16,6 +17,7 @@ __all__ = [
     "PARTICLE_FEATURES",
     "STATISTICS",
     "compression_rates",
+    "exact_emd",
     "jet_features",
     "match_particles",
     "particle_features",

@@ -141,7 +141,7 @@ def test_the_value_of_a_jet_does_not_depend_on_its_batch(name, same_sizes):
         torch.testing.assert_close(together[jet : jet + 1], alone, rtol=1e-13, atol=0)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", [name for name in LOSSES if name != "emd_sinkhorn"])
 def test_gradients(name):
     p4, ptr = random_jets(7, (3, 2))
     target, target_ptr = random_jets(8, (2, 4))

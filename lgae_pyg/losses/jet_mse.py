@@ -1,0 +1,32 @@
+"""Squared error of the jets' four-momenta."""
+
+from torch import Tensor
+
+from lgae_pyg.losses.padding import check_jets, check_momenta, jet_sum
+
+
+def jet_mse(p4: Tensor, ptr: Tensor, target: Tensor, target_ptr: Tensor) -> Tensor:
+    r"""Mean squared error of the four-momentum of each jet, the sum of its particles.
+
+    .. math:: L = \frac14 \sum_\mu \Big( \sum_i p_i^\mu - \sum_j q_j^\mu \Big)^2
+
+    Added to :func:`~lgae_pyg.losses.chamfer` (``loss.names=[chamfer,jet_mse]``) it is the published code's
+    option to include jet features (arXiv:2212.07347).
+
+    Args:
+        p4: reconstructed momenta :math:`p` of all jets, one after another.
+        ptr: where each reconstructed jet begins, and where the last one ends.
+        target: true momenta :math:`q`.
+        target_ptr: the same for the true jets.
+
+    Shapes:
+        - **p4**: :math:`(\sum_i n_i, 4)`, **target**: :math:`(\sum_i m_i, 4)`
+        - **ptr**, **target_ptr**: :math:`(B + 1,)` long
+        - **output**: :math:`(B,)`, in the square of the unit of the momenta
+
+    Raises:
+        ValueError: if these are no four-momenta, the numbers of jets differ, or a jet is empty.
+    """
+    check_momenta(p4, target)
+    check_jets(p4, ptr, target, target_ptr)
+    return (jet_sum(p4, ptr) - jet_sum(target, target_ptr)).square().mean(-1)
