@@ -165,6 +165,7 @@ def _solve(network_simplex, supply: NDArray, demand: NDArray, distance: NDArray)
         distance[1 - ghost :, 1 - true_ghost :],
         log=True,
         check_marginals=False,
+        center_dual=missing == 0,
     )
     # What a particle gains or loses in weight, the ghost loses or gains.
     balance = log["u"][:ghost].sum() - log["v"][:true_ghost].sum()
