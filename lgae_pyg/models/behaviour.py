@@ -24,6 +24,9 @@ class Behaviour:
             constant, so that messages are of the size of the particles.
         plain_mlp: the scalar perceptrons replace their input and take it as it is; in the clean model they add to
             it, and large scalars are tamed by :math:`\mathrm{asinh}` first.
+        jet_as_particle: ``jet_inputs`` add the jet as one more particle, and to every particle the scalar
+            :math:`4 P^2` (the jet is counted twice); the clean model gives every particle the vector :math:`P` and
+            the scalars :math:`P^2`, :math:`p_i \cdot P`. Without ``jet_inputs`` it means nothing.
     """
 
     self_loops: bool = False
@@ -36,6 +39,7 @@ class Behaviour:
     masked_padding: bool = False
     plain_sum: bool = False
     plain_mlp: bool = False
+    jet_as_particle: bool = False
 
     @classmethod
     def named(cls, choice: "str | dict[str, Any] | Behaviour") -> "Behaviour":

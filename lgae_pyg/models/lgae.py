@@ -9,10 +9,9 @@ from torch import Tensor, nn
 from lgae_pyg.metrics.compression import compression_rates
 from lgae_pyg.models.behaviour import Behaviour
 from lgae_pyg.models.lgae_networks import Decoder, Encoder, scalar_vector
-from lgae_pyg.models.momentum import restore_total
+from lgae_pyg.models.momentum import jet_totals, restore_total
 from lgae_pyg.models.result import Latent, Reconstruction, offsets_of
 from lgae_pyg.nn.aggr import num_concatenated
-from lgae_pyg.ops.graphs import node_to_graph
 
 READOUTS = ("sum", "real", "imag", "mean")
 CONV_ARGUMENTS = ("num_bells", "mlp_depth", "mlp_width", "activation", "backend", "mixed_precision")
@@ -43,6 +42,8 @@ class LGAE(nn.Module):
         mlp_width: their width in units of :math:`2\tau`.
         activation: their activation.
         extra_scalars: number of invariant node scalars read from ``batch.x``.
+        jet_inputs: every particle also sees the jet: :math:`P = \sum_i p_i` (divided by :math:`N`) as an input
+            vector, :math:`P^2` and :math:`p_i \cdot P` as input scalars.
         readout: how complex outputs become real: ``sum`` (:math:`\mathrm{Re} + \mathrm{Im}`), ``real``, ``imag``
             or ``mean``.
         decode: ``jet`` gives every jet as many particles as it had (the number is side information),
@@ -83,6 +84,7 @@ class LGAE(nn.Module):
         mlp_width: int = 6,
         activation: str = "leakyrelu",
         extra_scalars: int = 0,
+        jet_inputs: bool = False,
         readout: str = "sum",
         decode: str = "jet",
         conserve_momentum: bool = False,
@@ -114,6 +116,7 @@ class LGAE(nn.Module):
             "mlp_width": mlp_width,
             "activation": activation,
             "extra_scalars": extra_scalars,
+            "jet_inputs": jet_inputs,
             "readout": readout,
             "decode": decode,
             "conserve_momentum": conserve_momentum,
@@ -129,7 +132,7 @@ class LGAE(nn.Module):
         latent = scalar_vector(latent_scalars, latent_vectors)
         self.latent_irreps = scalar_vector(parts * latent_scalars, parts * latent_vectors)
         encoder, decoder = ({"channels": c, **stack} for c in (encoder_channels, decoder_channels))
-        self.encoder = Encoder(aggregation, latent, num_particles, extra_scalars, encoder)
+        self.encoder = Encoder(aggregation, latent, num_particles, extra_scalars, encoder, jet_inputs)
         self.decoder = Decoder(self.latent_irreps, num_particles, decoder)
         self.double()
 
@@ -151,8 +154,7 @@ class LGAE(nn.Module):
         """The codes of a batch of jets; vectors come in the unit of the momenta."""
         ptr = offsets_of(batch)
         momenta = self._momenta(batch)
-        extra = batch.x if self.config["extra_scalars"] else None
-        latent = self.encoder(self.scale * momenta, ptr, extra)
+        latent = self.encoder(self.scale * momenta, ptr, self._extra_scalars(batch))
         vectors = latent.vectors / self.scale
         if self.conserve_momentum:
             vectors = _with_total(vectors, momenta, ptr)
@@ -195,6 +197,19 @@ class LGAE(nn.Module):
     def _momenta(self, batch: Any) -> Tensor:
         return batch.pos.to(next(self.parameters()).dtype)
 
+    def _extra_scalars(self, batch: Any) -> Tensor | None:
+        wanted = self.config["extra_scalars"]
+        if not wanted:
+            return None
+        x = getattr(batch, "x", None)
+        if not isinstance(x, Tensor) or x.shape != (len(batch.pos), wanted):
+            found = f"has shape {tuple(x.shape)}" if isinstance(x, Tensor) else "is missing"
+            raise ValueError(
+                f"the model reads {wanted} scalars of each particle (extra_scalars) from the batch's field 'x', of "
+                f"shape ({len(batch.pos)}, {wanted}), but 'x' {found}"
+            )
+        return x
+
 
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
     if value not in choices:
@@ -209,6 +224,5 @@ def _shrink_total(vectors: Tensor, factor: float) -> Tensor:
 
 def _with_total(vectors: Tensor, momenta: Tensor, ptr: Tensor) -> Tensor:
     """Puts the jet's four-momentum into the real part of the first latent vector."""
-    total = momenta.new_zeros(len(ptr) - 1, 4).index_add(0, node_to_graph(ptr, len(momenta)), momenta)
-    first = torch.complex(total, vectors[:, 0].imag)
+    first = torch.complex(jet_totals(momenta, ptr), vectors[:, 0].imag)
     return torch.cat([first.unsqueeze(1), vectors[:, 1:]], 1)

@@ -7,13 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from lgae_pyg.lorentz.irreps import Irrep, Irreps
-from lgae_pyg.lorentz.kinematics import energy, minkowski_square
+from lgae_pyg.lorentz.kinematics import energy, minkowski_dot, minkowski_square
 from lgae_pyg.models.behaviour import Behaviour
+from lgae_pyg.models.momentum import append_totals, jet_totals
 from lgae_pyg.models.result import Latent
 from lgae_pyg.nn.aggr import MixAggregation, build_aggregation
 from lgae_pyg.nn.lmp_conv import LMPConv
 from lgae_pyg.nn.mix_reps import MixReps
-from lgae_pyg.ops.graphs import dense_layout
+from lgae_pyg.ops.graphs import dense_layout, node_to_graph
 from lgae_pyg.ops.products import SCALAR, VECTOR, as_complex, products_within
 
 
@@ -52,9 +53,10 @@ class LMPStack(nn.Module):
         constant_radial: see :class:`LMPConv`.
         behaviour: named deviations of the original.
         conv: further arguments of every :class:`LMPConv`.
+        vectors_in: number of input vectors of each particle.
 
     Shapes:
-        - **input:** scalars :math:`(n, k)`, vectors :math:`(n, 4)` (both complex), momenta :math:`(n, 4)`, ptr
+        - **input:** scalars :math:`(n, k)`, vectors :math:`(n, 4 v)` (both complex), momenta :math:`(n, 4)`, ptr
         - **output:** packed features :math:`(n, 5 \\tau)`
     """
 
@@ -67,12 +69,13 @@ class LMPStack(nn.Module):
         constant_radial: bool,
         behaviour: Behaviour,
         conv: dict,
+        vectors_in: int = 1,
     ):
         super().__init__()
         last = len(channels) - 1
         irreps = [level_irreps(tau, level, last, max_weight) for level, tau in enumerate(channels)]
         self.irreps_out = irreps[-1]
-        self.input = MixReps(scalar_vector(scalars_in, 1), irreps[0])
+        self.input = MixReps(scalar_vector(scalars_in, vectors_in), irreps[0])
         self.convs = nn.ModuleList(
             LMPConv(
                 before,
@@ -108,6 +111,10 @@ class Encoder(nn.Module):
         num_particles: number of slots of ``mix``.
         extra_scalars: number of invariant node scalars.
         stack: further arguments of :class:`LMPStack`.
+        jet_inputs: whether particles see the four-momentum of their jet.
+
+    Raises:
+        ValueError: if the jet is to be one more particle, and the aggregation or the scalars leave no room for it.
 
     Shapes:
         - **input:** momenta :math:`(n, 4)` real, ``ptr`` :math:`(B+1,)`, optional invariant node scalars
@@ -122,13 +129,23 @@ class Encoder(nn.Module):
         num_particles: int,
         extra_scalars: int,
         stack: dict,
+        jet_inputs: bool = False,
     ):
         super().__init__()
         self.behaviour = behaviour = stack["behaviour"]
+        self.num_particles, self.jet_inputs = num_particles, jet_inputs
+        self.jet_particle = jet_inputs and behaviour.jet_as_particle
+        if self.jet_particle and (aggregation == "mix" or extra_scalars):
+            raise ValueError("a jet as one more particle (jet_as_particle) fits neither mix nor extra_scalars")
         # Of a part of the code: scalars, and all numbers, four-vectors being the others.
         self.latent_scalars, self.latent_dim = latent.multiplicity(SCALAR), latent.dim
         scalars_in = (1 if behaviour.root_mass_input else 2) + extra_scalars
-        self.stack = LMPStack(scalars_in, complex_momenta=False, constant_radial=False, **stack)
+        vectors_in = 1
+        if jet_inputs:
+            scalars_in, vectors_in = (scalars_in + 1, 1) if self.jet_particle else (scalars_in + 2, 2)
+        self.stack = LMPStack(
+            scalars_in, complex_momenta=False, constant_radial=False, vectors_in=vectors_in, **stack
+        )
         self.to_latent: nn.Module | None = None
         if aggregation == "mix":
             self.aggregation = MixAggregation(self.stack.irreps_out, latent, num_particles)
@@ -140,22 +157,41 @@ class Encoder(nn.Module):
                 self.to_latent.reset_parameters({str(SCALAR): share, str(VECTOR): share})
 
     def forward(self, momenta: Tensor, ptr: Tensor, extra: Tensor | None = None) -> Latent:
-        squares = minkowski_square(momenta).unsqueeze(-1)
-        if self.behaviour.root_mass_input:
-            scalars = squares.abs().sqrt()
-        else:
-            scalars = torch.cat([torch.ones_like(squares), squares], -1)
+        if self.jet_particle:
+            momenta, ptr = append_totals(momenta, ptr)
+        scalars, vectors = self._inputs(momenta, ptr)
         if extra is not None:
             scalars = torch.cat([scalars, extra.to(scalars.dtype)], -1)
         present = energy(momenta) != 0 if self.behaviour.masked_padding else None
         if present is not None and bool(present.all()):
             present = None
-        x = self.stack(as_complex(scalars), as_complex(momenta), momenta, ptr, present)
+        x = self.stack(as_complex(scalars), as_complex(vectors), momenta, ptr, present)
         if self.to_latent is not None:
             x = self.to_latent(x)
         code = self.aggregation(x, ptr=ptr)
         count = code.shape[-1] * self.latent_scalars // self.latent_dim
         return Latent(code[:, :count], code[:, count:].unflatten(-1, (-1, 4)))
+
+    def _inputs(self, momenta: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor]:
+        r"""Scalars and vectors of the particles.
+
+        Shapes:
+            - **output:** :math:`(n, k)` and :math:`(n, 4 v)`
+        """
+        squares = minkowski_square(momenta).unsqueeze(-1)
+        if self.behaviour.root_mass_input:
+            scalars = squares.abs().sqrt()
+        else:
+            scalars = torch.cat([torch.ones_like(squares), squares], -1)
+        if not self.jet_inputs:
+            return scalars, momenta
+        total = jet_totals(momenta, ptr)[node_to_graph(ptr, len(momenta))]
+        invariants = [minkowski_square(total)]
+        if self.jet_particle:  # which is itself part of the total
+            return torch.cat([scalars, invariants[0].unsqueeze(-1)], -1), momenta
+        invariants.append(minkowski_dot(momenta, total))
+        vectors = torch.cat([momenta, total / self.num_particles], -1)
+        return torch.cat([scalars, torch.stack(invariants, -1)], -1), vectors
 
 
 class Decoder(nn.Module):

@@ -1,0 +1,214 @@
+"""The arguments of the published LGAE code (zichunhao/lgn-autoencoder), read from its configuration."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lgae_pyg.models.lgae import READOUTS
+from lgae_pyg.nn.aggr import num_concatenated
+from lgae_pyg.nn.scalar_mlp import ACTIVATIONS
+
+#: Names under which the number of particles is found: the parity files', the argument parser's, the networks'.
+PARTICLES = ("num_particles", "num_jet_particles", "num_input_particles", "num_output_particles")
+PARTS = ("min", "max", "mean", "average")
+
+
+@dataclass(frozen=True)
+class LGNArguments:
+    """What an LGAE of the published code looks like.
+
+    Attributes:
+        aggregation: ``map_to_latent``.
+        num_particles: number of slots.
+        latent_scalars: complex scalars of the code, of each concatenated part.
+        latent_vectors: complex four-vectors of the code, of each concatenated part.
+        encoder_channels: multiplicities after the input mixing and after each level.
+        decoder_channels: the same of the decoder.
+        num_bells: bells of the radial functions, twice ``num_basis_fn``.
+        mlp_depth: hidden layers of the scalar perceptrons, 0 where there are none (``mlp: False``).
+        mlp_width: their width in units of :math:`2 \\tau`.
+        activation: their activation.
+        scale: factor of the momenta on their way into the encoder.
+        readout: ``get_real_method``.
+        jet_scalars: ``tau_jet_scalars``, input scalars of each particle, the mass first.
+        jet_features: the jet is one more particle, and its squared mass a scalar of every particle.
+    """
+
+    aggregation: str
+    num_particles: int
+    latent_scalars: int
+    latent_vectors: int
+    encoder_channels: tuple[int, ...]
+    decoder_channels: tuple[int, ...]
+    num_bells: int = 20
+    mlp_depth: int = 6
+    mlp_width: int = 6
+    activation: str = "leakyrelu"
+    scale: float = 1.0
+    readout: str = "sum"
+    jet_scalars: int = 1
+    jet_features: bool = False
+
+    @classmethod
+    def read(cls, config: Mapping[str, Any]) -> "LGNArguments":
+        """Reads and checks a configuration under the names of the original's command line.
+
+        Raises:
+            ValueError: a missing argument, or one that cannot be imported; the message names it.
+        """
+        _refuse_higher_irreps(config)
+        with_mlp = _flag(config, "mlp", True)
+        return cls(
+            aggregation=_aggregation(config),
+            num_particles=_count(config, *PARTICLES),
+            latent_scalars=_count(config, "tau_latent_scalars"),
+            latent_vectors=_count(config, "tau_latent_vectors"),
+            encoder_channels=_channels(config, "encoder_num_channels"),
+            decoder_channels=_channels(config, "decoder_num_channels"),
+            num_bells=2 * _count(config, "num_basis_fn", default=10),
+            mlp_depth=_count(config, "mlp_depth", default=6) if with_mlp else 0,
+            mlp_width=_count(config, "mlp_width", default=6),
+            activation=_choice(config, "activation", "leakyrelu", ACTIVATIONS),
+            scale=_scale(config),
+            readout=_readout(config),
+            jet_scalars=_count(config, "tau_jet_scalars", default=1),
+            jet_features=_jet_features(config),
+        )
+
+    @property
+    def parts(self) -> int:
+        """How many times the latent multiplicities appear in the code."""
+        return num_concatenated(self.aggregation)
+
+    def model_arguments(self) -> dict[str, Any]:
+        """Arguments of :class:`~lgae_pyg.models.LGAE`; the scale is left to the weights."""
+        return {
+            "aggregation": self.aggregation,
+            "num_particles": self.num_particles,
+            "latent_vectors": self.latent_vectors,
+            "latent_scalars": self.latent_scalars,
+            "encoder_channels": self.encoder_channels,
+            "decoder_channels": self.decoder_channels,
+            "num_bells": self.num_bells,
+            "mlp_depth": self.mlp_depth,
+            "mlp_width": self.mlp_width,
+            "activation": self.activation,
+            "extra_scalars": self.jet_scalars - 1,
+            "jet_inputs": self.jet_features,
+            "readout": self.readout,
+            "decode": "slots",
+            "scale": 1.0,
+            "behaviour": "original",
+        }
+
+
+def _get(config: Mapping[str, Any], *names: str) -> Any:
+    """The value of the first of some names that is there, or ``None``."""
+    return next((config[name] for name in names if config.get(name) is not None), None)
+
+
+def _required(config: Mapping[str, Any], *names: str) -> Any:
+    value = _get(config, *names)
+    if value is None:
+        others = f" (or {', '.join(names[1:])})" if names[1:] else ""
+        raise ValueError(f"the original's argument '{names[0]}'{others} is missing from the configuration")
+    return value
+
+
+def _count(config: Mapping[str, Any], *names: str, default: int | None = None) -> int:
+    value = _get(config, *names) if default is not None else _required(config, *names)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"the original's argument '{names[0]}' must be a whole number above 0, not {value!r}")
+    return value
+
+
+def _channels(config: Mapping[str, Any], name: str) -> tuple[int, ...]:
+    value = _required(config, name)
+    if isinstance(value, str) or not isinstance(value, Sequence) or len(value) < 2:
+        raise ValueError(
+            f"the original's argument '{name}' must be a list of at least two numbers of channels, not {value!r}"
+        )
+    return tuple(_count({name: channels}, name) for channels in value)
+
+
+def _flag(config: Mapping[str, Any], name: str, default: bool) -> bool:
+    value = config.get(name, default)
+    known = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+    found = known.get(str(value).lower())
+    if found is None:
+        raise ValueError(f"the original's argument '{name}' must be true or false, not {value!r}")
+    return found
+
+
+def _choice(config: Mapping[str, Any], name: str, default: str, known: Any) -> str:
+    value = str(_get(config, name) or default).lower()
+    if value not in known:
+        raise ValueError(f"the original's argument '{name}' is '{value}', which is none of {', '.join(known)}")
+    return value
+
+
+def _aggregation(config: Mapping[str, Any]) -> str:
+    name = str(_required(config, "map_to_latent")).lower().replace(" ", "")
+    if name == "mix":
+        return name
+    parts = name.replace("+", "&").split("&")
+    if "sum" in parts:
+        raise ValueError(
+            f"map_to_latent '{name}' cannot be imported: in the original, the sum gives the latent features one "
+            "axis too many, and its decoder fails on them, so no such model was ever trained"
+        )
+    if "mix" in parts:
+        raise ValueError(f"map_to_latent '{name}' cannot be imported: the original combines mix with nothing")
+    unknown = [part for part in parts if part not in PARTS]
+    if unknown:
+        known = ", ".join(PARTS)
+        raise ValueError(f"map_to_latent '{name}': '{unknown[0]}' is unknown; choose mix, or a+b, a&b of {known}")
+    if "+" in name and "&" in name:
+        raise ValueError(f"map_to_latent '{name}' mixes & and +, which do not fit together in the original")
+    return name
+
+
+def _refuse_higher_irreps(config: Mapping[str, Any]) -> None:
+    for name, only, meaning in (("maxdim", 2, "scalars and four-vectors"), ("max_zf", 1, "edges up to degree 1")):
+        value = _get(config, name)
+        values = value if isinstance(value, list | tuple) else [only if value is None else value]
+        if any(number != only for number in values):
+            raise ValueError(
+                f"only {name} = {only} ({meaning}) can be imported, not {value}; if the state dicts hold nothing "
+                f"but (0, 0) and (1, 1), the code that wrote them had lowered it: set {name} to {only}"
+            )
+    if _count(config, "tau_jet_vectors", default=1) != 1:
+        raise ValueError(f"only tau_jet_vectors = 1 can be imported, not {config['tau_jet_vectors']}")
+
+
+def _scale(config: Mapping[str, Any]) -> float:
+    value = _get(config, "scale")
+    try:
+        scale = 1.0 if value is None else float(value)
+    except (TypeError, ValueError):
+        scale = 0.0
+    if not 0 < abs(scale) < float("inf"):
+        raise ValueError(f"the original's argument 'scale' must be a number other than 0, not {value!r}")
+    return scale
+
+
+def _readout(config: Mapping[str, Any]) -> str:
+    name = _get(config, "get_real_method")
+    if str(name).lower() == "norm":
+        raise ValueError(
+            "get_real_method 'norm' cannot be imported: the root of the summed squares of both parts of a component "
+            "does not transform like a four-momentum, so the model is not equivariant; import it with another "
+            f"read-out ({', '.join(READOUTS)}) and take complex_p4 of its result"
+        )
+    return _choice(config, "get_real_method", "sum", READOUTS)
+
+
+def _jet_features(config: Mapping[str, Any]) -> bool:
+    wanted = _flag(config, "jet_features", False)
+    if wanted and str(config.get("map_to_latent")).lower() == "mix":
+        raise ValueError("jet_features with map_to_latent 'mix' cannot be imported: the original fails on it")
+    if wanted and _count(config, "tau_jet_scalars", default=1) != 1:
+        raise ValueError("jet_features with tau_jet_scalars > 1 cannot be imported: the original fails on it")
+    return wanted
