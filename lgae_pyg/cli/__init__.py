@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import keyword
 import sys
 from collections.abc import Sequence
 
@@ -11,6 +12,7 @@ COMMANDS = {
     "generate": "make jets with Pythia 8 and FastJet, in JetNet's file format",
     "train": "train a model from a Hydra configuration",
     "evaluate": "write the tables and figures of a trained model",
+    "import": "turn weights of the published LGAE or GNNAE code into a checkpoint",
     "bench": "measure speed, memory and arithmetic of the models on this machine",
 }
 
@@ -18,9 +20,9 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs ``lgae COMMAND ...``.
 
-    Each command is a module of this package with two functions, ``add_arguments(parser)`` and
-    ``run(options) -> int``. Errors that a user can mend (:class:`ValueError`, :class:`OSError`,
-    :class:`ImportError`) are printed as one line, without a traceback.
+    Each command is a module of this package (``import_`` for ``import``) with two functions,
+    ``add_arguments(parser)`` and ``run(options) -> int``. Errors that a user can mend (:class:`ValueError`,
+    :class:`OSError`, :class:`ImportError`) are printed as one line, without a traceback.
 
     Args:
         arguments: the words after ``lgae``; the process's own when omitted.
@@ -35,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
         if words[:1] == [name]:
-            module = importlib.import_module(f"{__name__}.{name}")
+            module = importlib.import_module(f"{__name__}.{name}{'_' * keyword.iskeyword(name)}")
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     options = parser.parse_args(words)

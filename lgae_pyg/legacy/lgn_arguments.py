@@ -198,8 +198,8 @@ def _readout(config: Mapping[str, Any]) -> str:
     name = _get(config, "get_real_method")
     if str(name).lower() == "norm":
         raise ValueError(
-            "get_real_method 'norm' cannot be imported: the root of the summed squares of both parts of a component "
-            "does not transform like a four-momentum, so the model is not equivariant; import it with another "
+            "get_real_method 'norm' cannot be imported: the root of the summed squares of both parts of each "
+            "component is no four-momentum, so the model is not equivariant; import it with another "
             f"read-out ({', '.join(READOUTS)}) and take complex_p4 of its result"
         )
     return _choice(config, "get_real_method", "sum", READOUTS)

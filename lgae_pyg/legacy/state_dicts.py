@@ -32,7 +32,7 @@ def checked_state(
     """
     if not isinstance(state, Mapping):
         kind = type(state).__name__
-        raise ValueError(f"the {network} state dict is a {kind}, not a mapping of names to tensors")
+        raise ValueError(f"the original {network} state dict is a {kind}, not a mapping of names to tensors")
     state = _without_prefix(state)
     missing = [key for key in shapes if key not in state]
     if missing:
@@ -65,18 +65,18 @@ def _weight(value: Any, key: str, shape: tuple[int, ...], network: str) -> Tenso
     try:
         tensor = torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError):
-        raise ValueError(f"'{key}' of the {network} is a {type(value).__name__}, not a tensor") from None
+        raise ValueError(f"'{key}' of the original {network} is a {type(value).__name__}, not a tensor") from None
     if tensor.is_complex() or tensor.dtype == torch.bool:
-        raise ValueError(f"'{key}' of the {network} holds {tensor.dtype}, not real numbers")
+        raise ValueError(f"'{key}' of the original {network} holds {tensor.dtype}, not real numbers")
     found = tuple(tensor.shape)
     if _core(found) != _core(shape):
         raise ValueError(
-            f"'{key}' of the {network} has shape {found}, but the configuration asks for {tuple(shape)}: do the "
-            "state dicts and the configuration belong together?"
+            f"'{key}' of the original {network} has shape {found}, but the configuration asks for {tuple(shape)}: "
+            "do the state dicts and the configuration belong together?"
         )
     tensor = tensor.detach().to("cpu", torch.float64).reshape(shape)
     if not torch.isfinite(tensor).all():
-        raise ValueError(f"'{key}' of the {network} holds values that are not finite (NaN or infinite)")
+        raise ValueError(f"'{key}' of the original {network} holds values that are not finite (NaN or infinite)")
     return tensor
 
 

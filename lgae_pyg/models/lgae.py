@@ -205,7 +205,7 @@ class LGAE(nn.Module):
         if not isinstance(x, Tensor) or x.shape != (len(batch.pos), wanted):
             found = f"has shape {tuple(x.shape)}" if isinstance(x, Tensor) else "is missing"
             raise ValueError(
-                f"the model reads {wanted} scalars of each particle (extra_scalars) from the batch's field 'x', of "
+                f"the model reads {wanted} extra_scalars of each particle from the field 'x' of the batch, of "
                 f"shape ({len(batch.pos)}, {wanted}), but 'x' {found}"
             )
         return x

@@ -39,16 +39,41 @@ def test_shipped_configurations_are_understood(words):
         build_schedule(optimizer, config["schedule"], 10, config["trainer"]["max_epochs"])
 
 
-def test_experiments_are_those_of_the_paper():
-    mix, min_max = composed("experiment=lgae_mix_tau9"), composed("experiment=lgae_min_max_tau4")
-    for config in (mix, min_max):
-        assert config["optimizer"]["name"] == "adam" and config["optimizer"]["lr"] == 1e-3
-        assert config["trainer"]["patience"] == 200 and config["trainer"]["max_epochs"] == 20000
-        assert config["data"]["fractions"] == [0.6, 0.2, 0.2] and config["data"]["unit"] == "TeV"
-        assert config["trainer"]["precision"] == "float64" and config["warm_start"] is None
-    assert (mix["model"]["aggregation"], mix["model"]["latent_vectors"]) == ("mix", 9)
-    assert (min_max["model"]["aggregation"], min_max["model"]["latent_vectors"]) == ("min&max", 4)
-    assert mix["loss"]["names"] == ["mse"] and min_max["loss"]["names"] == ["chamfer"]
+#: The LGAE rows of Tables 2 to 4: aggregation, latent vectors, printed compression in percent.
+ROWS = [("min_max", 2, 30.00), ("min_max", 4, 56.67), ("min_max", 7, 96.67), ("mix", 2, 15.00), ("mix", 4, 28.33)]
+ROWS += [("mix", 7, 48.33), ("mix", 9, 61.67), ("mix", 13, 88.33)]
+
+
+@pytest.mark.parametrize(("name", "vectors", "percent"), ROWS)
+def test_experiments_are_those_of_the_paper(name, vectors, percent):
+    config = composed(f"experiment=lgae_{name}_tau{vectors}")
+    assert config["optimizer"]["name"] == "adam" and config["optimizer"]["lr"] == 1e-3
+    assert config["trainer"]["patience"] == 200 and config["trainer"]["max_epochs"] == 20000
+    assert config["data"]["name"] == "JetNet" and config["data"]["unit"] == "TeV"
+    assert config["data"]["fractions"] == [0.6, 0.2, 0.2]
+    assert config["trainer"]["precision"] == "float64" and config["warm_start"] is None
+    model = config["model"]
+    assert (model["latent_vectors"], model["latent_scalars"]) == (vectors, 1)
+    assert model["aggregation"] == {"mix": "mix", "min_max": "min&max"}[name]
+    assert config["loss"]["names"] == {"mix": ["mse"], "min_max": ["chamfer"]}[name]
+    assert build_model(model).compression()["four_vector"] == pytest.approx(percent, abs=0.005)
+
+
+@pytest.mark.parametrize(("name", "like"), [("lgae_mix_fast", "mix"), ("lgae_min_max_fast", "min&max")])
+def test_fast_experiments_take_some_minutes(name, like):
+    """Models of the size of the paper's tables, 50,000 generated jets to train on, two cores, a limit of time."""
+    config = composed(f"experiment={name}")
+    data, trainer, model = config["data"], config["trainer"], config["model"]
+    assert data["name"] == "PythiaJets" and len(data["classes"]) * data["jets"] * data["fractions"][0] == 50_000
+    assert trainer["max_minutes"] <= 15 and trainer["threads"] == 2
+    assert (model["aggregation"], model["latent_vectors"]) in (("mix", 9), ("min&max", 4))
+    assert model["aggregation"] == like
+
+
+def test_every_experiment_has_its_own_name():
+    for name in EXPERIMENTS:
+        text = (config_directory() / "experiment" / f"{name}.yaml").read_text()
+        assert f"\nname: {name}\n" in text
 
 
 def test_training_from_the_command_line(jet_files, tmp_path, capfd):

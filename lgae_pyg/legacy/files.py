@@ -1,0 +1,97 @@
+"""Files of the original implementations: weights saved by PyTorch, arguments as JSON; no code is run."""
+
+import importlib
+import json
+import os
+import pickle
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+#: Kinds of models, and the functions of this package that build them.
+LOADERS = {"lgae": "load_lgn_autoencoder", "gnn": "load_gnn_autoencoder"}
+
+
+class OriginalFileError(ValueError):
+    """A file of an original implementation that cannot be imported; the message says which and why."""
+
+
+def load_original(
+    kind: str,
+    encoder: str | os.PathLike[str],
+    decoder: str | os.PathLike[str],
+    config: str | os.PathLike[str],
+) -> tuple[nn.Module, dict[str, Any]]:
+    """Builds our model from the files that an original implementation wrote.
+
+    Args:
+        kind: ``"lgae"`` (lgn-autoencoder) or ``"gnn"`` (gnn-jet-autoencoder).
+        encoder: file of the encoder's state dict, as :func:`torch.save` wrote it.
+        decoder: file of the decoder's.
+        config: JSON file of the original's arguments.
+
+    Returns:
+        the model and the arguments.
+
+    Raises:
+        OSError: a file cannot be read.
+        OriginalFileError: it holds something else, or the three do not belong together; the message begins with
+            the file and names the key.
+        ValueError: for an unknown kind.
+    """
+    if kind not in LOADERS:
+        raise ValueError(f"unknown kind '{kind}': choose one of {', '.join(LOADERS)}")
+    load = getattr(importlib.import_module("lgae_pyg.legacy"), LOADERS[kind], None)
+    if load is None:
+        raise ValueError(f"this version of lgae_pyg cannot import kind '{kind}'")
+    arguments = read_arguments(config)
+    states = read_state_dict(encoder), read_state_dict(decoder)
+    try:
+        return load(*states, arguments), arguments
+    except ValueError as error:
+        found = re.search(r"the original (encoder|decoder)\b", str(error))
+        file = {"encoder": encoder, "decoder": decoder}[found.group(1)] if found else config
+        raise OriginalFileError(f"{os.fspath(file)}: {error}") from error
+
+
+def read_state_dict(path: str | os.PathLike[str]) -> Mapping[str, Tensor]:
+    """Reads a state dict with ``weights_only=True``: tensors and plain values, never code.
+
+    Raises:
+        OSError: there is no such file.
+        OriginalFileError: it holds something other than a mapping of names to tensors, or is damaged.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except pickle.UnpicklingError as error:
+        raise OriginalFileError(
+            f"{os.fspath(path)}: not a state dict; it holds something other than tensors and plain values, "
+            "which is not read because it could run code"
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, IndexError) as error:
+        raise OriginalFileError(f"{os.fspath(path)}: damaged, or no file of torch.save") from error
+    if not isinstance(state, Mapping):
+        raise OriginalFileError(f"{os.fspath(path)}: holds a {type(state).__name__}, not a state dict")
+    return state
+
+
+def read_arguments(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Reads the arguments of an original implementation from a JSON file, one object of names and values.
+
+    Raises:
+        OSError: there is no such file.
+        OriginalFileError: it is not JSON, or something other than an object.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            arguments = json.load(file)
+    except ValueError as error:
+        raise OriginalFileError(f"{os.fspath(path)}: no JSON ({error})") from error
+    if not isinstance(arguments, dict):
+        raise OriginalFileError(f"{os.fspath(path)}: holds a {type(arguments).__name__}, not names and values")
+    return arguments
