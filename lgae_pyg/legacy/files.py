@@ -66,14 +66,14 @@ def read_state_dict(path: str | os.PathLike[str]) -> Mapping[str, Tensor]:
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
+    except (FileNotFoundError, PermissionError, IsADirectoryError):
         raise
     except pickle.UnpicklingError as error:
         raise OriginalFileError(
             f"{os.fspath(path)}: not a state dict; it holds something other than tensors and plain values, "
             "which is not read because it could run code"
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError) as error:
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError) as error:
         raise OriginalFileError(f"{os.fspath(path)}: damaged, or no file of torch.save") from error
     if not isinstance(state, Mapping):
         raise OriginalFileError(f"{os.fspath(path)}: holds a {type(state).__name__}, not a state dict")

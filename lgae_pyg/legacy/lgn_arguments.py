@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 from lgae_pyg.models.lgae import READOUTS
@@ -119,9 +120,9 @@ def _count(config: Mapping[str, Any], *names: str, default: int | None = None) -
     value = _get(config, *names) if default is not None else _required(config, *names)
     if value is None:
         return default
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         raise ValueError(f"the original's argument '{names[0]}' must be a whole number above 0, not {value!r}")
-    return value
+    return int(value)
 
 
 def _channels(config: Mapping[str, Any], name: str) -> tuple[int, ...]:
@@ -134,7 +135,9 @@ def _channels(config: Mapping[str, Any], name: str) -> tuple[int, ...]:
 
 
 def _flag(config: Mapping[str, Any], name: str, default: bool) -> bool:
-    value = config.get(name, default)
+    value = _get(config, name)
+    if value is None:
+        return default
     known = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
     found = known.get(str(value).lower())
     if found is None:

@@ -12,6 +12,7 @@ from lgae_pyg.models.behaviour import Behaviour
 from lgae_pyg.models.momentum import append_totals, jet_totals
 from lgae_pyg.models.result import Latent
 from lgae_pyg.nn.aggr import MixAggregation, build_aggregation
+from lgae_pyg.nn.aggr.extremum import ROUNDING
 from lgae_pyg.nn.lmp_conv import LMPConv
 from lgae_pyg.nn.mix_reps import MixReps
 from lgae_pyg.ops.graphs import dense_layout, node_to_graph
@@ -151,7 +152,8 @@ class Encoder(nn.Module):
             self.aggregation = MixAggregation(self.stack.irreps_out, latent, num_particles)
         else:
             self.to_latent = MixReps(self.stack.irreps_out, latent)
-            self.aggregation = build_aggregation(aggregation, latent, behaviour.max_by_square)
+            rounding = ROUNDING ** stack["max_weight"]
+            self.aggregation = build_aggregation(aggregation, latent, behaviour.max_by_square, rounding)
             if aggregation == "sum":
                 share = [1 / num_particles] * max(tau for tau, _ in self.stack.irreps_out)
                 self.to_latent.reset_parameters({str(SCALAR): share, str(VECTOR): share})

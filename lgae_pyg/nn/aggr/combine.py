@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch_geometric.nn.aggr import Aggregation
 
 from lgae_pyg.lorentz.irreps import Irreps
-from lgae_pyg.nn.aggr.extremum import ExtremumAggregation
+from lgae_pyg.nn.aggr.extremum import ROUNDING, ExtremumAggregation
 from lgae_pyg.nn.aggr.linear import LinearAggregation
 
 METHODS = ("min", "max", "mean", "sum")
@@ -52,13 +52,16 @@ def num_concatenated(name: str) -> int:
     return name.count("&") + 1
 
 
-def build_aggregation(name: str, irreps: Irreps | str, largest_square: bool = False) -> Aggregation:
+def build_aggregation(
+    name: str, irreps: Irreps | str, largest_square: bool = False, rounding: float = ROUNDING
+) -> Aggregation:
     """Builds a permutation-invariant aggregation from its name.
 
     Args:
         name: ``min``, ``max``, ``mean`` or ``sum``; ``a+b`` averages and ``a&b`` concatenates.
         irreps: irreps of the features.
         largest_square: see :class:`ExtremumAggregation`.
+        rounding: see there.
 
     Raises:
         ValueError: for an unknown name or a mixture of ``+`` and ``&``.
@@ -68,11 +71,11 @@ def build_aggregation(name: str, irreps: Irreps | str, largest_square: bool = Fa
         raise ValueError(f"aggregation '{name}' mixes & and +: concatenate (a&b) or average (a+b)")
     for symbol, mode in (("&", "cat"), ("+", "mean")):
         if symbol in name:
-            parts = [build_aggregation(part, irreps, largest_square) for part in name.split(symbol)]
+            parts = [build_aggregation(part, irreps, largest_square, rounding) for part in name.split(symbol)]
             return CombinedAggregation(irreps, parts, mode)
     name = {"average": "mean"}.get(name.strip(), name.strip())
     if name in ("min", "max"):
-        return ExtremumAggregation(irreps, name, largest_square)
+        return ExtremumAggregation(irreps, name, largest_square, rounding)
     if name in ("mean", "sum"):
         return LinearAggregation(name)
     raise ValueError(

@@ -35,6 +35,8 @@ class ExtremumAggregation(Aggregation):
         mode: ``"min"`` or ``"max"``.
         largest_square: ``max`` picks the scalar with the largest square instead of the largest one, as the
             original does.
+        rounding: rounding error of an invariant in units in the last place of its terms. It grows with the weight
+            of the irreps from which the features were made: each product of four-vectors cancels.
 
     Raises:
         ValueError: for another mode, or irreps without an invariant to order them by.
@@ -44,9 +46,12 @@ class ExtremumAggregation(Aggregation):
         - **output:** :math:`(B, \text{irreps.dim})`, complex
     """
 
-    def __init__(self, irreps: Irreps | str, mode: str = "min", largest_square: bool = False):
+    def __init__(
+        self, irreps: Irreps | str, mode: str = "min", largest_square: bool = False, rounding: float = ROUNDING
+    ):
         super().__init__()
         self.irreps, self.mode, self.largest_square = Irreps(irreps), mode, largest_square
+        self.rounding = rounding
         if mode not in ("min", "max"):
             raise ValueError(f"unknown mode '{mode}': choose min or max")
         #: Multiplicity and dimension of each irrep.
@@ -85,7 +90,7 @@ class ExtremumAggregation(Aggregation):
         """
         keys, terms = zip(*(self._key(block) for block in blocks))
         key, terms = torch.cat(keys, 1), torch.cat(terms, 1)
-        rounding = ROUNDING * torch.finfo(key.dtype).eps * terms * (sizes == 2)[graph].view(-1, 1, 1)
+        rounding = self.rounding * torch.finfo(key.dtype).eps * terms * (sizes == 2)[graph].view(-1, 1, 1)
         where = graph.view(-1, 1, 1).expand_as(key)
 
         def over_jets(x: Tensor, start: float, reduce: str) -> Tensor:
