@@ -1,6 +1,7 @@
 """Networks. They never see data sets, losses or training."""
 
 from lgae_pyg.models.behaviour import Behaviour
+from lgae_pyg.models.gnnae import GNNAE
 from lgae_pyg.models.lgae import LGAE
 from lgae_pyg.models.linear_ae import LinearAE
 from lgae_pyg.models.registry import MODELS, build_model
@@ -9,6 +10,7 @@ from lgae_pyg.models.shell_lgae import ShellLGAE
 from lgae_pyg.models.warm_start import warm_start_from_linear
 
 __all__ = [
+    "GNNAE",
     "LGAE",
     "MODELS",
     "Behaviour",

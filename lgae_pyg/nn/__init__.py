@@ -1,8 +1,9 @@
-"""Equivariant layers, each usable beside PyG's own."""
+"""Layers, each usable beside PyG's own."""
 
+from lgae_pyg.nn.graph_net_conv import GraphNetConv
 from lgae_pyg.nn.lmp_conv import LMPConv
 from lgae_pyg.nn.mix_reps import MixReps
 from lgae_pyg.nn.radial import LorentzianBell
 from lgae_pyg.nn.scalar_mlp import ScalarMLP
 
-__all__ = ["LMPConv", "LorentzianBell", "MixReps", "ScalarMLP"]
+__all__ = ["GraphNetConv", "LMPConv", "LorentzianBell", "MixReps", "ScalarMLP"]

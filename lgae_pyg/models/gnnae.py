@@ -1,0 +1,256 @@
+"""The graph neural network autoencoder (GNNAE), with a code per jet or per particle."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lgae_pyg.lorentz.kinematics import (
+    from_relative_coordinates,
+    relative_coordinates,
+    transverse_momentum,
+)
+from lgae_pyg.metrics.compression import compression_rates
+from lgae_pyg.models.gnnae_networks import (
+    JET_MAPS,
+    GraphNet,
+    JetDecoder,
+    JetEncoder,
+    ParticleDecoder,
+    ParticleEncoder,
+    full_offsets,
+)
+from lgae_pyg.models.result import Latent, Native, Reconstruction, offsets_of
+from lgae_pyg.ops.graphs import dense_layout, node_to_graph
+
+LEVELS = {"jet": "JL", "particle": "PL"}
+COORDINATES = 3
+NODE_SIZES = ((30,), (15,), (8,))
+EDGE_SIZES = ((50, 40, 30), (30, 30, 30), (16, 20, 30))
+
+
+class GNNAE(nn.Module):
+    r"""Graph neural network autoencoder on relative coordinates (Hao et al., arXiv:2212.07347, App. A.2).
+
+    A particle is :math:`x_i = (p_T / p_T^\mathrm{jet}, \eta - \eta^\mathrm{jet}, \phi - \phi^\mathrm{jet})`, relative
+    to the sum of the jet's particles. Encoder and decoder pass messages between all particles of a jet
+    (:class:`~lgae_pyg.nn.GraphNetConv`). Between them stands
+
+    - at the level of the jet (GNNAE-JL) the mean over the particles, :math:`z \in \mathbb{R}^L`, from which a linear
+      map makes :math:`N` slots. The code does not depend on the order of the particles, so the order of the output
+      has no meaning;
+    - at the level of the particles (GNNAE-PL) a code of :math:`d` numbers for each, permutation equivariant.
+
+    The output becomes massless four-momenta with :math:`p_T, \eta, \phi` of the jet, which the decoder is told. A
+    negative :math:`p_T` counts as zero there (a zero four-momentum); in the native coordinates, in which losses are
+    to be taken for training (``loss.space=native``), it stays what it is, so that its gradient does not vanish.
+    Particles without transverse momentum have all coordinates zero.
+
+    The model is not Lorentz equivariant; rotations about the beam leave its code unchanged.
+
+    Args:
+        level: ``"jet"`` or ``"particle"``.
+        latent: numbers in the code, :math:`L` of a jet (45 when omitted) or :math:`d` of a particle (2).
+        num_particles: number of slots :math:`N`, the largest number of particles of a jet.
+        node_sizes: for each step, the widths of the node features and of further hidden layers of the node network.
+        edge_sizes: for each step, the widths of the layers of the edge network.
+        decoder_node_sizes: those of the decoder; as the encoder's when omitted.
+        decoder_edge_sizes: those of the decoder; as the encoder's when omitted.
+        alpha: slope of the leaky ReLUs.
+        aggregation: how the code of a jet is made of its particles: ``mean``, ``max``, ``min``, or ``mix``, one
+            linear map over the slots, for which their order counts. Not used for ``level="particle"``.
+        mix_width: number of features that the linear map to the codes of the particles begins with; ``latent`` when
+            omitted. For ``level="particle"`` only.
+        last_activation: whether encoder and decoder end with the leaky ReLU, as published.
+        squash_output: apply :math:`\tanh` to the output.
+        scale: the network sees the coordinates multiplied by these numbers (one, or one each for pT, eta and phi),
+            and so do losses in native coordinates. The published model takes them as they are.
+        decode: ``"jet"`` gives every jet as many particles as it had (the number is side information), ``"slots"``
+            always :math:`N`.
+        padded: fill jets up to :math:`N` particles with zeros, which talk to the others like particles, as the
+            published code does.
+        backend: see :class:`~lgae_pyg.nn.GraphNetConv`.
+
+    Raises:
+        ValueError: for unknown choices, sizes that do not fit each other, or ``decode="slots"`` of unpadded codes of
+            particles.
+
+    Shapes:
+        - **input:** a PyG batch with ``pos`` :math:`(n, 4)` and ``ptr`` :math:`(B+1,)`
+        - **output:** :class:`~lgae_pyg.models.Reconstruction`, ``p4`` :math:`(m, 4)` with :math:`m = n` for
+          ``decode="jet"`` and :math:`m = BN` for ``"slots"``. The code is in ``latent.scalars``, :math:`(B, L)` or
+          :math:`(B, N d)`, where slots without a particle hold zeros; there are no four-vectors in it
+    """
+
+    def __init__(
+        self,
+        level: str = "jet",
+        latent: int | None = None,
+        num_particles: int = 30,
+        node_sizes: Sequence[Sequence[int]] = NODE_SIZES,
+        edge_sizes: Sequence[Sequence[int]] = EDGE_SIZES,
+        decoder_node_sizes: Sequence[Sequence[int]] | None = None,
+        decoder_edge_sizes: Sequence[Sequence[int]] | None = None,
+        alpha: float = 0.2,
+        aggregation: str = "mean",
+        mix_width: int | None = None,
+        last_activation: bool = True,
+        squash_output: bool = False,
+        scale: float | Sequence[float] = 1.0,
+        decode: str = "jet",
+        padded: bool = False,
+        backend: str = "auto",
+    ):
+        super().__init__()
+        _check_choice("level", level, LEVELS)
+        _check_choice("aggregation", aggregation, JET_MAPS)
+        _check_choice("decode", decode, ("jet", "slots"))
+        if level == "particle" and decode == "slots" and not padded:
+            raise ValueError("decode='slots' of codes of particles needs padded=True: empty slots have no code")
+        latent = latent or {"jet": 45, "particle": 2}[level]
+        scale = [float(scale)] * COORDINATES if isinstance(scale, int | float) else list(map(float, scale))
+        if len(scale) != COORDINATES or not all(scale):
+            raise ValueError(f"scale is a number other than 0, or one each for pT, eta and phi, not {scale}")
+        self.level, self.num_particles, self.aggregation = level, num_particles, aggregation
+        self.decode_to, self.padded, self.squash_output = decode, padded, squash_output
+        sizes = (node_sizes, edge_sizes), (decoder_node_sizes or node_sizes, decoder_edge_sizes or edge_sizes)
+        encoder_sizes, decoder_sizes = ([[list(step) for step in kind] for kind in pair] for pair in sizes)
+        self.config: dict[str, Any] = {
+            "name": "GNNAE",
+            "level": level,
+            "latent": latent,
+            "num_particles": num_particles,
+            "node_sizes": encoder_sizes[0],
+            "edge_sizes": encoder_sizes[1],
+            "decoder_node_sizes": decoder_sizes[0],
+            "decoder_edge_sizes": decoder_sizes[1],
+            "alpha": float(alpha),
+            "aggregation": aggregation,
+            "mix_width": mix_width,
+            "last_activation": last_activation,
+            "squash_output": squash_output,
+            "scale": scale,
+            "decode": decode,
+            "padded": padded,
+            "backend": backend,
+        }
+        self.register_buffer("scale", torch.tensor(scale), persistent=False)
+        options = (alpha, last_activation, backend)
+        outputs = GraphNet(*decoder_sizes, COORDINATES, *options)
+        if level == "jet":
+            inputs = GraphNet(*encoder_sizes, latent, *options)
+            self.encoder: nn.Module = JetEncoder(inputs, latent, num_particles, aggregation)
+            self.decoder: nn.Module = JetDecoder(outputs, latent, num_particles)
+        else:
+            inputs = GraphNet(*encoder_sizes, mix_width or latent, *options)
+            self.encoder = ParticleEncoder(inputs, mix_width or latent, latent, num_particles)
+            self.decoder = ParticleDecoder(outputs, latent, num_particles)
+
+    @property
+    def permutation_invariant(self) -> bool:
+        """Whether the order of the output has no meaning, because the code does not depend on that of the input."""
+        return self.level == "jet" and self.aggregation != "mix"
+
+    @property
+    def latent_size(self) -> int:
+        """Real numbers in the code of a jet, :math:`L` or :math:`N d`, side information not counted."""
+        latent = self.config["latent"]
+        return latent if self.level == "jet" else latent * self.num_particles
+
+    @property
+    def side_information(self) -> int:
+        """Numbers that the decoder is told besides: pT, eta and phi of the jet, and how many particles it has."""
+        return COORDINATES + int(self.decode_to == "jet")
+
+    @property
+    def label(self) -> str:
+        """A short printed name, as in the paper."""
+        latent = self.config["latent"]
+        size = f"{latent}" if self.level == "jet" else f"{latent}×{self.num_particles}"
+        return f"GNNAE-{LEVELS[self.level]} {size}"
+
+    def compression(self) -> dict[str, float]:
+        """Size of the code as a percentage of the jet; see :func:`compression_rates`."""
+        return compression_rates(self.latent_size, self.num_particles, self.side_information)
+
+    def to_native(self, p4: Tensor, axis: Tensor) -> Tensor:
+        r"""The coordinates that the network sees, in the precision of its parameters.
+
+        Args:
+            p4: four-momenta of the particles.
+            axis: four-momenta of the jets, one for each particle.
+
+        Shapes:
+            - p4, axis: :math:`(n, 4)`
+            - **output:** :math:`(n, 3)`
+        """
+        relative = relative_coordinates(p4, axis)
+        relative = relative.masked_fill((transverse_momentum(p4) == 0).unsqueeze(-1), 0.0)
+        dtype = next(self.parameters()).dtype
+        return (relative * self.scale.to(relative.dtype)).to(dtype)
+
+    def from_native(self, output: Tensor, axis: Tensor) -> Tensor:
+        r"""Massless four-momenta of the network's output, the inverse of :meth:`to_native`; negative pT counts as 0.
+
+        Args:
+            output: native coordinates.
+            axis: four-momenta of the jets, one for each particle.
+
+        Shapes:
+            - output: :math:`(n, 3)`, axis: :math:`(n, 4)`
+            - **output:** :math:`(n, 4)`
+        """
+        pt, angles = (output.to(axis.dtype) / self.scale.to(axis.dtype)).split([1, COORDINATES - 1], -1)
+        return from_relative_coordinates(torch.cat([pt.clamp(min=0), angles], -1), axis)
+
+    def encode(self, batch: Any) -> Latent:
+        """The codes of a batch of jets."""
+        ptr = offsets_of(batch)
+        return self.encode_native(self.to_native(batch.pos, _totals(batch.pos, ptr)[node_to_graph(ptr)]), ptr)
+
+    def encode_native(self, x: Tensor, ptr: Tensor) -> Latent:
+        """The codes of jets given in native coordinates, :math:`(n, 3)`."""
+        if self.padded:
+            x = dense_layout(ptr, self.num_particles, len(x)).scatter(x).flatten(0, 1)
+            ptr = full_offsets(len(ptr) - 1, self.num_particles, ptr.device)
+        codes = self.encoder(x, ptr)
+        return Latent(codes, codes.new_zeros(len(codes), 0, 4))
+
+    def decode(self, latent: Latent, ptr: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        r"""Jets from codes, in native coordinates; :meth:`from_native` makes them four-momenta.
+
+        Args:
+            latent: the codes.
+            ptr: offsets of the jets, that is, how many particles each is to have; :math:`N` when omitted.
+
+        Returns:
+            the coordinates :math:`(m, 3)`, and ``ptr`` :math:`(B+1,)`.
+        """
+        codes = latent.scalars
+        full = full_offsets(len(codes), self.num_particles, codes.device)
+        ptr = full if ptr is None else ptr
+        output = self.decoder(codes, full if self.padded else ptr)
+        if self.padded and ptr is not full:
+            layout = dense_layout(ptr, self.num_particles)
+            output = layout.gather(output.view(-1, self.num_particles, COORDINATES))
+        return (output.tanh() if self.squash_output else output), ptr
+
+    def forward(self, batch: Any) -> Reconstruction:
+        ptr = offsets_of(batch)
+        axis = _totals(batch.pos, ptr)
+        target = self.to_native(batch.pos, axis[node_to_graph(ptr, len(batch.pos))])
+        latent = self.encode_native(target, ptr)
+        output, output_ptr = self.decode(latent, ptr if self.decode_to == "jet" else None)
+        p4 = self.from_native(output, axis[node_to_graph(output_ptr, len(output))])
+        return Reconstruction(p4, output_ptr, latent, native=Native(output, output_ptr, target, ptr))
+
+
+def _totals(p4: Tensor, ptr: Tensor) -> Tensor:
+    """The four-momentum of each jet, the sum of its particles."""
+    return p4.new_zeros(len(ptr) - 1, 4).index_add(0, node_to_graph(ptr, len(p4)), p4)
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ValueError(f"unknown {name} '{value}': choose one of {', '.join(choices)}")

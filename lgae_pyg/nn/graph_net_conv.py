@@ -1,0 +1,115 @@
+r"""The message passing layer of the graph neural network autoencoder."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import leaky_relu, linear, pad
+from torch_geometric.nn import MessagePassing
+
+from lgae_pyg.ops.backends.choice import check_backend
+from lgae_pyg.ops.backends.compiled_edges import choose_edge_backend, compiled_edge_sum
+from lgae_pyg.ops.edge_networks import EdgeNetwork, edge_messages, edge_network_sum
+from lgae_pyg.ops.graphs import complete_graph
+
+
+class GraphNetConv(MessagePassing):
+    r"""One step of message passing of the GNNAE (Hao et al., arXiv:2212.07347, Eqs. (A.3) and (A.4)),
+
+    .. math::
+        m_i = \sum_{j} \phi_e\big([x_i, x_j, |x_j - x_i|^2]\big), \qquad
+        x'_i = \phi_n\big([m_i, x_i]\big),
+
+    with perceptrons :math:`\phi_e` and :math:`\phi_n` and a leaky ReLU after every linear layer, the last ones
+    included. As in the published code, the distance is squared (the paper speaks of the norm), the sum over a
+    complete graph contains :math:`j = i`, and the message comes first in the input of :math:`\phi_n`.
+
+    Complete graphs given by ``ptr`` go through a back-end that never stores messages; any ``edge_index`` takes the
+    ordinary path, ``message`` and ``aggregate``. The numbers are the same.
+
+    Args:
+        in_channels: width :math:`F` of the node features; narrower input is filled up with zeros.
+        edge_channels: widths of the layers of :math:`\phi_e`, the message's width last.
+        node_channels: widths of the layers of :math:`\phi_n`, the output's width last.
+        slope: of the leaky ReLU for negative numbers.
+        last_activation: whether :math:`\phi_n` ends with the leaky ReLU.
+        backend: ``"fused"`` (compiled for the CPU), ``"dense"`` (PyTorch, in chunks of pairs), ``"edge_list"``
+            (messages along edges) or ``"auto"``, the first of them that can run.
+
+    Raises:
+        ValueError: for an unknown back-end, no layer, or input wider than ``in_channels``.
+
+    Shapes:
+        - **input:** node features :math:`(n, k)`, :math:`k \le F`, and ``edge_index`` :math:`(2, e)` or ``ptr``
+          :math:`(B+1,)`; neither means one complete graph
+        - **output:** :math:`(n, \text{node\_channels}[-1])`
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        edge_channels: Sequence[int],
+        node_channels: Sequence[int],
+        slope: float = 0.2,
+        last_activation: bool = True,
+        backend: str = "auto",
+    ):
+        super().__init__(aggr="sum", node_dim=0)
+        check_backend(backend)
+        if not edge_channels or not node_channels:
+            raise ValueError("edge_channels and node_channels need one width at least")
+        self.in_channels, self.out_channels = in_channels, node_channels[-1]
+        self.slope, self.last_activation, self.backend = float(slope), last_activation, backend
+        self.edge_layers = _linear_layers([2 * in_channels + 1, *edge_channels])
+        self.node_layers = _linear_layers([edge_channels[-1] + in_channels, *node_channels])
+
+    def reset_parameters(self) -> None:
+        """PyTorch's default initialisation of the linear layers."""
+        super().reset_parameters()
+        for layer in (*self.edge_layers, *self.node_layers):
+            layer.reset_parameters()
+
+    def forward(self, x: Tensor, edge_index: Tensor | None = None, ptr: Tensor | None = None) -> Tensor:
+        if x.shape[-1] > self.in_channels:
+            raise ValueError(f"{x.shape[-1]} features per node, but the layer takes {self.in_channels} at most")
+        x = pad(x, (0, self.in_channels - x.shape[-1]))
+        if ptr is None and edge_index is None:
+            ptr = torch.tensor([0, len(x)], device=x.device)
+        choice = "edge_list" if edge_index is not None else choose_edge_backend(self.backend, x, self.widths)
+        if choice == "edge_list":
+            if edge_index is None:
+                edge_index = complete_graph(ptr, self_loops=True)
+            messages = self.propagate(edge_index, x=x, size=(len(x), len(x)))
+        else:
+            sums = compiled_edge_sum if choice == "compiled" else edge_network_sum
+            messages = sums(x, self.edge_network(), ptr)
+        return self._update(torch.cat([messages, x], -1))
+
+    def message(self, x_i: Tensor, x_j: Tensor) -> Tensor:
+        return edge_messages(x_i, x_j, self.edge_network())
+
+    def edge_network(self) -> EdgeNetwork:
+        """The perceptron :math:`\\phi_e` as plain tensors."""
+        layers = self.edge_layers
+        return EdgeNetwork([layer.weight for layer in layers], [layer.bias for layer in layers], self.slope)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Widths of the layers of :math:`\\phi_e`."""
+        return tuple(layer.out_features for layer in self.edge_layers)
+
+    def _update(self, hidden: Tensor) -> Tensor:
+        for number, layer in enumerate(self.node_layers, 1):
+            hidden = linear(hidden, layer.weight, layer.bias)
+            if number < len(self.node_layers) or self.last_activation:
+                hidden = leaky_relu(hidden, self.slope)
+        return hidden
+
+    def __repr__(self) -> str:
+        nodes = [layer.out_features for layer in self.node_layers]
+        return f"{type(self).__name__}({self.in_channels}, edges={list(self.widths)}, nodes={nodes})"
+
+
+def _linear_layers(sizes: Sequence[int]) -> nn.ModuleList:
+    return nn.ModuleList(nn.Linear(fan_in, fan_out) for fan_in, fan_out in pairwise(sizes))

@@ -1,0 +1,86 @@
+r"""Edge networks on complete graphs: perceptrons on pairs of particles, summed over the neighbours.
+
+With node features :math:`x_i`, a perceptron :math:`\phi` whose every linear layer is followed by a leaky ReLU, and
+the squared Euclidean distance :math:`d_{ij} = |x_j - x_i|^2`,
+
+.. math:: m_i = \sum_{j} \phi([x_i, x_j, d_{ij}]), \qquad j = i \text{ included},
+
+within each jet. :func:`edge_messages` is the plain definition on given pairs, :func:`edge_network_sum` the sum on
+complete graphs in bounded memory, and :mod:`lgae_pyg.ops.backends.compiled_edges` the same as one compiled kernel.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import leaky_relu, leaky_relu_, linear
+
+from lgae_pyg.ops.pair_chunks import MAX_PAIRS, all_pairs
+from lgae_pyg.ops.pairs import pair_sum, split_linear
+
+
+class EdgeNetwork(NamedTuple):
+    r"""A perceptron on :math:`[x_i, x_j, d_{ij}]`, with a leaky ReLU after every layer, the last one included.
+
+    Attributes:
+        weights: matrices of the linear layers, the first with :math:`2F + 1` columns.
+        biases: their biases.
+        slope: slope of the leaky ReLU for negative numbers.
+    """
+
+    weights: Sequence[Tensor]
+    biases: Sequence[Tensor]
+    slope: float
+
+
+def squared_distance(x_i: Tensor, x_j: Tensor) -> Tensor:
+    r"""The squared Euclidean distances :math:`|x_j - x_i|^2`, as a column.
+
+    Shapes:
+        - x_i, x_j: :math:`(e, F)`
+        - **output:** :math:`(e, 1)`
+    """
+    return (x_j - x_i).square().sum(-1, keepdim=True)
+
+
+def edge_messages(x_i: Tensor, x_j: Tensor, network: EdgeNetwork) -> Tensor:
+    r"""The messages :math:`\phi([x_i, x_j, d_{ij}])` of given pairs.
+
+    Shapes:
+        - x_i, x_j: :math:`(e, F)`
+        - **output:** :math:`(e, \text{out})`
+    """
+    hidden = torch.cat([x_i, x_j, squared_distance(x_i, x_j)], -1)
+    for weight, bias in zip(network.weights, network.biases):
+        hidden = leaky_relu(linear(hidden, weight, bias), network.slope)
+    return hidden
+
+
+def edge_network_sum(x: Tensor, network: EdgeNetwork, ptr: Tensor, max_pairs: int | None = MAX_PAIRS) -> Tensor:
+    r"""The sums :math:`m_i` of all particles, in plain PyTorch on any device.
+
+    The first layer is split into terms of single nodes, and the pairs are walked in chunks
+    (:mod:`lgae_pyg.ops.pairs`).
+
+    Args:
+        x: node features.
+        network: the perceptron.
+        ptr: offsets of the jets.
+        max_pairs: largest number of pairs handled at once.
+
+    Shapes:
+        - x: :math:`(n, F)`, ptr: :math:`(B+1,)`
+        - **output:** :math:`(n, \text{out})`
+    """
+    first = split_linear(x, network.weights[0], network.biases[0])
+    rest = list(zip(network.weights[1:], network.biases[1:]))
+
+    def messages(target: Tensor, x_i: Tensor, source: Tensor, x_j: Tensor) -> Tensor:
+        hidden = leaky_relu_(first.join(target, source, squared_distance(x_i, x_j)), network.slope)
+        for weight, bias in rest:
+            hidden = leaky_relu_(linear(hidden, weight, bias), network.slope)
+        return hidden
+
+    pairs = all_pairs(ptr, self_loops=True, max_pairs=max_pairs)
+    return pair_sum(messages, pairs, (first.target, x), (first.source, x))
