@@ -65,7 +65,7 @@ class Reconstruction:
         matched: whether particles are matched to the true ones, because the model's order has no meaning,
             instead of being compared in slot order.
         latent_size: the number of real numbers in the code of a jet.
-        side_information: further numbers that the decoder is told (the number of particles).
+        side_information: further numbers that the decoder is told (the number of particles, the axis of the jet).
         num_particles: the number of particles that a jet of full size has.
     """
 
@@ -256,6 +256,7 @@ def compression_table(reconstructions: Sequence[Reconstruction]) -> Table:
     }  # fmt: skip
     caption = (
         "Real numbers in the code of a jet, and numbers that the decoder is told besides (how many particles "
-        "the jet has), in percent of 4N (four-momenta) and of 3N (massless particles)."
+        "the jet has, and its pT, η and φ where the model works relative to them), in percent of 4N "
+        "(four-momenta) and of 3N (massless particles)."
     )
     return Table("compression", caption, columns, tuple(rows))

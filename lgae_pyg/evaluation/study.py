@@ -146,7 +146,9 @@ def evaluate_model(
 
 
 def describe_model(model: torch.nn.Module) -> str:
-    """A short printed name of a model, from its configuration."""
+    """A short printed name of a model: its own ``label``, or one from its configuration."""
+    if hasattr(model, "label"):
+        return model.label
     config = getattr(model, "config", {})
     parts = [config.get("name", type(model).__name__)]
     if "aggregation" in config:
@@ -221,11 +223,12 @@ def _fit_baselines(
 
 
 def _latent_vectors(model: torch.nn.Module, store: Any) -> int:
-    """The number of complex four-vectors in the model's code (two real ones count as one)."""
+    """The number of complex four-vectors in the model's code (two real ones count as one), or as many as have
+    the size of a code without vectors."""
     with torch.inference_mode():
         latent = getattr(model(store.batch([0])), "latent", None)
     vectors = getattr(latent, "vectors", None)
-    if vectors is None:
+    if vectors is None or not vectors.shape[1]:
         return round(model.latent_size / 8)
     return vectors.shape[1] if vectors.is_complex() else vectors.shape[1] // 2
 
@@ -245,7 +248,7 @@ def _reconstruction(
         jets=jets,
         matched=bool(model.permutation_invariant),
         latent_size=int(model.latent_size),
-        side_information=int(config.get("decode", "jet") == "jet"),
+        side_information=int(model.side_information),
         num_particles=config.get("num_particles", int(jets.ptr.diff().max())),
     )
 

@@ -13,7 +13,6 @@ _JET_MAPS = {"mean": "mean", "max": "max", "min": "min", "global mix": "mix", "g
 _PARTICLE_MAPS = ("local mix", "local_mix")
 _REQUIRED = ("latent_map", "latent_node_size", "node_sizes", "edge_sizes")
 _REFUSED = {"batch_norm": False, "dropout": 0.0, "metric": "euclidean"}
-_SIZES = {"num_nodes": 30, "input_node_size": 3, "output_node_size": 3}
 
 
 def load_gnn_autoencoder(
@@ -21,18 +20,18 @@ def load_gnn_autoencoder(
 ) -> GNNAE:
     """Builds a :class:`~lgae_pyg.models.GNNAE` from the state dicts of the published code.
 
-    The model gives the original's numbers on jets that fill all slots. The original's other jets are filled up with
-    zeros, which take part like particles; set the argument ``padded`` in ``config`` for the same behaviour. (The
-    original adds 1e-16 to the differences of node features before it squares them, which is left out.)
+    The model gives the original's numbers on jets that fill all slots. The original fills other jets up with
+    zeros, which take part like particles; add ``padded=True`` to ``config`` for the same behaviour. (The original
+    adds 1e-16 to the differences of node features before it squares them, which is left out.)
 
     Args:
         encoder_state: the encoder's state dict, as the original saves it.
         decoder_state: the decoder's.
-        config: the original's arguments: ``latent_map`` (``mean``, ``max``, ``min``, ``global mix``, or ``local mix``
-            and ``local_mix``, which differ in the width before the last map), ``latent_node_size``, ``node_sizes``,
-            ``edge_sizes``, and where they differ from the defaults ``num_nodes`` (30), ``num_mps`` (the number of
-            sizes), ``alpha`` (0.2), ``normalize_output`` (false); ``decoder_node_sizes`` and ``decoder_edge_sizes``
-            if they are not the encoder's.
+        config: the original's arguments: ``latent_map`` (``mean``, ``max``, ``min``, ``global mix``, or
+            ``local mix`` and ``local_mix``, which differ in the width before the last map),
+            ``latent_node_size``, ``node_sizes``, ``edge_sizes``, and where they differ from the defaults
+            ``num_nodes`` (30), ``num_mps`` (the number of sizes), ``alpha`` (0.2), ``normalize_output`` (false);
+            ``decoder_node_sizes`` and ``decoder_edge_sizes`` if they are not the encoder's.
 
     Returns:
         the model, float64, giving as many particles as came in.
@@ -51,8 +50,8 @@ def load_gnn_autoencoder(
         weight = torch.as_tensor(states[network].pop(key), dtype=torch.float64)
         if weight.shape != parameter.shape:
             raise ValueError(
-                f"'{key}' of the original {network} has the shape {tuple(weight.shape)}, but the configuration asks "
-                f"for {tuple(parameter.shape)}: do the state dicts and the configuration belong together?"
+                f"'{key}' of the original {network} has the shape {tuple(weight.shape)}, but the configuration "
+                f"asks for {tuple(parameter.shape)}: do the state dicts and the configuration belong together?"
             )
         weights[name] = weight
     for network, rest in states.items():

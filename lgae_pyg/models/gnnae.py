@@ -26,6 +26,8 @@ from lgae_pyg.ops.graphs import dense_layout, node_to_graph
 
 LEVELS = {"jet": "JL", "particle": "PL"}
 COORDINATES = 3
+#: Largest |eta - eta_jet| that is made into a momentum; jets reach 2, and an untrained network any number.
+MAX_ETA = 10.0
 NODE_SIZES = ((30,), (15,), (8,))
 EDGE_SIZES = ((50, 40, 30), (30, 30, 30), (16, 20, 30))
 
@@ -33,18 +35,19 @@ EDGE_SIZES = ((50, 40, 30), (30, 30, 30), (16, 20, 30))
 class GNNAE(nn.Module):
     r"""Graph neural network autoencoder on relative coordinates (Hao et al., arXiv:2212.07347, App. A.2).
 
-    A particle is :math:`x_i = (p_T / p_T^\mathrm{jet}, \eta - \eta^\mathrm{jet}, \phi - \phi^\mathrm{jet})`, relative
-    to the sum of the jet's particles. Encoder and decoder pass messages between all particles of a jet
+    A particle is :math:`x_i = (p_T / p_T^\mathrm{jet}, \eta - \eta^\mathrm{jet}, \phi - \phi^\mathrm{jet})`,
+    relative to the sum of the jet's particles. Encoder and decoder pass messages between all particles of a jet
     (:class:`~lgae_pyg.nn.GraphNetConv`). Between them stands
 
-    - at the level of the jet (GNNAE-JL) the mean over the particles, :math:`z \in \mathbb{R}^L`, from which a linear
-      map makes :math:`N` slots. The code does not depend on the order of the particles, so the order of the output
-      has no meaning;
+    - at the level of the jet (GNNAE-JL) the mean over the particles, :math:`z \in \mathbb{R}^L`, from which a
+      linear map makes :math:`N` slots. The code does not depend on the order of the particles, so the order of
+      the output has no meaning;
     - at the level of the particles (GNNAE-PL) a code of :math:`d` numbers for each, permutation equivariant.
 
     The output becomes massless four-momenta with :math:`p_T, \eta, \phi` of the jet, which the decoder is told. A
-    negative :math:`p_T` counts as zero there (a zero four-momentum); in the native coordinates, in which losses are
-    to be taken for training (``loss.space=native``), it stays what it is, so that its gradient does not vanish.
+    negative :math:`p_T` counts as zero there (a zero four-momentum), and the distance in :math:`\eta` is limited
+    to 10; in the native coordinates, in which losses are to be taken for training (``loss.space=native``), both
+    stay what they are: their gradients must not vanish.
     Particles without transverse momentum have all coordinates zero.
 
     The model is not Lorentz equivariant; rotations about the beam leave its code unchanged.
@@ -53,15 +56,15 @@ class GNNAE(nn.Module):
         level: ``"jet"`` or ``"particle"``.
         latent: numbers in the code, :math:`L` of a jet (45 when omitted) or :math:`d` of a particle (2).
         num_particles: number of slots :math:`N`, the largest number of particles of a jet.
-        node_sizes: for each step, the widths of the node features and of further hidden layers of the node network.
+        node_sizes: for each step, the widths of the node features and of hidden layers of the node network.
         edge_sizes: for each step, the widths of the layers of the edge network.
         decoder_node_sizes: those of the decoder; as the encoder's when omitted.
         decoder_edge_sizes: those of the decoder; as the encoder's when omitted.
         alpha: slope of the leaky ReLUs.
         aggregation: how the code of a jet is made of its particles: ``mean``, ``max``, ``min``, or ``mix``, one
             linear map over the slots, for which their order counts. Not used for ``level="particle"``.
-        mix_width: number of features that the linear map to the codes of the particles begins with; ``latent`` when
-            omitted. For ``level="particle"`` only.
+        mix_width: number of features that the linear map to the codes of the particles begins with; ``latent``
+            when omitted. For ``level="particle"`` only.
         last_activation: whether encoder and decoder end with the leaky ReLU, as published.
         squash_output: apply :math:`\tanh` to the output.
         scale: the network sees the coordinates multiplied by these numbers (one, or one each for pT, eta and phi),
@@ -73,8 +76,8 @@ class GNNAE(nn.Module):
         backend: see :class:`~lgae_pyg.nn.GraphNetConv`.
 
     Raises:
-        ValueError: for unknown choices, sizes that do not fit each other, or ``decode="slots"`` of unpadded codes of
-            particles.
+        ValueError: for unknown choices, sizes that do not fit each other, or ``decode="slots"`` of unpadded codes
+            of particles.
 
     Shapes:
         - **input:** a PyG batch with ``pos`` :math:`(n, 4)` and ``ptr`` :math:`(B+1,)`
@@ -149,7 +152,7 @@ class GNNAE(nn.Module):
 
     @property
     def permutation_invariant(self) -> bool:
-        """Whether the order of the output has no meaning, because the code does not depend on that of the input."""
+        """Whether the code does not depend on the order of the input, so that of the output has no meaning."""
         return self.level == "jet" and self.aggregation != "mix"
 
     @property
@@ -191,7 +194,7 @@ class GNNAE(nn.Module):
         return (relative * self.scale.to(relative.dtype)).to(dtype)
 
     def from_native(self, output: Tensor, axis: Tensor) -> Tensor:
-        r"""Massless four-momenta of the network's output, the inverse of :meth:`to_native`; negative pT counts as 0.
+        r"""Massless four-momenta of the network's output, the inverse of :meth:`to_native`; negative pT is 0.
 
         Args:
             output: native coordinates.
@@ -201,8 +204,10 @@ class GNNAE(nn.Module):
             - output: :math:`(n, 3)`, axis: :math:`(n, 4)`
             - **output:** :math:`(n, 4)`
         """
-        pt, angles = (output.to(axis.dtype) / self.scale.to(axis.dtype)).split([1, COORDINATES - 1], -1)
-        return from_relative_coordinates(torch.cat([pt.clamp(min=0), angles], -1), axis)
+        pt, eta, phi = (output.to(axis.dtype) / self.scale.to(axis.dtype)).unbind(-1)
+        return from_relative_coordinates(
+            torch.stack([pt.clamp(min=0), eta.clamp(-MAX_ETA, MAX_ETA), phi], -1), axis
+        )
 
     def encode(self, batch: Any) -> Latent:
         """The codes of a batch of jets."""

@@ -17,7 +17,7 @@ class GraphNet(nn.Module):
     r"""Steps of message passing on complete graphs (arXiv:2212.07347, App. A.2).
 
     Args:
-        node_sizes: for each step, the widths of the node features and of further hidden layers of the node network.
+        node_sizes: for each step, the widths of the node features and of hidden layers of the node network.
         edge_sizes: for each step, the widths of the layers of the edge network.
         out_channels: width of the output.
         slope: of the leaky ReLU.
@@ -44,7 +44,8 @@ class GraphNet(nn.Module):
         super().__init__()
         if len(node_sizes) != len(edge_sizes) or not node_sizes:
             raise ValueError(
-                f"node_sizes and edge_sizes have an entry for each step, but {len(node_sizes)} and {len(edge_sizes)}"
+                "node_sizes and edge_sizes need an entry for each step, at least one, but have "
+                f"{len(node_sizes)} and {len(edge_sizes)}"
             )
         following = [sizes[0] for sizes in node_sizes[1:]] + [out_channels]
         self.convs = nn.ModuleList(

@@ -146,9 +146,14 @@ class LGAE(nn.Module):
         r"""Real numbers in the code of a jet, :math:`2 (\tau_S + 4 \tau_V)`, side information not counted."""
         return 2 * self.latent_irreps.dim
 
+    @property
+    def side_information(self) -> int:
+        """Numbers that the decoder is told besides: how many particles the jet has, unless it fills all slots."""
+        return int(self.decode_to == "jet")
+
     def compression(self) -> dict[str, float]:
         """Size of the code as a percentage of the jet; see :func:`compression_rates`."""
-        return compression_rates(self.latent_size, self.num_particles, int(self.decode_to == "jet"))
+        return compression_rates(self.latent_size, self.num_particles, self.side_information)
 
     def encode(self, batch: Any) -> Latent:
         """The codes of a batch of jets; vectors come in the unit of the momenta."""

@@ -46,6 +46,8 @@ class LinearAE(nn.Module):
     """
 
     permutation_invariant = False
+    #: Numbers that the decoder is told besides the code: how many particles the jet has.
+    side_information = 1
 
     def __init__(self, latent_vectors: int = 9, num_particles: int = 30, conserve_momentum: bool = False):
         super().__init__()
@@ -71,7 +73,7 @@ class LinearAE(nn.Module):
 
     def compression(self) -> dict[str, float]:
         """Size of the code as a percentage of the jet; see :func:`compression_rates`."""
-        return compression_rates(self.latent_size, self.num_particles, 1)
+        return compression_rates(self.latent_size, self.num_particles, self.side_information)
 
     def fit(self, batches: Iterable[Any], weighting: str = "equal") -> "LinearAE":
         r"""Fits the components to the jets of some batches, in one pass.

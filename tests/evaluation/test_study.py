@@ -40,7 +40,7 @@ def make_dataset(jets, seed, split="test"):
 class Fake(nn.Module):
     """Returns its input after a change."""
 
-    latent_size = 24
+    latent_size, side_information = 24, 1
     config = {"name": "Fake", "num_particles": PARTICLES, "decode": "jet"}  # noqa: RUF012
 
     def __init__(self, change=lambda p4, batch: p4, permutation_invariant=False):
@@ -159,7 +159,7 @@ def test_the_scan_sees_the_network_and_the_pipeline_apart():
 class Saturating(nn.Module):
     """Lorentz equivariant, but not linear: the pipeline around it shows."""
 
-    permutation_invariant, latent_size = True, 8
+    permutation_invariant, latent_size, side_information = True, 8, 0
 
     def forward(self, batch):
         jet = torch.repeat_interleave(batch.ptr.diff())

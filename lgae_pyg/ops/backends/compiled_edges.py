@@ -1,8 +1,8 @@
 """The sum over the neighbours of an edge network as one compiled kernel for the CPU.
 
-The kernel (``cpp/edge_sum.cpp``) sends the pairs of a particle through all layers while they are in the processor's
-cache, and computes them again in the backward pass, so memory grows like the number of particles. Jets of any sizes
-go through without padding. The plain definition is in :mod:`lgae_pyg.ops.edge_networks`.
+The kernel (``cpp/edge_sum.cpp``) sends the pairs of a particle through all layers while they are in the
+processor's cache, and computes them again in the backward pass, so memory grows like the number of particles. Jets
+of any sizes go through without padding. The plain definition is in :mod:`lgae_pyg.ops.edge_networks`.
 """
 
 import ctypes
