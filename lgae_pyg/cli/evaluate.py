@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Evaluates, or draws again, and prints the first table and where everything is."""
+    """Evaluates, or draws again, and prints one table, of particles if the model has them."""
     from lgae_pyg.evaluation import EvaluationResults, default_folder, evaluate
 
     if options.redraw:
@@ -45,7 +45,8 @@ def run(options: argparse.Namespace) -> int:
             data_root=options.data,
             scan_jets=options.scan_jets,
         )
-    print(results.tables["particle_reconstruction"].to_text(), end="\n\n")
+    particles = results.reconstructions[0].pixels is None
+    print(results.tables["particle_reconstruction" if particles else "jet_reconstruction"].to_text(), end="\n\n")
     print(f"Tables:  {folder}\nFigures: {folder / 'figures'}")
     return 0
 

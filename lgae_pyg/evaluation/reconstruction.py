@@ -1,13 +1,14 @@
 """Reconstructed jets beside the true ones: errors and tables of errors."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from lgae_pyg.evaluation.pixels import PixelCollector, Pixels
 from lgae_pyg.evaluation.table import Table
-from lgae_pyg.losses import hungarian, mse
+from lgae_pyg.losses import hungarian, jet_sum, mse
 from lgae_pyg.metrics import (
     JET_FEATURES,
     PARTICLE_FEATURES,
@@ -61,12 +62,13 @@ class Reconstruction:
     Args:
         key: short name, used in files.
         label: printed name.
-        jets: the reconstructed jets, in the order of the true ones.
+        jets: the reconstructed jets, in the order of the true ones; of images, the sums of their pixels.
         matched: whether particles are matched to the true ones, because the model's order has no meaning,
             instead of being compared in slot order.
         latent_size: the number of real numbers in the code of a jet.
         side_information: further numbers that the decoder is told (the number of particles, the axis of the jet).
         num_particles: the number of particles that a jet of full size has.
+        pixels: what is known of the images, if the model's outputs are pixels; it has no particles then.
     """
 
     key: str
@@ -76,6 +78,7 @@ class Reconstruction:
     latent_size: int
     side_information: int
     num_particles: int
+    pixels: Pixels | None = None
 
     @property
     def compression(self) -> dict[str, float]:
@@ -83,13 +86,18 @@ class Reconstruction:
         return compression_rates(self.latent_size, self.num_particles, self.side_information)
 
 
-def reconstruct(model: torch.nn.Module, batches: Iterable, unit_in_gev: float) -> Jets:
+def reconstruct(
+    model: torch.nn.Module, batches: Iterable, unit_in_gev: float, pixels: PixelCollector | None = None
+) -> Jets:
     """Sends batches of jets through a model, without gradients.
+
+    Jets that come back as images are summed up to one momentum each: all their pixels would fill the memory.
 
     Args:
         model: an autoencoder; its result has ``p4`` and ``ptr``.
         batches: batches of jets in the unit of the model.
         unit_in_gev: that unit in GeV.
+        pixels: is given the images, if the model's outputs are pixels.
 
     Raises:
         ValueError: if an output is not finite; the message names the jets by class number and row.
@@ -99,8 +107,13 @@ def reconstruct(model: torch.nn.Module, batches: Iterable, unit_in_gev: float) -
         for batch in batches:
             result = model(batch)
             _check_finite(result.p4, result.ptr, batch)
-            momenta.append(result.p4.double().cpu() * unit_in_gev)
-            sizes.append(result.ptr.diff().cpu())
+            p4, counts = result.p4, result.ptr.diff()
+            if getattr(result, "images", None) is not None:
+                p4, counts = jet_sum(p4, result.ptr), torch.ones_like(counts)
+                if pixels is not None:
+                    pixels.add(result.images, unit_in_gev)
+            momenta.append(p4.double().cpu() * unit_in_gev)
+            sizes.append(counts.cpu())
     counts = torch.cat(sizes)
     return Jets(torch.cat(momenta), torch.cat([counts.new_zeros(1), counts.cumsum(0)]))
 
@@ -188,14 +201,15 @@ def particle_tables(
     """Errors of the particle features: median and IQR (arXiv:2212.07347, Table 2), and all statistics.
 
     Args:
-        reconstructions: one row each.
+        reconstructions: one row each; models of pixels have none, and the caption says so.
         target: the true jets.
         caption: a sentence that names the data.
         unit: the unit that the mean squared error is given in, squared.
         unit_in_gev: that unit in GeV.
     """
     rows, details = [], []
-    for one in reconstructions:
+    caption = f"{_without_particles(reconstructions)}{caption}"
+    for one in with_particles(reconstructions):
         summaries = [summary(column) for column in particle_errors(one, target).unbind(-1)]
         order = "matched" if one.matched else "slots"
         error = squared_error(one, target) / unit_in_gev**2
@@ -217,25 +231,58 @@ def particle_tables(
     )
 
 
+def with_particles(reconstructions: Iterable[Reconstruction]) -> list[Reconstruction]:
+    """The reconstructions that are particles, not pixels."""
+    return [one for one in reconstructions if one.pixels is None]
+
+
+def _without_particles(reconstructions: Iterable[Reconstruction]) -> str:
+    labels = [one.label for one in reconstructions if one.pixels is not None]
+    return f"{', '.join(labels)}: no row, its output is pixels, not particles. " if labels else ""
+
+
+def jet_comparisons(
+    reconstructions: Sequence[Reconstruction], target: Jets
+) -> Iterator[tuple[str, str, Tensor]]:
+    """What stands in the rows of the jet tables: label, energies and the errors of all jets.
+
+    The sum of the pixels is compared with the jet, and with the sum of the pixels of the jet's own image; a third
+    row compares these two, which is what the pixels alone do.
+    """
+    for one in reconstructions:
+        if one.pixels is None:
+            for energies, massless_particles in ENERGIES.items():
+                yield one.label, energies, jet_errors(one, target, massless_particles)
+            continue
+        image = Jets(one.pixels.truth, torch.arange(len(target) + 1))
+        yield one.label, "pixels", jet_errors(one, target)
+        yield f"{one.label}, to truth in pixels", "pixels", jet_errors(one, image)
+        yield "truth in pixels", "pixels", jet_errors(replace(one, jets=image), target)
+
+
 def jet_tables(
     reconstructions: Sequence[Reconstruction], target: Jets, caption: str
 ) -> tuple[Table, Table]:
     """Errors of the jet features: median and IQR (arXiv:2212.07347, Table 3), and all statistics.
 
-    Each model has two rows: one with the energies as the model outputs them, one with E = |p|.
+    Each model has two rows: one with the energies as the model outputs them, one with E = |p|. For the rows of a
+    model of pixels see :func:`jet_comparisons`.
     """
     rows, details = [], []
-    for one in reconstructions:
-        for energies, massless_particles in ENERGIES.items():
-            errors = jet_errors(one, target, massless_particles)
-            summaries = [summary(column) for column in errors.unbind(-1)]
-            rows.append((one.label, energies, *_statistics_values(summaries), len(target)))
-            details += _statistics_rows((one.label, energies), JET_FEATURES, summaries)
+    for label, energies, errors in jet_comparisons(reconstructions, target):
+        summaries = [summary(column) for column in errors.unbind(-1)]
+        rows.append((label, energies, *_statistics_values(summaries), len(target)))
+        details += _statistics_rows((label, energies), JET_FEATURES, summaries)
     lead = {"model": "model", "energies": "energies"}
     what = (
         "Relative errors (reconstructed - true) / true of the jet features, a jet being the sum of its "
         "particles; energies: as the model outputs them, or massless, E = |p| for each reconstructed particle"
     )
+    if any(one.pixels for one in reconstructions):
+        what += (
+            "; pixels: the sum of the massless momenta of the pixels, given the true jet's axis, pT and sum of "
+            "pixels. Truth in pixels: the true jet's own image, summed in the same way"
+        )
     columns = {**lead, **_statistics_columns(JET_FEATURES), "jets": "jets"}
     statistics = {**lead, "feature": "feature", **{name: HEADINGS[name] for name in STATISTICS}}
     return (
@@ -256,7 +303,7 @@ def compression_table(reconstructions: Sequence[Reconstruction]) -> Table:
     }  # fmt: skip
     caption = (
         "Real numbers in the code of a jet, and numbers that the decoder is told besides (how many particles "
-        "the jet has, and its pT, η and φ where the model works relative to them), in percent of 4N "
-        "(four-momenta) and of 3N (massless particles)."
+        "the jet has, its pT, η and φ where the model works relative to them, and the sum of its pixels), in "
+        "percent of 4N (four-momenta) and of 3N (massless particles)."
     )
     return Table("compression", caption, columns, tuple(rows))

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from lgae_pyg.checkpoint import write_atomically
+from lgae_pyg.evaluation.pixels import Pixels
 from lgae_pyg.evaluation.reconstruction import Jets, Reconstruction
 from lgae_pyg.evaluation.table import Table, read_csv
 
@@ -51,6 +52,8 @@ class EvaluationResults:
         arrays = {"target_p4": self.target.p4.numpy(), "target_ptr": self.target.ptr.numpy()}
         for one in self.reconstructions:
             arrays |= {f"{one.key}_p4": one.jets.p4.numpy(), f"{one.key}_ptr": one.jets.ptr.numpy()}
+            if one.pixels is not None:
+                arrays |= {f"{one.key}_pixels_{name}": array for name, array in one.pixels.to_arrays().items()}
         write_atomically(folder / ARRAYS, lambda file: np.savez(file, **arrays))
         content = {
             "format": FORMAT,
@@ -86,7 +89,11 @@ class EvaluationResults:
             return cls(
                 Jets(arrays["target_p4"], arrays["target_ptr"]),
                 [
-                    Reconstruction(jets=Jets(arrays[f"{one['key']}_p4"], arrays[f"{one['key']}_ptr"]), **one)
+                    Reconstruction(
+                        jets=Jets(arrays[f"{one['key']}_p4"], arrays[f"{one['key']}_ptr"]),
+                        pixels=_read_pixels(arrays, f"{one['key']}_pixels_"),
+                        **one,
+                    )
                     for one in content["reconstructions"]
                 ],
                 {one["name"]: _read_table(folder, one) for one in content["tables"]},
@@ -94,6 +101,11 @@ class EvaluationResults:
             )
         except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(f"the results in {folder} cannot be read ({error}): evaluate again") from error
+
+
+def _read_pixels(arrays: Mapping[str, torch.Tensor], prefix: str) -> Pixels | None:
+    found = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+    return Pixels.from_arrays(found) if found else None
 
 
 def _read_table(folder: Path, described: Mapping[str, Any]) -> Table:

@@ -14,6 +14,7 @@ from lgae_pyg.data import JetLoader
 from lgae_pyg.datasets import build_dataset
 from lgae_pyg.datasets.base import UNITS_IN_GEV
 from lgae_pyg.evaluation.equivariance import ANGLES, RAPIDITIES, Records, equivariance_scan, unit_records
+from lgae_pyg.evaluation.pixels import PixelCollector
 from lgae_pyg.evaluation.precision import TRANSFORMATIONS, has_precisions, precision_scan
 from lgae_pyg.evaluation.reconstruction import (
     Jets,
@@ -22,11 +23,17 @@ from lgae_pyg.evaluation.reconstruction import (
     jet_tables,
     particle_tables,
     reconstruct,
+    with_particles,
 )
 from lgae_pyg.evaluation.results import EvaluationResults
 from lgae_pyg.evaluation.table import Table
 from lgae_pyg.models import LinearAE
 
+#: Why a model has no equivariance scan.
+NOT_SCANNED = (
+    "{label} is not scanned for Lorentz equivariance: its images are defined by the beam axis, and it gives back "
+    "pixels, which no Lorentz transformation of the jet carries into one another."
+)
 #: Linear baselines by key: label, momentum conservation, weighting of the jets in the fit. The second is what
 #: ``warm_start: linear`` starts from, when momentum is conserved.
 BASELINES = {
@@ -124,23 +131,26 @@ def evaluate_model(
     store = _choose(test.store, max_jets)
     target = _true_jets(JetLoader(store, 4096), factor)
     models = {"model": (describe_model(model), model)}
+    first = _first_result(model, store)
     if train is not None:
-        models |= _fit_baselines(model, store, train)
+        models |= _fit_baselines(model, first, train)
+    notes = []
+    if scan_jets and getattr(first, "images", None) is not None:
+        notes, scan_jets = [NOT_SCANNED.format(label=describe_model(model))], 0
     jets_and_scan = len(JetLoader(store, batch_size)) * len(models)
     with _bar(jets_and_scan + (_scan_steps(model) if scan_jets else 0), progress) as tick:
         reconstructions = [
-            _reconstruction(key, label, one, _ticking(JetLoader(store, batch_size), tick), factor)
+            _reconstruction(key, label, one, _ticking(JetLoader(store, batch_size), tick), test, len(store))
             for key, (label, one) in models.items()
         ]
         caption = _caption(test, len(target), model)
-        tables = [
-            *particle_tables(reconstructions, target, caption, test.unit, factor),
-            *jet_tables(reconstructions, target, caption),
-            compression_table(reconstructions),
-        ]
+        tables = list(jet_tables(reconstructions, target, " ".join([caption, *notes])))
+        if with_particles(reconstructions):
+            tables = [*particle_tables(reconstructions, target, caption, test.unit, factor), *tables]
+        tables.append(compression_table(reconstructions))
         if scan_jets:
             tables += _scans(model, test, _choose(store, scan_jets), batch_size, records, tick)
-    about = {"caption": caption, "unit": test.unit, "recipe": dict(test.recipe)}
+    about = {"caption": caption, "unit": test.unit, "recipe": dict(test.recipe), "notes": notes}
     about |= {"versions": package_versions(), **(description or {})}
     return EvaluationResults(target, reconstructions, {table.name: table for table in tables}, about)
 
@@ -209,11 +219,11 @@ def _true_jets(batches: Iterable[Any], factor: float) -> Jets:
 
 
 def _fit_baselines(
-    model: torch.nn.Module, store: Any, train: Any
+    model: torch.nn.Module, first: Any, train: Any
 ) -> dict[str, tuple[str, torch.nn.Module]]:
-    """Linear autoencoders whose codes have as many four-vectors as the model's."""
-    particles = _num_particles(model, store)
-    vectors = max(1, min(_latent_vectors(model, store), particles // 2))
+    """Linear autoencoders whose codes have as many four-vectors as the model's, or about as many numbers."""
+    particles = _num_particles(model, train)
+    vectors = max(1, min(_latent_vectors(model, first), particles // 2))
     models = {}
     for key, (label, conserve, weighting) in BASELINES.items():
         linear = LinearAE(vectors, particles, conserve_momentum=conserve)
@@ -222,26 +232,31 @@ def _fit_baselines(
     return models
 
 
-def _latent_vectors(model: torch.nn.Module, store: Any) -> int:
-    """The number of complex four-vectors in the model's code (two real ones count as one), or as many as have
-    the size of a code without vectors."""
+def _first_result(model: torch.nn.Module, store: Any) -> Any:
+    """What the model makes of one jet: which kind of output, and of code, it has."""
     with torch.inference_mode():
-        latent = getattr(model(store.batch([0])), "latent", None)
-    vectors = getattr(latent, "vectors", None)
-    if vectors is None or not vectors.shape[1]:
+        return model(store.batch([0]))
+
+
+def _latent_vectors(model: torch.nn.Module, first: Any) -> int:
+    """The number of complex four-vectors in the model's code (two real ones, or eight numbers, count as one)."""
+    vectors = getattr(getattr(first, "latent", None), "vectors", None)
+    if vectors is None or vectors.shape[1] == 0:
         return round(model.latent_size / 8)
     return vectors.shape[1] if vectors.is_complex() else vectors.shape[1] // 2
 
 
-def _num_particles(model: torch.nn.Module, store: Any) -> int:
-    return getattr(model, "config", {}).get("num_particles", store.max_particles)
+def _num_particles(model: torch.nn.Module, dataset: Any) -> int:
+    """The particles of a jet of full size: the model's, or those of the data."""
+    own = getattr(model, "config", {}).get("num_particles")
+    return own or dataset.recipe.get("num_particles") or dataset.store.max_particles
 
 
 def _reconstruction(
-    key: str, label: str, model: torch.nn.Module, batches: Iterator[Any], factor: float
+    key: str, label: str, model: torch.nn.Module, batches: Iterator[Any], test: Any, jets_in_all: int
 ) -> Reconstruction:
-    config = getattr(model, "config", {})
-    jets = reconstruct(model, batches, factor)
+    collector = PixelCollector(jets_in_all)
+    jets = reconstruct(model, batches, UNITS_IN_GEV[test.unit], collector)
     return Reconstruction(
         key=key,
         label=label,
@@ -249,7 +264,8 @@ def _reconstruction(
         matched=bool(model.permutation_invariant),
         latent_size=int(model.latent_size),
         side_information=int(model.side_information),
-        num_particles=config.get("num_particles", int(jets.ptr.diff().max())),
+        num_particles=_num_particles(model, test),
+        pixels=collector.collected(),
     )
 
 

@@ -31,8 +31,8 @@ def attach_invariant(p: Tensor, total: Tensor, invariant: Tensor) -> Tensor:
     """
     square = minkowski_square(total)
     timelike = square > rounding(total[..., 0].square())
-    step = invariant * minkowski_dot(p, total) / torch.where(timelike, square, torch.ones_like(square))
-    return p + torch.where(timelike, step, torch.zeros_like(step)).unsqueeze(-1) * total
+    step = _ratio_where(timelike, invariant * minkowski_dot(p, total), square)
+    return p + step.unsqueeze(-1) * total
 
 
 def detach_invariant(z: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
@@ -52,14 +52,11 @@ def detach_invariant(z: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
     """
     square, product, total_square = minkowski_square(z), minkowski_dot(z, total), minkowski_square(total)
     root = safe_sqrt(product.square() - square * total_square)
-    denominator = product + root
     alive = product > rounding(z[..., 0] * total[..., 0])
-    step = torch.where(alive, square / torch.where(alive, denominator, torch.ones_like(product)), 0.0)
+    step = _ratio_where(alive, square, product + root)
     p = z - step.unsqueeze(-1) * total
     product = minkowski_dot(p, total)
-    alive = alive & (product > 0)
-    invariant = torch.where(alive, step * total_square / torch.where(alive, product, torch.ones_like(product)), 0.0)
-    return p, invariant
+    return p, _ratio_where(alive & (product > 0), step * total_square, product)
 
 
 def body_frame(total: Tensor, momenta: Tensor) -> Tensor:
@@ -115,8 +112,13 @@ def rounding(size: Tensor) -> Tensor:
 
 def _unit(vector: Tensor, square: Tensor, size: Tensor) -> Tensor:
     """Vectors divided by their length, zero where it is nothing beside the size of their terms."""
-    alive = square > rounding(size)
-    return vector * torch.where(alive, torch.where(alive, square, torch.ones_like(square)).rsqrt(), 0.0).unsqueeze(-1)
+    return vector * _ratio_where(square > rounding(size), torch.ones_like(square), safe_sqrt(square)).unsqueeze(-1)
+
+
+def _ratio_where(there: Tensor, numerator: Tensor, denominator: Tensor) -> Tensor:
+    """The ratio where it is wanted, elsewhere 0 with gradient 0."""
+    ratio = numerator / torch.where(there, denominator, torch.ones_like(denominator))
+    return torch.where(there, ratio, torch.zeros_like(ratio))
 
 
 def _orthogonal(a: Tensor, b: Tensor, c: Tensor) -> Tensor:

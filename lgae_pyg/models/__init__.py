@@ -1,19 +1,22 @@
 """Networks. They never see data sets, losses or training."""
 
 from lgae_pyg.models.behaviour import Behaviour
+from lgae_pyg.models.cnnae import CNNAE
 from lgae_pyg.models.gnnae import GNNAE
 from lgae_pyg.models.lgae import LGAE
 from lgae_pyg.models.linear_ae import LinearAE
 from lgae_pyg.models.registry import MODELS, build_model
-from lgae_pyg.models.result import Latent, Native, Reconstruction
+from lgae_pyg.models.result import Images, Latent, Native, Reconstruction
 from lgae_pyg.models.shell_lgae import ShellLGAE
 from lgae_pyg.models.warm_start import warm_start_from_linear
 
 __all__ = [
+    "CNNAE",
     "GNNAE",
     "LGAE",
     "MODELS",
     "Behaviour",
+    "Images",
     "Latent",
     "LinearAE",
     "Native",

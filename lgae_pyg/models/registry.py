@@ -6,12 +6,14 @@ from typing import Any
 
 from torch import nn
 
+from lgae_pyg.models.cnnae import CNNAE
 from lgae_pyg.models.gnnae import GNNAE
 from lgae_pyg.models.lgae import LGAE
 from lgae_pyg.models.linear_ae import LinearAE
 from lgae_pyg.models.shell_lgae import ShellLGAE
 
 MODELS: dict[str, type[nn.Module]] = {
+    "CNNAE": CNNAE,
     "GNNAE": GNNAE,
     "LGAE": LGAE,
     "LinearAE": LinearAE,

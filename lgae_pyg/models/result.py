@@ -35,6 +35,23 @@ class Native(NamedTuple):
     target_ptr: Tensor
 
 
+class Images(NamedTuple):
+    r"""Jets as images, of models whose outputs are pixels and not particles.
+
+    Attributes:
+        output: :math:`p_T^\text{rel}` in each pixel as the model gives it back, shape :math:`(B, P, P)`, indexed
+            ``image[jet, phi, eta]``.
+        target: what it should have been.
+        axis: the momenta of the true jets, which both are relative to, shape :math:`(B, 4)`.
+        max_radius: half the width of the images.
+    """
+
+    output: Tensor
+    target: Tensor
+    axis: Tensor
+    max_radius: float
+
+
 @dataclass
 class Reconstruction:
     """Reconstructed jets, one after another as in a PyG batch.
@@ -45,6 +62,7 @@ class Reconstruction:
         latent: the codes.
         complex_p4: the complex four-vectors before the read-out, shape :math:`(m, 4)`, or ``None``.
         native: the same in the coordinates of models that do not work in four-momenta, or ``None``.
+        images: the jets as images, if the model's outputs are pixels, whose momenta ``p4`` then are, or ``None``.
     """
 
     p4: Tensor
@@ -52,6 +70,7 @@ class Reconstruction:
     latent: Latent
     complex_p4: Tensor | None = None
     native: Native | None = None
+    images: Images | None = None
 
 
 def offsets_of(batch: Any) -> Tensor:

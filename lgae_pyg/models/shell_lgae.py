@@ -1,4 +1,4 @@
-"""The LGAE with a mass-shell code: light-like particles packed into four-vectors, the rest shared out by a network."""
+"""The LGAE with a mass-shell code: light-like particles packed into four-vectors, a network shares out the rest."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,18 +27,18 @@ class ShellLGAE(nn.Module):
     A linear code spends four numbers on a particle that has three. Here each latent vector is
     :math:`z_k = p_k + \sigma_k (p_k \cdot P / M^2) P`: the decoder, which knows the total :math:`P` (the first
     latent vector), finds both :math:`p_k` and the invariant :math:`\sigma_k` from :math:`p_k^2 = 0`. The
-    :math:`\sigma_k` and the latent scalars hold the coordinates of further particles in a frame that the jet itself
-    provides (:func:`~lgae_pyg.lorentz.frames.body_frame`) and what is left over for invariants that a network
-    learns. With nine complex vectors and one complex scalar, the numbers of the paper's LGAE-Mix at 61.67 %, these
-    are :math:`P` and 23 of 30 particles.
+    :math:`\sigma_k` and the latent scalars hold the coordinates of further particles in a frame that the jet
+    itself provides (:func:`~lgae_pyg.lorentz.frames.body_frame`) and what is left over for invariants that a
+    network learns. With nine complex vectors and one complex scalar, the numbers of the paper's LGAE-Mix at
+    61.67 %, these are :math:`P` and 23 of 30 particles.
 
-    The momentum of the others, :math:`R = P - \sum_k p_k`, is shared out among them by Lorentz message passing over
-    what is known,
+    The momentum of the others, :math:`R = P - \sum_k p_k`, is shared out among them by Lorentz message passing
+    over what is known,
 
     .. math:: p_j = w_j R + \Delta_j - \overline{\Delta}, \qquad w = \operatorname{softmax}(a_j + s_j),
 
-    with a table :math:`a_j` of the place in the order and invariants :math:`s_j` and vectors :math:`\Delta_j` of the
-    network, so that the jet's four-momentum is always kept. Everything commutes with the Lorentz group.
+    with a table :math:`a_j` of the place in the order and invariants :math:`s_j` and vectors :math:`\Delta_j` of
+    the network, so that the jet's four-momentum is always kept. Everything commutes with the Lorentz group.
 
     The inputs are taken as massless; what mass they have is projected away along :math:`P`, covariantly.
 
@@ -186,7 +186,7 @@ class ShellLGAE(nn.Module):
         rest = (total - known.sum(1)).unsqueeze(1)
         logits = self.shares[(missing - 1).clamp(min=0)]
         first = torch.cat([known, _share(logits, unknown) * rest], 1)
-        scalars, vectors = self._share_out(first, learned, layout, ptr)
+        scalars, vectors = self._read(first, learned, layout, ptr)
         shares = _share(logits + scalars[:, self.sizes.known :], unknown)
         change = vectors[:, self.sizes.known :] * unknown.unsqueeze(-1)
         change = change - change.sum(1, keepdim=True) / missing.clamp(min=1).view(-1, 1, 1)
@@ -229,7 +229,7 @@ class ShellLGAE(nn.Module):
             parts.append(learned.unsqueeze(1).expand(-1, self.num_particles, -1))
         return as_complex(layout.gather(torch.cat(parts, -1)))
 
-    def _share_out(self, slots: Tensor, learned: Tensor, layout: DenseLayout, ptr: Tensor) -> tuple[Tensor, Tensor]:
+    def _read(self, slots: Tensor, learned: Tensor, layout: DenseLayout, ptr: Tensor) -> tuple[Tensor, Tensor]:
         """What the network says of each particle: a real scalar and a real vector."""
         momenta = layout.gather(slots)
         x = self.decoder(self._node_scalars(layout, learned), as_complex(momenta), momenta, ptr)

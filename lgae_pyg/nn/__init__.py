@@ -1,9 +1,18 @@
-"""Layers, each usable beside PyG's own."""
+"""Layers, equivariant ones and those of the baselines, each usable beside PyG's own."""
 
 from lgae_pyg.nn.graph_net_conv import GraphNetConv
 from lgae_pyg.nn.lmp_conv import LMPConv
 from lgae_pyg.nn.mix_reps import MixReps
 from lgae_pyg.nn.radial import LorentzianBell
+from lgae_pyg.nn.same_conv import DoublingConv2d, HalvingConv2d
 from lgae_pyg.nn.scalar_mlp import ScalarMLP
 
-__all__ = ["GraphNetConv", "LMPConv", "LorentzianBell", "MixReps", "ScalarMLP"]
+__all__ = [
+    "DoublingConv2d",
+    "GraphNetConv",
+    "HalvingConv2d",
+    "LMPConv",
+    "LorentzianBell",
+    "MixReps",
+    "ScalarMLP",
+]

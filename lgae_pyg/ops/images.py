@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lgae_pyg.lorentz.kinematics import relative_coordinates
+from lgae_pyg.lorentz.kinematics import azimuth, pseudorapidity, relative_coordinates, transverse_momentum
 from lgae_pyg.ops.graphs import node_to_graph
 
 
@@ -11,6 +11,12 @@ def pixel_edges(pixels: int = 40, max_radius: float = 0.5) -> Tensor:
     """The ``pixels + 1`` edges of the pixels along one axis, from ``-max_radius`` to ``max_radius``."""
     steps = torch.arange(-pixels, pixels + 1, 2, dtype=torch.float64)
     return steps / pixels * max_radius
+
+
+def pixel_centers(pixels: int = 40, max_radius: float = 0.5) -> Tensor:
+    """The middles of the pixels along one axis."""
+    edges = pixel_edges(pixels, max_radius)
+    return (edges[1:] + edges[:-1]) / 2
 
 
 def jet_images(
@@ -48,3 +54,33 @@ def jet_images(
     place = (jet * pixels + row) * pixels + column
     image = p4.new_zeros(jets * pixels * pixels).index_add(0, place[inside], weight[inside])
     return image.view(jets, pixels, pixels)
+
+
+def pixel_momenta(images: Tensor, axis: Tensor, max_radius: float = 0.5) -> Tensor:
+    r"""One massless momentum for each pixel, the way back from :func:`jet_images`.
+
+    A pixel of intensity :math:`w` in the middle :math:`(\eta_a, \phi_b)` stands for
+
+    .. math::
+        p = w\, p_T^\text{jet} (\cosh \eta, \cos \phi, \sin \phi, \sinh \eta), \qquad
+        \eta = \eta_a + \eta^\text{jet}, \quad \phi = \phi_b + \phi^\text{jet} .
+
+    The sum over the pixels is the jet that the image shows: footnote 3 of arXiv:2212.07347, with the angles of
+    the jet added before the sum, since the pseudorapidity of a massive sum is not shifted by them.
+
+    Args:
+        images: images of jets.
+        axis: the momenta that the coordinates of the images are relative to.
+        max_radius: half the width of the window.
+
+    Shapes:
+        - **images**: :math:`(B, P, P)`, indexed ``image[jet, phi, eta]``
+        - **axis**: :math:`(B, 4)`
+        - **output**: :math:`(B, P^2, 4)`, the pixels of a jet in the order of ``image.flatten()``
+    """
+    centers = pixel_centers(images.shape[-1], max_radius).to(images)
+    eta = (pseudorapidity(axis).unsqueeze(-1) + centers).unsqueeze(-2)
+    phi = (azimuth(axis).unsqueeze(-1) + centers).unsqueeze(-1)
+    pt = images * transverse_momentum(axis).view(-1, 1, 1)
+    components = (pt * torch.cosh(eta), pt * torch.cos(phi), pt * torch.sin(phi), pt * torch.sinh(eta))
+    return torch.stack(components, dim=-1).flatten(1, 2)

@@ -46,8 +46,12 @@ def image_figure(batch: Any, result: Any, examples: int = 3) -> Any:
     from matplotlib.colors import LogNorm
     from matplotlib.figure import Figure
 
-    true = jet_images(batch.pos, batch.ptr).cpu().double()
-    made = jet_images(result.p4, result.ptr).cpu().double()
+    images = getattr(result, "images", None)
+    if images is None:
+        true, made, radius = jet_images(batch.pos, batch.ptr), jet_images(result.p4, result.ptr), 0.5
+    else:
+        true, made, radius = images.target, images.output, images.max_radius
+    true, made = true.cpu().double(), made.cpu().double()
     columns = min(examples, len(true)) + 1
     figure = Figure(figsize=(2.4 * columns, 5), layout="constrained")
     axes = figure.subplots(2, columns, sharex=True, sharey=True)
@@ -56,7 +60,7 @@ def image_figure(batch: Any, result: Any, examples: int = 3) -> Any:
         for column, image in enumerate(shown):
             title = "mean" if column == 0 else f"jet {column}"
             axis = axes[row, column]
-            window = {"origin": "lower", "extent": (-0.5, 0.5, -0.5, 0.5)}
+            window = {"origin": "lower", "extent": (-radius, radius, -radius, radius)}
             picture = axis.imshow(image, norm=LogNorm(1e-4, 1, clip=True), **window)
             axis.set_title(f"{label}, {title}", fontsize=8)
     figure.supxlabel(r"$\eta - \eta_\mathrm{jet}$")

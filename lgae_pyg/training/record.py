@@ -144,7 +144,7 @@ class EpochRecorder(pl.Callback):
 
     def begin_validation(self) -> None:
         """Forgets the sums of the last validation."""
-        self._validation = {"loss": 0.0, "mse": 0.0, "jets": 0, "pt_errors": []}
+        self._validation = {"loss": 0.0, "jets": 0, "pt_errors": []}
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Begins the validation."""
@@ -163,13 +163,15 @@ class EpochRecorder(pl.Callback):
         self.add_validation(batch, outputs)
 
     def add_validation(self, batch: Any, outputs: dict[str, Any]) -> None:
-        """Adds losses and, where particles correspond, the errors of their transverse momenta."""
+        """Adds losses, the squared error of particles and, where they correspond, the errors of their pT."""
         losses, result = outputs["jet_losses"], outputs["result"]
         sums = self._validation
         sums["loss"] = sums["loss"] + losses.double().sum()
-        mse = get_loss("mse")(result.p4, result.ptr, batch.pos, batch.ptr)
-        sums["mse"] = sums["mse"] + mse.double().sum()
         sums["jets"] += losses.numel()
+        if getattr(result, "images", None) is not None:
+            return  # pixels are no particles
+        mse = get_loss("mse")(result.p4, result.ptr, batch.pos, batch.ptr)
+        sums["mse"] = sums.get("mse", 0.0) + mse.double().sum()
         if torch.equal(result.ptr, batch.ptr):
             features = [particle_features(p4, batch.ptr) for p4 in (result.p4, batch.pos)]
             sums["pt_errors"].append(relative_error(*features, PARTICLE_FEATURES)[:, 0].float().cpu())
@@ -179,7 +181,7 @@ class EpochRecorder(pl.Callback):
         sums = self._validation
         if not sums or not sums["jets"]:
             return {}
-        metrics = {f"val/{key}": float(sums[key]) / sums["jets"] for key in ("loss", "mse")}
+        metrics = {f"val/{key}": float(sums[key]) / sums["jets"] for key in ("loss", "mse") if key in sums}
         if sums["pt_errors"]:
             metrics["val/pt_iqr"] = summary(torch.cat(sums["pt_errors"]).numpy())["iqr"]
         return metrics

@@ -32,6 +32,8 @@ FIGURES = {
 }
 #: Figures of a table of the same name, which not all results have.
 OPTIONAL = ("equivariance", "equivariance_precision")
+#: Figures of particles, which models of pixels have not.
+OF_PARTICLES = ("particle_histograms", "particle_residuals")
 
 
 def draw_figures(
@@ -45,11 +47,14 @@ def draw_figures(
         progress: show a progress bar.
 
     Returns:
-        The files written. A scan that is not in the results has no figure.
+        The files written. A scan that is not in the results has no figure, and particles have none if there is no
+        table of them.
     """
     from tqdm import tqdm
 
     names = [name for name in FIGURES if name not in OPTIONAL or name in results.tables]
+    if "particle_reconstruction" not in results.tables:
+        names = [name for name in names if name not in OF_PARTICLES]
     paths = []
     with plt.rc_context(SETTINGS):
         for name in tqdm(names, desc="draw", unit="figure", disable=None if progress else True, leave=False):
@@ -57,4 +62,4 @@ def draw_figures(
     return paths
 
 
-__all__ = ["FIGURES", "OPTIONAL", "draw_figures"]
+__all__ = ["FIGURES", "OF_PARTICLES", "OPTIONAL", "draw_figures"]

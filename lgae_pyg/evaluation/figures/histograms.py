@@ -9,7 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lgae_pyg.evaluation.figures.style import LABELS, TRUTH_COLOUR, add_caption, style_of
-from lgae_pyg.evaluation.reconstruction import Reconstruction, jet_errors, particle_errors
+from lgae_pyg.evaluation.reconstruction import (
+    Reconstruction,
+    jet_errors,
+    particle_errors,
+    with_particles,
+)
 from lgae_pyg.evaluation.results import EvaluationResults
 from lgae_pyg.metrics import JET_FEATURES, PARTICLE_FEATURES, jet_features, particle_features
 
@@ -36,7 +41,8 @@ def particle_histograms(results: EvaluationResults) -> Figure:
     """Relative transverse momentum, pseudorapidity and azimuth of the particles, with ratios to the truth."""
     target = particle_features(results.target.p4, results.target.ptr).numpy()
     found = {
-        one.label: particle_features(one.jets.p4, one.jets.ptr).numpy() for one in results.reconstructions
+        one.label: particle_features(one.jets.p4, one.jets.ptr).numpy()
+        for one in with_particles(results.reconstructions)
     }
     samples = [
         Sample(
@@ -71,8 +77,9 @@ def jet_histograms(results: EvaluationResults) -> Figure:
 
 def particle_residuals(results: EvaluationResults) -> Figure:
     """Distributions of the relative errors of the particle features, and of their sizes."""
-    errors = {one.label: particle_errors(one, results.target).numpy() for one in results.reconstructions}
-    return _residuals(results.reconstructions, errors, PARTICLE_FEATURES, "particles", results.caption)
+    shown = with_particles(results.reconstructions)
+    errors = {one.label: particle_errors(one, results.target).numpy() for one in shown}
+    return _residuals(shown, errors, PARTICLE_FEATURES, "particles", results.caption)
 
 
 def jet_residuals(results: EvaluationResults) -> Figure:

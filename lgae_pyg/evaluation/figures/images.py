@@ -9,35 +9,33 @@ from matplotlib.colors import LogNorm, TwoSlopeNorm
 from matplotlib.figure import Figure
 
 from lgae_pyg.evaluation.figures.style import add_caption
-from lgae_pyg.evaluation.reconstruction import Jets
+from lgae_pyg.evaluation.pixels import example_jets
+from lgae_pyg.evaluation.reconstruction import Jets, Reconstruction
 from lgae_pyg.evaluation.results import EvaluationResults
 from lgae_pyg.losses.padding import jet_sum
 from lgae_pyg.ops.images import jet_images
 
-PIXELS, RADIUS = 40, 0.5
-SINGLE_JETS = 5
+#: Pixels along each side and half the width of the images, unless a model has images of its own.
+GRID = (40, 0.5)
 CHUNK = 2000
 BOTTOM = 1e-3
 AVERAGE_RANGE = 1e4
 
 
-def single_images(results: EvaluationResults, jets: int = SINGLE_JETS) -> Figure:
+def single_images(results: EvaluationResults) -> Figure:
     """Images of a few jets, evenly spread over the sample: the truth above, each reconstruction below."""
-    total = len(results.target)
-    chosen = np.unique(np.linspace(0, total - 1, min(jets, total)).round().astype(int))
-    rows = {"truth": results.target} | {one.label: one.jets for one in results.reconstructions}
+    chosen = example_jets(len(results.target)).tolist()
+    rows = {"truth": None} | {one.label: one for one in results.reconstructions}
+    grid = image_grid(results)
     figure, axes = plt.subplots(
         len(rows), len(chosen), figsize=(2.0 * len(chosen) + 1.4, 1.75 * len(rows) + 1.0),
         sharex=True, sharey=True, squeeze=False,
     )  # fmt: skip
     norm = LogNorm(BOTTOM, 1.0, clip=False)
-    for line, (label, source) in zip(axes, rows.items()):
+    for line, (label, one) in zip(axes, rows.items()):
         for jet, place in zip(chosen, line):
-            true = _take(results.target, int(jet))
-            axis = jet_sum(true.p4, true.ptr)
-            own = _take(source, int(jet))
-            image = jet_images(own.p4, own.ptr, PIXELS, RADIUS, axis)[0].numpy()
-            mesh = _draw(place, image, norm, "viridis")
+            image = _image_of(results, one, jet, grid)
+            mesh = _draw(place, image, norm, "viridis", grid)
         line[0].set_ylabel(f"{_broken(label)}\n" + r"$\phi^\mathrm{rel}$ [rad]")
     for place in axes[-1]:
         place.set_xlabel(r"$\eta^\mathrm{rel}$")
@@ -54,15 +52,16 @@ def single_images(results: EvaluationResults, jets: int = SINGLE_JETS) -> Figure
 
 def average_images(results: EvaluationResults) -> Figure:
     """The mean image of all jets: truth, reconstructions, and the ratios of these to the truth."""
-    truth = mean_image(results.target)
-    found = {one.label: mean_image(one.jets) for one in results.reconstructions}
+    grid = image_grid(results)
+    truth = mean_image(results.target, grid)
+    found = {one.label: _mean_of(one, grid) for one in results.reconstructions}
     columns = 1 + len(found)
     figure, axes = plt.subplots(
         2, columns, figsize=(2.7 * columns + 1.3, 5.9), sharex=True, sharey=True, squeeze=False
     )
     norm = LogNorm(truth.max() / AVERAGE_RANGE, truth.max())
     for place, (label, image) in zip(axes[0], {"truth": truth, **found}.items()):
-        mesh = _draw(place, image, norm, "viridis")
+        mesh = _draw(place, image, norm, "viridis", grid)
         place.set_title(_broken(label))
     figure.colorbar(mesh, ax=axes[0], label=r"mean $p_\mathrm{T}^\mathrm{rel}$ per pixel", extend="min")
     axes[1, 0].set_axis_off()
@@ -70,7 +69,7 @@ def average_images(results: EvaluationResults) -> Figure:
     for place, image in zip(axes[1, 1:], found.values()):
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(truth > 0, image / truth, np.nan)
-        mesh = _draw(place, ratio, ratio_norm, "RdBu_r")
+        mesh = _draw(place, ratio, ratio_norm, "RdBu_r", grid)
     figure.colorbar(mesh, ax=axes[1], label="ratio to truth", extend="max")
     for place in (axes[0, 0], axes[1, 1]):
         place.set_ylabel(r"$\phi^\mathrm{rel}$ [rad]")
@@ -78,21 +77,44 @@ def average_images(results: EvaluationResults) -> Figure:
     for place in (axes[0, 0], *axes[1, 1:]):
         place.set_xlabel(r"$\eta^\mathrm{rel}$")
     axes[0, 0].tick_params(labelbottom=True)
+    own = ", ".join(one.label for one in results.reconstructions if one.pixels is not None)
     add_caption(
         figure,
-        "Mean images, each jet around its own axis and in units of its own transverse momentum; below, the "
-        f"ratio to the truth, white where it is one, grey where the truth is empty. {results.caption}",
+        "Mean images, each jet around its own axis and in units of its own transverse momentum"
+        + (f" ({own}: around the true axis, in units of the true one)" if own else "")
+        + "; below, the ratio to the truth, white where it is one, grey where the truth is empty. "
+        + results.caption,
     )
     return figure
 
 
-def mean_image(jets: Jets) -> np.ndarray:
+def image_grid(results: EvaluationResults) -> tuple[int, float]:
+    """Pixels along each side and half the width: those of a model that works in pixels, if there is one."""
+    return next((one.pixels.grid for one in results.reconstructions if one.pixels is not None), GRID)
+
+
+def mean_image(jets: Jets, grid: tuple[int, float] = GRID) -> np.ndarray:
     """The mean of the images of all jets, computed in portions so that memory stays small."""
-    total = torch.zeros(PIXELS, PIXELS, dtype=jets.p4.dtype)
+    total = torch.zeros(grid[0], grid[0], dtype=jets.p4.dtype)
     for first in range(0, len(jets), CHUNK):
         ptr = jets.ptr[first : first + CHUNK + 1]
-        total += jet_images(jets.p4[ptr[0] : ptr[-1]], ptr - ptr[0], PIXELS, RADIUS).sum(0)
+        total += jet_images(jets.p4[ptr[0] : ptr[-1]], ptr - ptr[0], *grid).sum(0)
     return (total / len(jets)).numpy()
+
+
+def _mean_of(one: Reconstruction, grid: tuple[int, float]) -> np.ndarray:
+    return mean_image(one.jets, grid) if one.pixels is None else one.pixels.mean.numpy()
+
+
+def _image_of(
+    results: EvaluationResults, one: Reconstruction | None, jet: int, grid: tuple[int, float]
+) -> np.ndarray:
+    """The image of one jet, reconstructed or true (``None``), around the true jet's axis."""
+    if one is not None and one.pixels is not None:
+        return one.pixels.examples[one.pixels.numbers == jet][0].numpy()
+    true = _take(results.target, jet)
+    own = true if one is None else _take(one.jets, jet)
+    return jet_images(own.p4, own.ptr, *grid, jet_sum(true.p4, true.ptr))[0].numpy()
 
 
 def _take(jets: Jets, number: int) -> Jets:
@@ -100,11 +122,11 @@ def _take(jets: Jets, number: int) -> Jets:
     return Jets(jets.p4[first:last], torch.stack([first - first, last - first]))
 
 
-def _draw(axes: Axes, image: np.ndarray, norm: plt.Normalize, colours: str):
+def _draw(axes: Axes, image: np.ndarray, norm: plt.Normalize, colours: str, grid: tuple[int, float]):
     empty = "0.8" if colours == "RdBu_r" else "white"
     palette = colormaps[colours].with_extremes(under="white", bad=empty)
     visible = np.ma.masked_invalid(image)
-    options = {"origin": "lower", "interpolation": "nearest", "extent": (-RADIUS, RADIUS, -RADIUS, RADIUS)}
+    options = {"origin": "lower", "interpolation": "nearest", "extent": 2 * (-grid[1], grid[1])}
     axes.set_xticks([-0.4, 0.0, 0.4])
     axes.set_yticks([-0.4, 0.0, 0.4])
     return axes.imshow(visible, norm=norm, cmap=palette, **options)
