@@ -1,4 +1,4 @@
-"""The LGAE with a mass-shell code: light-like particles packed into four-vectors, a network shares out the rest."""
+"""The LGAE with a mass-shell code: light-like particles packed into four-vectors, the rest shared out."""
 
 from collections.abc import Sequence
 from typing import Any
