@@ -208,7 +208,7 @@ def particle_tables(
         unit_in_gev: that unit in GeV.
     """
     rows, details = [], []
-    caption = f"{_without_particles(reconstructions)}{caption}"
+    caption = f"{without_particles(reconstructions)}{caption}"
     for one in with_particles(reconstructions):
         summaries = [summary(column) for column in particle_errors(one, target).unbind(-1)]
         order = "matched" if one.matched else "slots"
@@ -236,9 +236,10 @@ def with_particles(reconstructions: Iterable[Reconstruction]) -> list[Reconstruc
     return [one for one in reconstructions if one.pixels is None]
 
 
-def _without_particles(reconstructions: Iterable[Reconstruction]) -> str:
+def without_particles(reconstructions: Iterable[Reconstruction]) -> str:
+    """The sentence, with a space after it, that names those without particles; empty if all have them."""
     labels = [one.label for one in reconstructions if one.pixels is not None]
-    return f"{', '.join(labels)}: no row, its output is pixels, not particles. " if labels else ""
+    return f"{', '.join(labels)} is left out: its output is pixels, not particles. " if labels else ""
 
 
 def jet_comparisons(

@@ -31,7 +31,7 @@ from lgae_pyg.models import LinearAE
 
 #: Why a model has no equivariance scan.
 NOT_SCANNED = (
-    "{label} is not scanned for Lorentz equivariance: its images are defined by the beam axis, and it gives back "
+    "{label} is not scanned for Lorentz equivariance: its images are made around the beam axis, and it gives back "
     "pixels, which no Lorentz transformation of the jet carries into one another."
 )
 #: Linear baselines by key: label, momentum conservation, weighting of the jets in the fit. The second is what

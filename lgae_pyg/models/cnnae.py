@@ -37,7 +37,9 @@ class CNNAE(nn.Module):
     Args:
         latent_size: numbers in the code :math:`L`.
         pixels: pixels :math:`P` along each side of the image, divisible by 4.
-        max_radius: half the width of the image; 0.8 is the radius of the jets.
+        max_radius: half the width of the image; 0.8 is that of the published script. JetNet's particles end at
+            0.4, and large pixels cost accuracy: the mass of generated QCD jets, summed over the pixels of the true
+            image, has relative errors with an IQR of 0.20 at 0.8, 0.075 at 0.5 and 0.045 at 0.4.
         channels: channels :math:`C` of the convolutions.
 
     Raises:

@@ -79,7 +79,7 @@ def test_what_pixels_have_not_is_left_out_and_said():
     results = evaluated(Pixelated())
     particles = results.tables["particle_reconstruction"]
     assert particles.column("model") == ["LinearAE τ=2", "LinearAE τ=2, P conserved"]
-    assert "Pixelated: no row, its output is pixels, not particles." in particles.caption
+    assert "Pixelated is left out: its output is pixels, not particles." in particles.caption
     assert "equivariance" not in results.tables
     assert "not scanned for Lorentz equivariance" in results.tables["jet_reconstruction"].caption
     code = results.tables["compression"].records()[0]
@@ -116,6 +116,7 @@ def test_results_are_read_back_and_drawn(tmp_path):
         assert "Toy g, 40 jets of the test split" in words and "LinearAE τ=2" in words, name
         legend = [text.get_text() for one in figure.legends for text in one.get_texts()]
         assert ("CNNAE L=13" in legend) is (name in ("jet_histograms", "jet_residuals")), name
+        assert ("CNNAE L=13 is left out" in words) is (name in OF_PARTICLES), name
         plt.close(figure)
 
 

@@ -1,6 +1,6 @@
 """Distributions of particle and jet features, true and reconstructed, and of their errors."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,12 +8,12 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lgae_pyg.evaluation.figures.style import LABELS, TRUTH_COLOUR, add_caption, style_of
+from lgae_pyg.evaluation.figures.style import LABELS, TRUTH_COLOUR, add_caption, styles_of
 from lgae_pyg.evaluation.reconstruction import (
-    Reconstruction,
     jet_errors,
     particle_errors,
     with_particles,
+    without_particles,
 )
 from lgae_pyg.evaluation.results import EvaluationResults
 from lgae_pyg.metrics import JET_FEATURES, PARTICLE_FEATURES, jet_features, particle_features
@@ -23,6 +23,7 @@ MASS_WINDOW = (0.0, 250.0)
 PARTICLE_BINS, JET_BINS, ERROR_BINS = 80, 50, 81
 MANY_JETS = 2000
 SMALLEST_ERROR = 1e-17
+Styles = Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,9 @@ def particle_histograms(results: EvaluationResults) -> Figure:
         )
         for column, name in enumerate(PARTICLE_FEATURES)
     ]  # fmt: skip
-    caption = "Particles relative to their jet; below, ratio to the truth, whose statistical error is grey."
-    return _histograms(samples, "particles", f"{caption} {results.caption}")
+    caption = "Particles relative to their jet; below, ratio to the truth, whose statistical error is grey. "
+    caption += without_particles(results.reconstructions)
+    return _histograms(samples, "particles", f"{caption}{results.caption}", styles_of(results))
 
 
 def jet_histograms(results: EvaluationResults) -> Figure:
@@ -69,23 +71,25 @@ def jet_histograms(results: EvaluationResults) -> Figure:
         for column, name in enumerate(JET_FEATURES)
     ]  # fmt: skip
     caption = (
-        "Jets, sums of their particles with energies as the models output them; below, ratio to the truth, "
-        "whose statistical error is grey."
+        "Jets, sums of their particles (or pixels) with energies as the models output them; below, ratio to the "
+        "truth, whose statistical error is grey."
     )
-    return _histograms(samples, "jets", f"{caption} {results.caption}")
+    return _histograms(samples, "jets", f"{caption} {results.caption}", styles_of(results))
 
 
 def particle_residuals(results: EvaluationResults) -> Figure:
     """Distributions of the relative errors of the particle features, and of their sizes."""
     shown = with_particles(results.reconstructions)
     errors = {one.label: particle_errors(one, results.target).numpy() for one in shown}
-    return _residuals(shown, errors, PARTICLE_FEATURES, "particles", results.caption)
+    caption = without_particles(results.reconstructions) + results.caption
+    order = ", after matching" if any(one.matched for one in shown) else ""
+    return _residuals(errors, PARTICLE_FEATURES, f"particles{order}", caption, styles_of(results))
 
 
 def jet_residuals(results: EvaluationResults) -> Figure:
     """Distributions of the relative errors of the jet features, and of their sizes."""
     errors = {one.label: jet_errors(one, results.target).numpy() for one in results.reconstructions}
-    return _residuals(results.reconstructions, errors, JET_FEATURES, "jets", results.caption)
+    return _residuals(errors, JET_FEATURES, "jets", results.caption, styles_of(results))
 
 
 def _window(values: np.ndarray) -> tuple[float, float]:
@@ -95,13 +99,13 @@ def _window(values: np.ndarray) -> tuple[float, float]:
     return float(low - margin), float(high + margin)
 
 
-def _histograms(samples: Sequence[Sample], what: str, caption: str) -> Figure:
+def _histograms(samples: Sequence[Sample], what: str, caption: str, styles: Styles) -> Figure:
     size = (3.7 * len(samples) + 0.4, 4.9)
     figure, axes = plt.subplots(
         2, len(samples), figsize=size, height_ratios=(3, 1), sharex="col", squeeze=False
     )
     for sample, upper, lower in zip(samples, *axes):
-        _draw_sample(sample, upper, lower, what)
+        _draw_sample(sample, upper, lower, what, styles)
     axes[1, 0].set_ylabel("ratio")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
@@ -109,7 +113,7 @@ def _histograms(samples: Sequence[Sample], what: str, caption: str) -> Figure:
     return figure
 
 
-def _draw_sample(sample: Sample, upper: Axes, lower: Axes, what: str) -> None:
+def _draw_sample(sample: Sample, upper: Axes, lower: Axes, what: str, styles: Styles) -> None:
     edges = np.linspace(*sample.window, sample.bins + 1)
     counts, _ = np.histogram(sample.target, edges)
     upper.stairs(counts, edges, fill=True, color=TRUTH_COLOUR, label="truth")
@@ -117,12 +121,12 @@ def _draw_sample(sample: Sample, upper: Axes, lower: Axes, what: str) -> None:
         spread = np.where(counts > 0, 1 / np.sqrt(counts), np.nan)
     band = np.append(spread, spread[-1])
     lower.fill_between(edges, 1 - band, 1 + band, step="post", color=TRUTH_COLOUR, linewidth=0)
-    for number, (label, values) in enumerate(sample.reconstructed.items()):
+    for label, values in sample.reconstructed.items():
         found, _ = np.histogram(values, edges)
-        upper.stairs(found, edges, label=label, baseline=None, **style_of(number))
+        upper.stairs(found, edges, label=label, baseline=None, **styles[label])
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(counts > 0, found / counts, np.nan)
-        lower.stairs(ratio, edges, baseline=None, **style_of(number))
+        lower.stairs(ratio, edges, baseline=None, **styles[label])
     width = edges[1] - edges[0]
     unit = " GeV" if "GeV" in LABELS[sample.name] else (" rad" if "rad" in LABELS[sample.name] else "")
     upper.set_ylabel(f"{what} / {width:.3g}{unit}")
@@ -136,28 +140,23 @@ def _draw_sample(sample: Sample, upper: Axes, lower: Axes, what: str) -> None:
 
 
 def _residuals(
-    reconstructions: Sequence[Reconstruction],
-    errors: dict[str, np.ndarray],
-    features: Sequence[str],
-    what: str,
-    caption: str,
+    errors: dict[str, np.ndarray], features: Sequence[str], what: str, caption: str, styles: Styles
 ) -> Figure:
     figure, axes = plt.subplots(2, len(features), figsize=(3.7 * len(features) + 0.4, 5.8), squeeze=False)
     for column, name in enumerate(features):
         values = {label: _defined(matrix[:, column]) for label, matrix in errors.items()}
-        _draw_signed(axes[0, column], values)
-        _draw_sizes(axes[1, column], values)
+        _draw_signed(axes[0, column], values, styles)
+        _draw_sizes(axes[1, column], values, styles)
         symbol = LABELS[name].split(" [")[0].strip("$")
         axes[0, column].set_xlabel(rf"$\delta\,({symbol})$")
         axes[1, column].set_xlabel(rf"$|\delta\,({symbol})|$")
-    axes[0, 0].set_ylabel(f"share of {what}")
-    axes[1, 0].set_ylabel(f"share of {what}")
+    for row in (0, 1):
+        axes[row, 0].set_ylabel(f"share of {what.split(',')[0]}")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
-    order = ", after matching" if any(one.matched for one in reconstructions) and what == "particles" else ""
     explanation = (
         "Relative errors δ = (reconstructed - true) / true of the "
-        f"{what}{order}: signed in a window around zero (above), and their sizes (below; errors under "
+        f"{what}: signed in a window around zero (above), and their sizes (below; errors under "
         f"{SMALLEST_ERROR:.0e}, and zeros, count as that)."
     )
     add_caption(figure, f"{explanation} {caption}")
@@ -168,28 +167,28 @@ def _defined(values: np.ndarray) -> np.ndarray:
     return values[~np.isnan(values)]
 
 
-def _draw_signed(axes: Axes, values: dict[str, np.ndarray]) -> None:
+def _draw_signed(axes: Axes, values: dict[str, np.ndarray], styles: Styles) -> None:
     ends = [np.abs(np.quantile(sample, [0.1, 0.9])).max() for sample in values.values() if sample.size]
     reach = 2 * max([end for end in ends if np.isfinite(end)], default=0.0) or 1e-15
     edges = np.linspace(-reach, reach, ERROR_BINS + 1)
-    for number, (label, sample) in enumerate(values.items()):
+    for label, sample in values.items():
         counts, _ = np.histogram(sample, edges)
-        axes.stairs(counts / max(sample.size, 1), edges, label=label, baseline=None, **style_of(number))
+        axes.stairs(counts / max(sample.size, 1), edges, label=label, baseline=None, **styles[label])
     axes.set_yscale("log")
     axes.set_xlim(-reach, reach)
     axes.ticklabel_format(axis="x", style="sci", scilimits=(-2, 3))
 
 
-def _draw_sizes(axes: Axes, values: dict[str, np.ndarray]) -> None:
+def _draw_sizes(axes: Axes, values: dict[str, np.ndarray], styles: Styles) -> None:
     sizes = {label: np.clip(np.abs(sample), SMALLEST_ERROR, None) for label, sample in values.items()}
     finite = [sample[np.isfinite(sample)] for sample in sizes.values()]
     largest = max([np.quantile(sample, 0.999) for sample in finite if sample.size], default=1.0)
     smallest = min([np.quantile(sample, 0.002) for sample in finite if sample.size], default=1e-3)
     lowest, highest = np.floor(np.log10(smallest)) - 0.5, np.ceil(np.log10(max(largest, 10 * smallest)))
     edges = np.logspace(lowest, highest, int(8 * (highest - lowest)) + 1)
-    for number, (label, sample) in enumerate(sizes.items()):
+    for label, sample in sizes.items():
         counts, _ = np.histogram(np.clip(sample, edges[0], edges[-1]), edges)
-        axes.stairs(counts / max(sample.size, 1), edges, label=label, baseline=None, **style_of(number))
+        axes.stairs(counts / max(sample.size, 1), edges, label=label, baseline=None, **styles[label])
     axes.set_xscale("log")
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(bottom=0)

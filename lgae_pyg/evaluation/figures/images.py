@@ -19,6 +19,8 @@ from lgae_pyg.ops.images import jet_images
 GRID = (40, 0.5)
 CHUNK = 2000
 BOTTOM = 1e-3
+#: Half the width of what is shown of single jets.
+VIEW = 0.5
 AVERAGE_RANGE = 1e4
 
 
@@ -27,6 +29,7 @@ def single_images(results: EvaluationResults) -> Figure:
     chosen = example_jets(len(results.target)).tolist()
     rows = {"truth": None} | {one.label: one for one in results.reconstructions}
     grid = image_grid(results)
+    view = min(grid[1], VIEW)
     figure, axes = plt.subplots(
         len(rows), len(chosen), figsize=(2.0 * len(chosen) + 1.4, 1.75 * len(rows) + 1.0),
         sharex=True, sharey=True, squeeze=False,
@@ -36,6 +39,7 @@ def single_images(results: EvaluationResults) -> Figure:
         for jet, place in zip(chosen, line):
             image = _image_of(results, one, jet, grid)
             mesh = _draw(place, image, norm, "viridis", grid)
+            place.set(xlim=(-view, view), ylim=(-view, view))
         line[0].set_ylabel(f"{_broken(label)}\n" + r"$\phi^\mathrm{rel}$ [rad]")
     for place in axes[-1]:
         place.set_xlabel(r"$\eta^\mathrm{rel}$")
@@ -45,7 +49,7 @@ def single_images(results: EvaluationResults) -> Figure:
     add_caption(
         figure,
         "Transverse momenta in units of the true jet's, around the true jet's axis; pixels below "
-        f"{BOTTOM:g} are white. {results.caption}",
+        f"{BOTTOM:g} are white{_cut(grid)}. {results.caption}",
     )
     return figure
 
@@ -86,6 +90,10 @@ def average_images(results: EvaluationResults) -> Figure:
         + results.caption,
     )
     return figure
+
+
+def _cut(grid: tuple[int, float]) -> str:
+    return f", and the images, which reach to {grid[1]:g}, are cut at {VIEW:g}" if grid[1] > VIEW else ""
 
 
 def image_grid(results: EvaluationResults) -> tuple[int, float]:

@@ -11,6 +11,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from lgae_pyg.checkpoint import write_atomically
+from lgae_pyg.evaluation.results import EvaluationResults
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart; line styles repeat the distinction.
 STYLES = (
@@ -35,9 +36,10 @@ LABELS = {
 }  # fmt: skip
 
 
-def style_of(number: int) -> dict[str, str]:
-    """Colour and line style of the reconstruction with that number."""
-    return STYLES[number % len(STYLES)]
+def styles_of(results: EvaluationResults) -> dict[str, dict[str, str]]:
+    """Colour and line style of each reconstruction by its label, the same in all figures."""
+    labels = [one.label for one in results.reconstructions]
+    return {label: STYLES[number % len(STYLES)] for number, label in enumerate(labels)}
 
 
 def add_caption(figure: Figure, caption: str) -> None:
