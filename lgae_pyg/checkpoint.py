@@ -209,14 +209,14 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[
     """
     try:
         content = torch.load(path, map_location=map_location, weights_only=True)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError, IsADirectoryError):
         raise
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path}: not a checkpoint of lgae_pyg; it holds something other than tensors and plain values, "
             "which is not read because it could run code"
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise CheckpointError(f"{path}: damaged or truncated ({first_line(error)})") from error
     if not isinstance(content, dict) or not isinstance(content.get(HEADER), dict):
         raise CheckpointError(f"{path}: not a checkpoint of lgae_pyg, the entry '{HEADER}' is missing")

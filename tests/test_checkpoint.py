@@ -130,6 +130,18 @@ def test_truncated_file_is_called_damaged(affine, tmp_path):
             load_model(tmp_path / "part.ckpt")
 
 
+def test_errors_of_the_reader_name_the_file(affine, tmp_path, monkeypatch):
+    """Of some truncated files, torch says no more than 'Invalid argument'."""
+    save_checkpoint(tmp_path / "a.ckpt", affine)
+
+    def invalid(*_, **__):
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(torch, "load", invalid)
+    with pytest.raises(CheckpointError, match=r"a\.ckpt: damaged"):
+        load_model(tmp_path / "a.ckpt")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
