@@ -75,5 +75,5 @@ def chamfer(
         distances = _pair_distances(p, q, metric)
         if p.shape[:2].numel() > len(p4) or q.shape[:2].numel() > len(target):
             distances.masked_fill_(~(p_mask.unsqueeze(-1) & q_mask.unsqueeze(-2)), torch.inf)
-        nearest_q, nearest_p = distances.argmin(-1), distances.argmin(-2)
+        nearest_q, nearest_p = distances.min(-1).indices, distances.min(-2).indices
     return _distance_to(p, q, nearest_q, p_mask, metric) + _distance_to(q, p, nearest_p, q_mask, metric)

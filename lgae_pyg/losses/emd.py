@@ -38,10 +38,10 @@ def emd(
     from the dual variables. That is the exact gradient wherever plan and dual variables are unique. A
     distance of zero, and a particle without transverse momentum, have gradient 0.
 
-    Why not Sinkhorn iterations (:func:`emd_sinkhorn`): on gluon jets of 30 particles, the network simplex was
-    found two to five times faster on a CPU than Sinkhorn iterations in float64 that come within 10 % of its
-    value, and those are least accurate where a training ends, at small distances. On a GPU the costs are
-    copied to the CPU once per call, and its cores share the jets.
+    Why not Sinkhorn iterations (:func:`emd_sinkhorn`): on gluon jets of 30 particles, the network simplex took
+    a half to a quarter of the CPU time of Sinkhorn iterations whose values are 3 to 9 % too low, and those are
+    least accurate where a training ends, at small distances. On a GPU the costs are copied to the CPU once per
+    call, and its cores share the jets.
 
     Args:
         p4: reconstructed momenta of all jets, one after another.
@@ -95,8 +95,10 @@ def emd_sinkhorn(
     of the same clouds of transverse momentum relative to the target jet, where the lighter jet is filled up by
     a ghost at distance 1, so that :math:`S_\varepsilon \to` :func:`emd` as :math:`\varepsilon \to 0`. The
     iterations are GeomLoss's (arXiv:1810.08278), for all jets at once, without waiting for a GPU and without a
-    loop over jets. It vanishes, with its gradient, for equal jets. With the default values it is some 3 %
-    below the exact distance of different jets, and some 10 % where the jets nearly agree.
+    loop over jets. It vanishes, with its gradient, for equal jets. With the default values it was found 3 to 5 %
+    below the exact distance of different gluon jets and 9 % where jets nearly agree (distance 0.03), the cosine
+    between its gradient and the exact one 0.96; with ``blur=0.001, scaling=0.9``, 1 to 4 % and 0.98 to 0.99, in
+    three times the time.
 
     Args:
         p4: reconstructed momenta of all jets, one after another.

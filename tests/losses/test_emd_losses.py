@@ -152,9 +152,9 @@ def test_gradient_steps_bring_a_jet_to_its_target(name):
     (p4, ptr), (target, _) = random_jets(12, (4, 6)), random_jets(13, (4, 6))
     jet = p4.clone().requires_grad_()
     optimizer = torch.optim.Adam([jet], lr=0.02)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 200)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 120)
     before = NAMES["emd"](p4, ptr, target, ptr)
-    for _ in range(200):
+    for _ in range(120):
         optimizer.zero_grad()
         NAMES[name](jet, ptr, target, ptr).sum().backward()
         optimizer.step()
