@@ -10,8 +10,9 @@ def jet_mse(p4: Tensor, ptr: Tensor, target: Tensor, target_ptr: Tensor) -> Tens
 
     .. math:: L = \frac14 \sum_\mu \Big( \sum_i p_i^\mu - \sum_j q_j^\mu \Big)^2
 
-    Added to :func:`~lgae_pyg.losses.chamfer` (``loss.names=[chamfer,jet_mse]``) it is the published code's
-    option to include jet features (arXiv:2212.07347).
+    Added to :func:`~lgae_pyg.losses.chamfer` (``loss.names=[chamfer,jet_mse]``) it is the option of the code of
+    arXiv:2212.07347 to include jet features. That code sums half the Chamfer loss over the batch, but
+    averages this term: for a batch of :math:`B` jets its ratio is that of the weights :math:`[B / 2, 1]`.
 
     Args:
         p4: reconstructed momenta :math:`p` of all jets, one after another.

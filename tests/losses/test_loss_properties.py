@@ -127,7 +127,7 @@ def test_minkowski_wants_four_momenta():
 
 @pytest.mark.parametrize("names", [["chamfer", "jet_mse"], ["chamfer", "emd"], list(LOSSES)])
 def test_a_combination_is_the_weighted_sum(names):
-    """The published hybrids: Chamfer with jet features, and Chamfer with the energy mover's distance."""
+    """Among them Chamfer with jet features, and Chamfer with the energy mover's distance."""
     (p4, ptr), (target, target_ptr) = random_jets(5), random_jets(6)
     weights = [0.5 + index for index in range(len(names))]
     module = AutoencoderModule(torch.nn.Linear(1, 1), losses=names, weights=weights)
