@@ -212,7 +212,8 @@ class GNNAE(nn.Module):
     def encode(self, batch: Any) -> Latent:
         """The codes of a batch of jets."""
         ptr = offsets_of(batch)
-        return self.encode_native(self.to_native(batch.pos, _totals(batch.pos, ptr)[node_to_graph(ptr)]), ptr)
+        axis = _totals(batch.pos, ptr)[node_to_graph(ptr, len(batch.pos))]
+        return self.encode_native(self.to_native(batch.pos, axis), ptr)
 
     def encode_native(self, x: Tensor, ptr: Tensor) -> Latent:
         """The codes of jets given in native coordinates, :math:`(n, 3)`."""

@@ -12,7 +12,8 @@ class Latent(NamedTuple):
 
     Shapes:
         - scalars: Lorentz scalars :math:`(B, k_S)`, complex (real for real models)
-        - vectors: four-vectors :math:`(B, k_V, 4)`, complex (real for real models), in the unit of the momenta
+        - vectors: four-vectors :math:`(B, k_V, 4)`, complex (real for real models), in the unit of the momenta;
+          :math:`k_V = 0` for models that are not Lorentz equivariant, whose codes are plain numbers
     """
 
     scalars: Tensor
