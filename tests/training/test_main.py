@@ -34,7 +34,7 @@ def test_shipped_configurations_are_understood(words):
     check_config(config)
     model = build_model(config["model"])
     assert set(config["model"]) == set(model.config)
-    if words != ["model=linear"]:
+    if config["model"]["name"] != "LinearAE":
         optimizer = build_optimizer(model.parameters(), config["optimizer"])
         build_schedule(optimizer, config["schedule"], 10, config["trainer"]["max_epochs"])
 
@@ -74,6 +74,21 @@ def test_every_experiment_has_its_own_name():
     for name in EXPERIMENTS:
         text = (config_directory() / "experiment" / f"{name}.yaml").read_text()
         assert f"\nname: {name}\n" in text
+
+
+def test_the_experiments_of_images_and_of_linear_maps():
+    published, fast = composed("experiment=cnnae_55"), composed("experiment=cnnae_fast")
+    assert (published["optimizer"]["lr"], published["optimizer"]["eps"]) == (1e-3, 1e-7)
+    assert (published["trainer"]["patience"], published["trainer"]["max_epochs"]) == (200, 20000)
+    assert published["loader"]["batch_size"] == 64 and published["loss"]["weights"] == [1.0]
+    assert published["model"]["max_radius"] == 0.8 and published["data"]["name"] == "JetNet"
+    assert fast["loss"]["weights"] == [fast["model"]["pixels"] ** 2] and fast["trainer"]["max_minutes"] == 15
+    for config in (published, fast):
+        assert config["loss"]["space"] == "native" and config["trainer"]["precision"] == "float32"
+    linear = composed("experiment=linear_fast")
+    assert linear["data"] == fast["data"] and linear["model"]["latent_vectors"] == 9
+    for vectors in (4, 9, 13):
+        assert composed(f"experiment=linear_tau{vectors}")["model"]["latent_vectors"] == vectors
 
 
 def test_training_from_the_command_line(jet_files, tmp_path, capfd):
