@@ -73,6 +73,8 @@ class GNNAE(nn.Module):
             always :math:`N`.
         padded: fill jets up to :math:`N` particles with zeros, which talk to the others like particles, as the
             published code does.
+        distance: ``"squared"`` as in the published code, or ``"norm"``, as the paper says.
+        neighbours: a fixed number by which the sums over neighbours are divided; 1 as published.
         backend: see :class:`~lgae_pyg.nn.GraphNetConv`.
 
     Raises:
@@ -103,6 +105,8 @@ class GNNAE(nn.Module):
         scale: float | Sequence[float] = 1.0,
         decode: str = "jet",
         padded: bool = False,
+        distance: str = "squared",
+        neighbours: float = 1.0,
         backend: str = "auto",
     ):
         super().__init__()
@@ -136,10 +140,12 @@ class GNNAE(nn.Module):
             "scale": scale,
             "decode": decode,
             "padded": padded,
+            "distance": distance,
+            "neighbours": float(neighbours),
             "backend": backend,
         }
         self.register_buffer("scale", torch.tensor(scale), persistent=False)
-        options = (alpha, last_activation, backend)
+        options = (alpha, last_activation, distance, neighbours, backend)
         outputs = GraphNet(*decoder_sizes, COORDINATES, *options)
         if level == "jet":
             inputs = GraphNet(*encoder_sizes, latent, *options)

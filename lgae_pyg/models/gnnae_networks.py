@@ -22,7 +22,7 @@ class GraphNet(nn.Module):
         out_channels: width of the output.
         slope: of the leaky ReLU.
         last_activation: whether the last layer is followed by it.
-        backend: see :class:`~lgae_pyg.nn.GraphNetConv`.
+        distance, neighbours, backend: see :class:`~lgae_pyg.nn.GraphNetConv`.
 
     Raises:
         ValueError: if the two lists of sizes are not equally long, or empty.
@@ -39,6 +39,8 @@ class GraphNet(nn.Module):
         out_channels: int,
         slope: float,
         last_activation: bool,
+        distance: str,
+        neighbours: float,
         backend: str,
     ):
         super().__init__()
@@ -55,6 +57,8 @@ class GraphNet(nn.Module):
                 [*nodes, after],
                 slope,
                 last_activation or step < len(node_sizes),
+                distance,
+                neighbours,
                 backend,
             )
             for step, (nodes, edges, after) in enumerate(zip(node_sizes, edge_sizes, following), 1)

@@ -13,17 +13,20 @@ from lgae_pyg.ops.backends.compiled_edges import choose_edge_backend, compiled_e
 from lgae_pyg.ops.edge_networks import EdgeNetwork, edge_messages, edge_network_sum
 from lgae_pyg.ops.graphs import complete_graph
 
+DISTANCES = ("squared", "norm")
+
 
 class GraphNetConv(MessagePassing):
     r"""One step of message passing of the GNNAE (Hao et al., arXiv:2212.07347, Eqs. (A.3) and (A.4)),
 
     .. math::
-        m_i = \sum_{j} \phi_e\big([x_i, x_j, |x_j - x_i|^2]\big), \qquad
+        m_i = \frac{1}{c} \sum_{j} \phi_e\big([x_i, x_j, d(x_i, x_j)]\big), \qquad
         x'_i = \phi_n\big([m_i, x_i]\big),
 
     with perceptrons :math:`\phi_e` and :math:`\phi_n` and a leaky ReLU after every linear layer, the last ones
-    included. As in the published code, the distance is squared (the paper speaks of the norm), the sum over a
-    complete graph contains :math:`j = i`, and the message comes first in the input of :math:`\phi_n`.
+    included. As in the published code, :math:`d` is the squared Euclidean distance (the paper speaks of the norm),
+    the sum over a complete graph contains :math:`j = i`, and the message comes first in the input of
+    :math:`\phi_n`.
 
     Complete graphs given by ``ptr`` go through a back-end that never stores messages; any ``edge_index`` takes the
     ordinary path, ``message`` and ``aggregate``. The numbers are the same.
@@ -34,11 +37,15 @@ class GraphNetConv(MessagePassing):
         node_channels: widths of the layers of :math:`\phi_n`, the output's width last.
         slope: of the leaky ReLU for negative numbers.
         last_activation: whether :math:`\phi_n` ends with the leaky ReLU.
+        distance: ``"squared"``, :math:`|x_j - x_i|^2`, or ``"norm"``, :math:`|x_j - x_i|`, with which the layer
+            is linear in the scale of its input.
+        neighbours: a fixed number :math:`c` by which the sums over neighbours are divided, so that messages are of
+            the size of the features (1 gives the plain sum of the paper).
         backend: ``"fused"`` (compiled for the CPU), ``"dense"`` (PyTorch, in chunks of pairs), ``"edge_list"``
             (messages along edges) or ``"auto"``, the first of them that can run.
 
     Raises:
-        ValueError: for an unknown back-end, no layer, or input wider than ``in_channels``.
+        ValueError: for an unknown back-end or distance, no layer, or input wider than ``in_channels``.
 
     Shapes:
         - **input:** node features :math:`(n, k)`, :math:`k \le F`, and ``edge_index`` :math:`(2, e)` or ``ptr``
@@ -53,14 +60,20 @@ class GraphNetConv(MessagePassing):
         node_channels: Sequence[int],
         slope: float = 0.2,
         last_activation: bool = True,
+        distance: str = "squared",
+        neighbours: float = 1.0,
         backend: str = "auto",
     ):
         super().__init__(aggr="sum", node_dim=0)
         check_backend(backend)
+        if distance not in DISTANCES:
+            raise ValueError(f"unknown distance '{distance}': choose one of {', '.join(DISTANCES)}")
         if not edge_channels or not node_channels:
             raise ValueError("edge_channels and node_channels need one width at least")
         self.in_channels, self.out_channels = in_channels, node_channels[-1]
-        self.slope, self.last_activation, self.backend = float(slope), last_activation, backend
+        self.slope, self.last_activation = float(slope), last_activation
+        self.distance = distance
+        self.neighbours, self.backend = float(neighbours), backend
         self.edge_layers = _linear_layers([2 * in_channels + 1, *edge_channels])
         self.node_layers = _linear_layers([edge_channels[-1] + in_channels, *node_channels])
 
@@ -84,7 +97,7 @@ class GraphNetConv(MessagePassing):
         else:
             sums = compiled_edge_sum if choice == "compiled" else edge_network_sum
             messages = sums(x, self.edge_network(), ptr)
-        return self._update(torch.cat([messages, x], -1))
+        return self._update(torch.cat([messages / self.neighbours, x], -1))
 
     def message(self, x_i: Tensor, x_j: Tensor) -> Tensor:
         return edge_messages(x_i, x_j, self.edge_network())
@@ -92,7 +105,8 @@ class GraphNetConv(MessagePassing):
     def edge_network(self) -> EdgeNetwork:
         """The perceptron :math:`\\phi_e` as plain tensors."""
         layers = self.edge_layers
-        return EdgeNetwork([layer.weight for layer in layers], [layer.bias for layer in layers], self.slope)
+        weights, biases = [layer.weight for layer in layers], [layer.bias for layer in layers]
+        return EdgeNetwork(weights, biases, self.slope, self.distance == "norm")
 
     @property
     def widths(self) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
 r"""Edge networks on complete graphs: perceptrons on pairs of particles, summed over the neighbours.
 
 With node features :math:`x_i`, a perceptron :math:`\phi` whose every linear layer is followed by a leaky ReLU, and
-the squared Euclidean distance :math:`d_{ij} = |x_j - x_i|^2`,
+a distance, :math:`d_{ij} = |x_j - x_i|^2` or :math:`|x_j - x_i|`,
 
 .. math:: m_i = \sum_{j} \phi([x_i, x_j, d_{ij}]), \qquad j = i \text{ included},
 
@@ -19,6 +19,9 @@ from torch.nn.functional import leaky_relu, leaky_relu_, linear
 from lgae_pyg.ops.pair_chunks import MAX_PAIRS, all_pairs
 from lgae_pyg.ops.pairs import pair_sum, split_linear
 
+#: Added to squared distances before the root is taken.
+SMALLEST = 1e-12
+
 
 class EdgeNetwork(NamedTuple):
     r"""A perceptron on :math:`[x_i, x_j, d_{ij}]`, with a leaky ReLU after every layer, the last one included.
@@ -27,21 +30,25 @@ class EdgeNetwork(NamedTuple):
         weights: matrices of the linear layers, the first with :math:`2F + 1` columns.
         biases: their biases.
         slope: slope of the leaky ReLU for negative numbers.
+        norm: whether :math:`d_{ij}` is the distance itself instead of its square.
     """
 
     weights: Sequence[Tensor]
     biases: Sequence[Tensor]
     slope: float
+    norm: bool = False
 
 
-def squared_distance(x_i: Tensor, x_j: Tensor) -> Tensor:
-    r"""The squared Euclidean distances :math:`|x_j - x_i|^2`, as a column.
+def distance(x_i: Tensor, x_j: Tensor, norm: bool) -> Tensor:
+    r"""The squared Euclidean distances :math:`|x_j - x_i|^2`, or the distances
+    :math:`\sqrt{|x_j - x_i|^2 + \epsilon}` with :math:`\epsilon = 10^{-12}` for finite gradients, as a column.
 
     Shapes:
         - x_i, x_j: :math:`(e, F)`
         - **output:** :math:`(e, 1)`
     """
-    return (x_j - x_i).square().sum(-1, keepdim=True)
+    square = (x_j - x_i).square().sum(-1, keepdim=True)
+    return (square + SMALLEST).sqrt() if norm else square
 
 
 def edge_messages(x_i: Tensor, x_j: Tensor, network: EdgeNetwork) -> Tensor:
@@ -51,7 +58,7 @@ def edge_messages(x_i: Tensor, x_j: Tensor, network: EdgeNetwork) -> Tensor:
         - x_i, x_j: :math:`(e, F)`
         - **output:** :math:`(e, \text{out})`
     """
-    hidden = torch.cat([x_i, x_j, squared_distance(x_i, x_j)], -1)
+    hidden = torch.cat([x_i, x_j, distance(x_i, x_j, network.norm)], -1)
     for weight, bias in zip(network.weights, network.biases):
         hidden = leaky_relu(linear(hidden, weight, bias), network.slope)
     return hidden
@@ -77,7 +84,7 @@ def edge_network_sum(x: Tensor, network: EdgeNetwork, ptr: Tensor, max_pairs: in
     rest = list(zip(network.weights[1:], network.biases[1:]))
 
     def messages(target: Tensor, x_i: Tensor, source: Tensor, x_j: Tensor) -> Tensor:
-        hidden = leaky_relu_(first.join(target, source, squared_distance(x_i, x_j)), network.slope)
+        hidden = leaky_relu_(first.join(target, source, distance(x_i, x_j, network.norm)), network.slope)
         for weight, bias in rest:
             hidden = leaky_relu_(linear(hidden, weight, bias), network.slope)
         return hidden

@@ -30,8 +30,10 @@ def by_hand(conv: GraphNetConv, x: Tensor) -> Tensor:
 
     rows = []
     for x_i in x:
-        pairs = [torch.cat([x_i, x_j, ((x_j - x_i + 1e-16) ** 2).sum().view(1)]) for x_j in x]
-        message = sum(perceptron(conv.edge_layers, pair) for pair in pairs)
+        squares = [((x_j - x_i + 1e-16) ** 2).sum().view(1) for x_j in x]
+        distances = squares if conv.distance == "squared" else [(square + 1e-12).sqrt() for square in squares]
+        pairs = [torch.cat([x_i, x_j, d]) for x_j, d in zip(x, distances)]
+        message = sum(perceptron(conv.edge_layers, pair) for pair in pairs) / conv.neighbours
         rows.append(perceptron(conv.node_layers, torch.cat([message, x_i])))
     return torch.stack(rows)
 
@@ -46,16 +48,18 @@ def values_and_gradients(conv: GraphNetConv, x: Tensor, *graph: Tensor | None) -
     return [y.detach(), *torch.autograd.grad((y * weights).sum(), [x, *conv.parameters()])]
 
 
+@pytest.mark.parametrize("options", [{}, {"distance": "norm", "neighbours": 4}])
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_the_formula(backend: str) -> None:
-    conv = GraphNetConv(*SMALL, backend=backend).double()
+def test_the_formula(backend: str, options: dict) -> None:
+    conv = GraphNetConv(*SMALL, backend=backend, **options).double()
     x = features(4, 3)
     torch.testing.assert_close(conv(x), by_hand(conv, x), rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.parametrize("options", [{}, {"distance": "norm", "neighbours": 30}])
 @pytest.mark.parametrize("sizes", PAPER)
-def test_every_path_gives_the_same_numbers(sizes: tuple) -> None:
-    conv = GraphNetConv(*sizes).double()
+def test_every_path_gives_the_same_numbers(sizes: tuple, options: dict) -> None:
+    conv = GraphNetConv(*sizes, **options).double()
     ptr = pointers(torch.tensor([30, 1, 7, 70, 2, 33]))
     x = features(int(ptr[-1]), sizes[0])
     plain = values_and_gradients(conv, x, complete_graph(ptr, self_loops=True))
@@ -82,9 +86,25 @@ def test_the_compiled_sum_is_the_plain_one(sizes: list, widths: tuple, width: in
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-11)
 
 
+def test_with_distances_a_network_without_biases_scales_with_its_input() -> None:
+    """So a jet much wider than the rest cannot explode, as it does where distances are squared."""
+    conv = GraphNetConv(*SMALL, distance="norm").double()
+    for name, parameter in conv.named_parameters():
+        if name.endswith("bias"):
+            parameter.data.zero_()
+    x = features(6, 3)
+    torch.testing.assert_close(conv(1e3 * x), 1e3 * conv(x), rtol=1e-6, atol=1e-4)
+
+
+def test_unknown_distance() -> None:
+    with pytest.raises(ValueError, match="unknown distance 'manhattan'"):
+        GraphNetConv(*SMALL, distance="manhattan")
+
+
+@pytest.mark.parametrize("distance", ["squared", "norm"])
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_gradients(backend: str) -> None:
-    conv = GraphNetConv(*SMALL, backend=backend).double()
+def test_gradients(backend: str, distance: str) -> None:
+    conv = GraphNetConv(*SMALL, distance=distance, backend=backend).double()
     ptr = torch.tensor([0, 3, 4, 6])
     names, parameters = zip(*conv.named_parameters())
 

@@ -89,7 +89,7 @@ def compiled_edge_sum(x: Tensor, network: EdgeNetwork, ptr: Tensor) -> Tensor:
     rest = [part.flatten() for pair in zip(network.weights[1:], network.biases[1:]) for part in pair]
     parameters = torch.cat([first.pair.flatten(), *rest])
     widths = [len(bias) for bias in network.biases]
-    return _sum(x, first.target, first.source, parameters, widths, network.slope, ptr)
+    return _sum(x, first.target, first.source, parameters, widths, network.slope, network.norm, ptr)
 
 
 def _library(dtype: torch.dtype, features: int, widths: Sequence[int]) -> ctypes.CDLL:
@@ -101,19 +101,26 @@ def _library(dtype: torch.dtype, features: int, widths: Sequence[int]) -> ctypes
 
 @torch.library.custom_op("lgae_pyg::edge_sum", mutates_args=(), device_types="cpu")
 def _sum(
-    x: Tensor, target: Tensor, source: Tensor, parameters: Tensor, widths: list[int], slope: float, ptr: Tensor
+    x: Tensor,
+    target: Tensor,
+    source: Tensor,
+    parameters: Tensor,
+    widths: list[int],
+    slope: float,
+    norm: bool,
+    ptr: Tensor,
 ) -> Tensor:
     inputs = [plain(tensor) for tensor in (x, target, source, parameters)]
     offsets, jets = plain(ptr), ctypes.c_int64(len(ptr) - 1)
     out = x.new_empty(len(x), widths[-1])
     _library(x.dtype, x.shape[-1], widths).edge_sum_forward(
-        *map(pointer, inputs), ctypes.c_double(slope), pointer(offsets), jets, pointer(out), *threads()
+        *map(pointer, inputs), ctypes.c_double(slope), int(norm), pointer(offsets), jets, pointer(out), *threads()
     )
     return out
 
 
 @_sum.register_fake
-def _(x, target, source, parameters, widths, slope, ptr):
+def _(x, target, source, parameters, widths, slope, norm, ptr):
     return x.new_empty(len(x), widths[-1])
 
 
@@ -126,31 +133,32 @@ def _sum_backward(
     parameters: Tensor,
     widths: list[int],
     slope: float,
+    norm: bool,
     ptr: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     inputs = [plain(tensor) for tensor in (x, target, source, parameters)]
     upstream, offsets, jets = plain(upstream), plain(ptr), ctypes.c_int64(len(ptr) - 1)
     grads = [torch.empty_like(tensor) for tensor in inputs]
     _library(x.dtype, x.shape[-1], widths).edge_sum_backward(
-        *map(pointer, inputs), ctypes.c_double(slope), pointer(offsets), jets, pointer(upstream),
+        *map(pointer, inputs), ctypes.c_double(slope), int(norm), pointer(offsets), jets, pointer(upstream),
         *map(pointer, grads), *threads(),
     )  # fmt: skip
     return tuple(grads)
 
 
 @_sum_backward.register_fake
-def _(upstream, x, target, source, parameters, widths, slope, ptr):
+def _(upstream, x, target, source, parameters, widths, slope, norm, ptr):
     return tuple(tensor.new_empty(tensor.shape) for tensor in (x, target, source, parameters))
 
 
 def _save(ctx, inputs: tuple, output: Tensor) -> None:
-    *tensors, ctx.widths, ctx.slope, ptr = inputs
+    *tensors, ctx.widths, ctx.slope, ctx.norm, ptr = inputs
     ctx.save_for_backward(*tensors, ptr)
 
 
 def _gradients(ctx, upstream: Tensor) -> tuple[Tensor | None, ...]:
     *tensors, ptr = ctx.saved_tensors
-    return *_sum_backward(upstream, *tensors, ctx.widths, ctx.slope, ptr), None, None, None
+    return *_sum_backward(upstream, *tensors, ctx.widths, ctx.slope, ctx.norm, ptr), *[None] * 4
 
 
 _sum.register_autograd(_gradients, setup_context=_save)

@@ -44,7 +44,7 @@ void pad_rows(const T* from, int64_t rows, int size, T* to) {
 // Weights with padded rows: `forward[l]` is (in, out), `backward[l]` (out, in).
 class Weights {
   public:
-    Weights(const T* from, T slope) : slope(slope) {
+    Weights(const T* from, T slope, bool norm) : slope(slope), norm(norm) {
         pad_rows(from, 1, FIRST, distance);
         from += FIRST;
         for (int l = 1; l < LAYERS; ++l) {
@@ -64,6 +64,7 @@ class Weights {
     const T* bias(int l) { return bias_[l].reserve(0); }
     alignas(64) T distance[padded(FIRST)];
     const T slope;
+    const bool norm;  // distances instead of their squares
 
   private:
     Buffer<T> forward_[LAYERS], backward_[LAYERS], bias_[LAYERS];
@@ -93,7 +94,7 @@ class Jet {
         distances = distances_.reserve(lanes);
     }
 
-    // Squared distances of all particles from particle i.
+    // Squared distances of all particles from particle i, or distances.
     void measure(int64_t i) {
         for (int64_t j = 0; j < lanes; j += V) {
             vec total{};
@@ -101,7 +102,7 @@ class Jet {
                 vec step = Simd<T>::load(x + k * lanes + j) - x[k * lanes + i];
                 total += step * step;
             }
-            Simd<T>::store(distances + j, total);
+            Simd<T>::store(distances + j, in_.weights.norm ? Simd<T>::root(total + T(1e-12)) : total);
         }
     }
 
@@ -277,7 +278,10 @@ class Backward {
             T* grad = x + k * jet_.lanes;
             vec own{};
             for (int64_t j = 0; j < jet_.lanes; j += V) {
-                vec part = 2 * Simd<T>::load(slopes + j) * (Simd<T>::load(position + j) - position[i]);
+                vec factor = Simd<T>::load(slopes + j);
+                if (in_.weights.norm) factor /= Simd<T>::load(jet_.distances + j);
+                else factor *= 2;
+                vec part = factor * (Simd<T>::load(position + j) - position[i]);
                 Simd<T>::store(grad + j, Simd<T>::load(grad + j) + part);
                 own += part;
             }
@@ -298,9 +302,9 @@ class Backward {
 }  // namespace
 
 // `parameters` holds the weights of the distance, then matrix and bias of each layer after the first.
-extern "C" void edge_sum_forward(const T* x, const T* target, const T* source, const T* parameters, double slope,
+extern "C" void edge_sum_forward(const T* x, const T* target, const T* source, const T* parameters, double slope, int norm,
                                  const int64_t* ptr, int64_t jets, T* out, int threads, Parallel parallel) {
-    Weights weights(parameters, T(slope));
+    Weights weights(parameters, T(slope), norm != 0);
     Inputs in{x, target, source, weights};
     auto bounds = groups(ptr, jets);
     run_tasks(int64_t(bounds.size()) - 1, {threads, parallel}, [&] {
@@ -311,10 +315,10 @@ extern "C" void edge_sum_forward(const T* x, const T* target, const T* source, c
     });
 }
 
-extern "C" void edge_sum_backward(const T* x, const T* target, const T* source, const T* given, double slope,
+extern "C" void edge_sum_backward(const T* x, const T* target, const T* source, const T* given, double slope, int norm,
                                   const int64_t* ptr, int64_t jets, const T* upstream, T* grad_x, T* grad_target,
                                   T* grad_source, T* grad_parameters, int count, Parallel parallel) {
-    Weights weights(given, T(slope));
+    Weights weights(given, T(slope), norm != 0);
     Inputs in{x, target, source, weights};
     Gradients out{grad_x, grad_target, grad_source};
     Threads threads{count, parallel};
