@@ -208,7 +208,7 @@ def particle_tables(
         unit_in_gev: that unit in GeV.
     """
     rows, details = [], []
-    caption = f"{without_particles(reconstructions)}{caption}"
+    caption = f"{without_particles(reconstructions)}{_vanished(reconstructions)}{caption}"
     for one in with_particles(reconstructions):
         summaries = [summary(column) for column in particle_errors(one, target).unbind(-1)]
         order = "matched" if one.matched else "slots"
@@ -229,6 +229,16 @@ def particle_tables(
         Table("particle_reconstruction", f"{what}{notes}. {caption}", columns, tuple(rows)),
         Table("particle_statistics", f"{what}. {caption}", statistics, tuple(details)),
     )
+
+
+def _vanished(reconstructions: Iterable[Reconstruction]) -> str:
+    """A sentence for each model that gives back zero four-momenta: it has failed on them, whatever the errors."""
+    sentences = []
+    for one in with_particles(reconstructions):
+        zero = int((one.jets.p4 == 0).all(-1).sum())
+        if zero:
+            sentences.append(f"{one.label}: {zero} of {len(one.jets.p4)} particles come back as zero momenta. ")
+    return "".join(sentences)
 
 
 def with_particles(reconstructions: Iterable[Reconstruction]) -> list[Reconstruction]:

@@ -1,11 +1,13 @@
 """Weights of the published GNNAE code (zichunhao/gnn-jet-autoencoder) in our model."""
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from lgae_pyg.legacy.arguments import count, flag
+from lgae_pyg.legacy.state_dicts import checked_state, without_prefix
 from lgae_pyg.models.gnnae import GNNAE
 
 #: The original's latent maps of one code per jet, and ours.
@@ -37,27 +39,22 @@ def load_gnn_autoencoder(
         the model, float64, giving as many particles as came in.
 
     Raises:
-        ValueError: for a missing argument or one that cannot be imported, or a missing, unexpected or misshapen
-            weight (named).
+        ValueError: for a missing argument or one that cannot be imported (``batch_norm``, ``dropout``, another
+            ``metric`` than ``euclidean``, other than three features per particle), and a missing, unknown,
+            misshapen or not finite weight; the message names it.
     """
-    states = {"encoder": dict(encoder_state), "decoder": dict(decoder_state)}
-    model = GNNAE(**_arguments(config, states["encoder"])).double()
-    weights = {}
-    for name, parameter in model.state_dict().items():
-        network, key = _original_name(name)
-        if key not in states[network]:
-            raise ValueError(f"the original {network} state dict has no key '{key}'")
-        weight = torch.as_tensor(states[network].pop(key), dtype=torch.float64)
-        if weight.shape != parameter.shape:
-            raise ValueError(
-                f"'{key}' of the original {network} has the shape {tuple(weight.shape)}, but the configuration "
-                f"asks for {tuple(parameter.shape)}: do the state dicts and the configuration belong together?"
-            )
-        weights[name] = weight
-    for network, rest in states.items():
-        if rest:
-            raise ValueError(f"the original {network} state dict has an unexpected key '{next(iter(rest))}'")
-    model.load_state_dict(weights)
+    states = {"encoder": encoder_state, "decoder": decoder_state}
+    names = without_prefix(encoder_state) if isinstance(encoder_state, Mapping) else {}
+    model = GNNAE(**_arguments(config, names)).double()
+    places = {name: _original_name(name) for name in model.state_dict()}
+    for network, state in states.items():
+        shapes = {
+            key: tuple(parameter.shape)
+            for (owner, key), parameter in zip(places.values(), model.state_dict().values())
+            if owner == network
+        }
+        states[network] = checked_state(state, shapes, network)
+    model.load_state_dict({name: states[network][key] for name, (network, key) in places.items()})
     return model
 
 
@@ -83,23 +80,40 @@ def _arguments(config: Mapping[str, Any], encoder_state: Mapping[str, Tensor]) -
         if config.get(key, 3) != 3:
             raise ValueError(f"only {key} = 3, relative coordinates, can be imported, not {config[key]}")
     names = ("node_sizes", "edge_sizes", "decoder_node_sizes", "decoder_edge_sizes")
-    sizes = {name: _steps(config[name], config.get("num_mps")) for name in names if config.get(name)}
+    sizes = {name: _steps(config, name) for name in names if config.get(name)}
     return sizes | _latent(config, encoder_state) | {
-        "latent": config["latent_node_size"],
-        "num_particles": config.get("num_nodes", 30),
-        "alpha": config.get("alpha", 0.2),
-        "squash_output": config.get("normalize_output", False),
-        "padded": config.get("padded", False),
+        "latent": count(config, "latent_node_size"),
+        "num_particles": count(config, "num_nodes", default=30),
+        "alpha": _slope(config),
+        "squash_output": flag(config, "normalize_output", False),
+        "padded": flag(config, "padded", False),
     }
 
 
-def _steps(sizes: Sequence[Sequence[int]], steps: int | None) -> list[list[int]]:
+def _slope(config: Mapping[str, Any]) -> float:
+    value = config.get("alpha", 0.2)
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise ValueError(f"the original's argument 'alpha' must be a number, not {value!r}")
+    return float(value)
+
+
+def _steps(config: Mapping[str, Any], name: str) -> list[list[int]]:
     """Sizes of each step; those of a single step stand for all."""
-    if len(sizes) == 1 and steps:
+    sizes = config[name]
+    if not _is_list(sizes) or not all(_is_list(step) and step for step in sizes):
+        raise ValueError(
+            f"the original's argument '{name}' must be a list of lists of widths, one for each step, not {sizes!r}"
+        )
+    steps = count(config, "num_mps", default=len(sizes))
+    if len(sizes) == 1:
         sizes = [sizes[0]] * steps
-    if steps is not None and len(sizes) != steps:
-        raise ValueError(f"num_mps = {steps} steps, but sizes for {len(sizes)}")
-    return [list(step) for step in sizes]
+    if len(sizes) != steps:
+        raise ValueError(f"the original's argument 'num_mps' is {steps}, but '{name}' has sizes for {len(sizes)}")
+    return [[count({name: width}, name) for width in step] for step in sizes]
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
 
 
 def _latent(config: Mapping[str, Any], encoder_state: Mapping[str, Tensor]) -> dict[str, Any]:

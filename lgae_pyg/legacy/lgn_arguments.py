@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
+from lgae_pyg.legacy.arguments import count, flag, get, required
 from lgae_pyg.models.lgae import READOUTS
 from lgae_pyg.nn.aggr import num_concatenated
 from lgae_pyg.nn.scalar_mlp import ACTIVATIONS
@@ -58,21 +58,21 @@ class LGNArguments:
             ValueError: a missing argument, or one that cannot be imported; the message names it.
         """
         _refuse_higher_irreps(config)
-        with_mlp = _flag(config, "mlp", True)
+        with_mlp = flag(config, "mlp", True)
         return cls(
             aggregation=_aggregation(config),
-            num_particles=_count(config, *PARTICLES),
-            latent_scalars=_count(config, "tau_latent_scalars"),
-            latent_vectors=_count(config, "tau_latent_vectors"),
+            num_particles=count(config, *PARTICLES),
+            latent_scalars=count(config, "tau_latent_scalars"),
+            latent_vectors=count(config, "tau_latent_vectors"),
             encoder_channels=_channels(config, "encoder_num_channels"),
             decoder_channels=_channels(config, "decoder_num_channels"),
-            num_bells=2 * _count(config, "num_basis_fn", default=10),
-            mlp_depth=_count(config, "mlp_depth", default=6) if with_mlp else 0,
-            mlp_width=_count(config, "mlp_width", default=6),
+            num_bells=2 * count(config, "num_basis_fn", default=10),
+            mlp_depth=count(config, "mlp_depth", default=6) if with_mlp else 0,
+            mlp_width=count(config, "mlp_width", default=6),
             activation=_choice(config, "activation", "leakyrelu", ACTIVATIONS),
             scale=_scale(config),
             readout=_readout(config),
-            jet_scalars=_count(config, "tau_jet_scalars", default=1),
+            jet_scalars=count(config, "tau_jet_scalars", default=1),
             jet_features=_jet_features(config),
         )
 
@@ -103,57 +103,24 @@ class LGNArguments:
         }
 
 
-def _get(config: Mapping[str, Any], *names: str) -> Any:
-    """The value of the first of some names that is there, or ``None``."""
-    return next((config[name] for name in names if config.get(name) is not None), None)
-
-
-def _required(config: Mapping[str, Any], *names: str) -> Any:
-    value = _get(config, *names)
-    if value is None:
-        others = f" (or {', '.join(names[1:])})" if names[1:] else ""
-        raise ValueError(f"the original's argument '{names[0]}'{others} is missing from the configuration")
-    return value
-
-
-def _count(config: Mapping[str, Any], *names: str, default: int | None = None) -> int:
-    value = _get(config, *names) if default is not None else _required(config, *names)
-    if value is None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise ValueError(f"the original's argument '{names[0]}' must be a whole number above 0, not {value!r}")
-    return int(value)
-
-
 def _channels(config: Mapping[str, Any], name: str) -> tuple[int, ...]:
-    value = _required(config, name)
+    value = required(config, name)
     if isinstance(value, str) or not isinstance(value, Sequence) or len(value) < 2:
         raise ValueError(
             f"the original's argument '{name}' must be a list of at least two numbers of channels, not {value!r}"
         )
-    return tuple(_count({name: channels}, name) for channels in value)
-
-
-def _flag(config: Mapping[str, Any], name: str, default: bool) -> bool:
-    value = _get(config, name)
-    if value is None:
-        return default
-    known = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
-    found = known.get(str(value).lower())
-    if found is None:
-        raise ValueError(f"the original's argument '{name}' must be true or false, not {value!r}")
-    return found
+    return tuple(count({name: channels}, name) for channels in value)
 
 
 def _choice(config: Mapping[str, Any], name: str, default: str, known: Any) -> str:
-    value = str(_get(config, name) or default).lower()
+    value = str(get(config, name) or default).lower()
     if value not in known:
         raise ValueError(f"the original's argument '{name}' is '{value}', which is none of {', '.join(known)}")
     return value
 
 
 def _aggregation(config: Mapping[str, Any]) -> str:
-    name = str(_required(config, "map_to_latent")).lower().replace(" ", "")
+    name = str(required(config, "map_to_latent")).lower().replace(" ", "")
     if name == "mix":
         return name
     parts = name.replace("+", "&").split("&")
@@ -175,19 +142,19 @@ def _aggregation(config: Mapping[str, Any]) -> str:
 
 def _refuse_higher_irreps(config: Mapping[str, Any]) -> None:
     for name, only, meaning in (("maxdim", 2, "scalars and four-vectors"), ("max_zf", 1, "edges up to degree 1")):
-        value = _get(config, name)
+        value = get(config, name)
         values = value if isinstance(value, list | tuple) else [only if value is None else value]
         if any(number != only for number in values):
             raise ValueError(
                 f"only {name} = {only} ({meaning}) can be imported, not {value}; if the state dicts hold nothing "
                 f"but (0, 0) and (1, 1), the code that wrote them had lowered it: set {name} to {only}"
             )
-    if _count(config, "tau_jet_vectors", default=1) != 1:
+    if count(config, "tau_jet_vectors", default=1) != 1:
         raise ValueError(f"only tau_jet_vectors = 1 can be imported, not {config['tau_jet_vectors']}")
 
 
 def _scale(config: Mapping[str, Any]) -> float:
-    value = _get(config, "scale")
+    value = get(config, "scale")
     try:
         scale = 1.0 if value is None else float(value)
     except (TypeError, ValueError):
@@ -198,7 +165,7 @@ def _scale(config: Mapping[str, Any]) -> float:
 
 
 def _readout(config: Mapping[str, Any]) -> str:
-    name = _get(config, "get_real_method")
+    name = get(config, "get_real_method")
     if str(name).lower() == "norm":
         raise ValueError(
             "get_real_method 'norm' cannot be imported: the root of the summed squares of both parts of each "
@@ -209,9 +176,9 @@ def _readout(config: Mapping[str, Any]) -> str:
 
 
 def _jet_features(config: Mapping[str, Any]) -> bool:
-    wanted = _flag(config, "jet_features", False)
+    wanted = flag(config, "jet_features", False)
     if wanted and str(config.get("map_to_latent")).lower() == "mix":
         raise ValueError("jet_features with map_to_latent 'mix' cannot be imported: the original fails on it")
-    if wanted and _count(config, "tau_jet_scalars", default=1) != 1:
+    if wanted and count(config, "tau_jet_scalars", default=1) != 1:
         raise ValueError("jet_features with tau_jet_scalars > 1 cannot be imported: the original fails on it")
     return wanted

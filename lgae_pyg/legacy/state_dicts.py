@@ -33,7 +33,7 @@ def checked_state(
     if not isinstance(state, Mapping):
         kind = type(state).__name__
         raise ValueError(f"the original {network} state dict is a {kind}, not a mapping of names to tensors")
-    state = _without_prefix(state)
+    state = without_prefix(state)
     missing = [key for key in shapes if key not in state]
     if missing:
         raise ValueError(f"the original {network} state dict has no key {_listed(missing)}")
@@ -46,7 +46,8 @@ def checked_state(
     return {key: _weight(state[key], key, shape, network) for key, shape in shapes.items()}
 
 
-def _without_prefix(state: Mapping[str, Any]) -> dict[str, Any]:
+def without_prefix(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The same without ``module.`` in front of the names, if all of them begin with it."""
     keys = [str(key) for key in state]
     cut = len(PARALLEL) if keys and all(key.startswith(PARALLEL) for key in keys) else 0
     return {key[cut:]: value for key, value in zip(keys, state.values())}

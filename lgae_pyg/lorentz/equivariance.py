@@ -51,7 +51,8 @@ def equivariance_error(
 
     Shapes:
         - **input:** inputs or inputs.pos :math:`(*, dim_{in})`, transform :math:`(4, 4)`
-        - **output:** :math:`()`, or with ``per_row`` the function's output without its last axis; float64
+        - **output:** :math:`()`, or with ``per_row`` the function's output without its last axis; float64. The
+          measure ``"norm"`` is NaN if the function returns nothing but zeros, which says nothing about it
 
     Raises:
         ValueError: If shapes do not fit the representations, the output is empty, the two outputs differ in
@@ -68,6 +69,8 @@ def equivariance_error(
         return _relative((found - expected).abs(), expected.abs())
     axis = None if measure == "norm" and not per_row else -1
     difference, size = (torch.linalg.vector_norm(x, dim=axis) for x in (found - expected, expected))
+    if axis is None:
+        return difference / size
     error = _relative(difference, size)
     return error.max() if measure == "max" else error
 

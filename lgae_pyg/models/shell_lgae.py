@@ -22,7 +22,7 @@ ORDERS = ("list", "rest_energy")
 
 
 class ShellLGAE(nn.Module):
-    r"""Lorentz-equivariant autoencoder whose code keeps as many particles as it has room for, exactly.
+    r"""Lorentz-equivariant autoencoder whose code keeps as many massless particles as it has room for, exactly.
 
     A linear code spends four numbers on a particle that has three. Here each latent vector is
     :math:`z_k = p_k + \sigma_k (p_k \cdot P / M^2) P`: the decoder, which knows the total :math:`P` (the first
@@ -91,7 +91,10 @@ class ShellLGAE(nn.Module):
         if order not in ORDERS:
             raise ValueError(f"unknown order '{order}': choose one of {', '.join(ORDERS)}")
         if not 0 < 2 * latent_vectors - 1 <= num_particles:
-            raise ValueError(f"2 x {latent_vectors} latent vectors do not fit {num_particles} particles")
+            most = (num_particles + 1) // 2
+            raise ValueError(
+                f"{latent_vectors} latent vectors are more than {num_particles} particles fill: choose 1 to {most}"
+            )
         self.order, self.num_particles, self.scale = order, num_particles, float(scale)
         conv = {
             "num_bells": num_bells,

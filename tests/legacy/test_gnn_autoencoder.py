@@ -124,6 +124,10 @@ def broken(change: str) -> tuple[dict, dict, dict]:
         encoder["encoder.bn_node.0.0.weight"] = torch.zeros(30)
     elif change == "misshapen":
         encoder["encoder.node_net.0.0.weight"] = torch.zeros(30, 61)
+    elif change == "not finite":
+        encoder["encoder.node_net.0.0.weight"] = torch.full_like(
+            torch.as_tensor(encoder["encoder.node_net.0.0.weight"]), torch.nan
+        )
     elif change == "no mix":
         del encoder["mix_layer.weight"]
     elif change == "argument":
@@ -139,17 +143,30 @@ def broken(change: str) -> tuple[dict, dict, dict]:
     [
         ("missing", "original decoder state dict has no key 'decoder.edge_net.1.2.bias'"),
         ("no mix", "original encoder state dict has no key 'mix_layer.weight'"),
-        ("unexpected", "original encoder state dict has an unexpected key 'encoder.bn_node.0.0.weight'"),
-        ("misshapen", r"'encoder.node_net.0.0.weight' of the original encoder has the shape \(30, 61\)"),
+        ("unexpected", "original encoder state dict has 'encoder.bn_node.0.0.weight', for which"),
+        ("misshapen", r"'encoder.node_net.0.0.weight' of the original encoder has shape \(30, 61\)"),
+        ("not finite", "'encoder.node_net.0.0.weight' of the original encoder holds values that are not finite"),
         ("argument", "argument 'edge_sizes' is missing"),
         ('latent_map="sum"', "unknown latent_map 'sum'"),
         ("batch_norm=true", "only batch_norm = False can be imported"),
         ("dropout=0.5", "only dropout = 0.0 can be imported"),
         ('metric="minkowskian"', "only metric = euclidean can be imported"),
         ("input_node_size=4", "only input_node_size = 3"),
-        ("num_mps=2", "num_mps = 2 steps, but sizes for 3"),
+        ("num_mps=2", "'num_mps' is 2, but 'node_sizes' has sizes for 3"),
+        ('num_mps="3"', "'num_mps' must be a whole number"),
+        ("node_sizes=[30, 15, 8]", "'node_sizes' must be a list of lists"),
+        ('latent_node_size="2"', "'latent_node_size' must be a whole number"),
+        ('alpha="x"', "'alpha' must be a number, not 'x'"),
     ],
 )
 def test_what_does_not_fit_is_named(change: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         load_gnn_autoencoder(*broken(change))
+
+
+def test_prefix_of_data_parallel() -> None:
+    encoder, decoder, config, _ = read_recorded("gnnae_pl")
+    states = ({f"module.{key}": value for key, value in state.items()} for state in (encoder, decoder))
+    model, plain = load_gnn_autoencoder(*states, config), load_gnn_autoencoder(encoder, decoder, config)
+    for name, value in plain.state_dict().items():
+        assert torch.equal(model.state_dict()[name], value)

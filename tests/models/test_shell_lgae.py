@@ -134,5 +134,5 @@ def test_configuration_and_errors() -> None:
     assert build_model(model.config).config == model.config
     with pytest.raises(ValueError, match="unknown order 'pt'"):
         ShellLGAE("pt")
-    with pytest.raises(ValueError, match="do not fit 10 particles"):
+    with pytest.raises(ValueError, match="choose 1 to 5"):
         ShellLGAE(num_particles=10, latent_vectors=9)
