@@ -36,7 +36,11 @@ def run(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    print(f"{options.out}: {type(model).__name__} with {parameters:,} parameters, momenta in {unit}")
+    told = options.unit or "unit" in arguments
+    print(
+        f"{options.out}: {type(model).__name__} with {parameters:,} parameters, momenta in {unit}"
+        + ("" if told else " (assumed: choose with --unit)")
+    )
     return 0
 
 

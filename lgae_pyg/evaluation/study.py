@@ -74,7 +74,10 @@ def evaluate(
     """
     checkpoint = load_checkpoint(source)
     if checkpoint.data is None:
-        raise ValueError(f"{checkpoint.path} does not say which data the model was trained on (entry 'data')")
+        raise ValueError(
+            f"{checkpoint.path} does not say which data the model was trained on (entry 'data'), as imported ones "
+            "do not: load_model(path) and lgae_pyg.evaluation.evaluate_model(model, data set) evaluate it in Python"
+        )
     if data_root is not None and not Path(data_root).is_dir():
         raise FileNotFoundError(f"there is no data folder {data_root}: nothing is evaluated")
     elsewhere = {} if data_root is None else {"root": os.fspath(data_root)}

@@ -72,6 +72,20 @@ def error_values(results):
     ]
 
 
+def test_zero_momenta_are_counted_in_the_caption():
+    """A network that has collapsed has small spreads and a perfect symmetry: the table must say what it is."""
+
+    def silence_first(p4, batch):
+        changed = p4.clone()
+        changed[batch.ptr[:-1]] = 0
+        return changed
+
+    caption = quick(Fake(silence_first)).tables["particle_reconstruction"].caption
+    particles = len(make_dataset(40, 1).store.batch(range(40)).pos)
+    assert f"Fake: 40 of {particles} particles come back as zero momenta." in caption
+    assert "zero momenta" not in quick(Fake()).tables["particle_reconstruction"].caption
+
+
 def test_a_perfect_model_has_no_errors():
     values = error_values(quick(Fake()))
     assert len(values) == 7 + 2 * 8
