@@ -76,7 +76,7 @@ def evaluate(
     if checkpoint.data is None:
         raise ValueError(
             f"{checkpoint.path} does not say which data the model was trained on (entry 'data'), as imported ones "
-            "do not: load_model(path) and lgae_pyg.evaluation.evaluate_model(model, data set) evaluate it in Python"
+            "do not: evaluate it in Python, with load_model and lgae_pyg.evaluation.evaluate_model"
         )
     if data_root is not None and not Path(data_root).is_dir():
         raise FileNotFoundError(f"there is no data folder {data_root}: nothing is evaluated")
