@@ -7,6 +7,8 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
+import torch
+
 #: What every process needs, imported once by the server that they are forked from, which computes nothing.
 PRELOADED = ("lgae_pyg.benchmark.worker",)
 LONGEST_REASON = 160
@@ -80,8 +82,9 @@ def one_line(error: BaseException) -> str:
 
 
 def _context() -> Any:
-    """Processes forked from a clean server where there are such, else new ones."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
+    """Processes forked from a clean server where there are such; new ones beside a GPU, whose driver does not
+    survive a fork."""
+    if torch.cuda.is_available() or "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOADED))
