@@ -14,8 +14,10 @@ from lgae_pyg.data import JetLoader
 from lgae_pyg.datasets import build_dataset
 from lgae_pyg.datasets.base import UNITS_IN_GEV
 from lgae_pyg.evaluation.equivariance import ANGLES, RAPIDITIES, Records, equivariance_scan, unit_records
+from lgae_pyg.evaluation.labels import describe_model
 from lgae_pyg.evaluation.pixels import PixelCollector
 from lgae_pyg.evaluation.precision import TRANSFORMATIONS, has_precisions, precision_scan
+from lgae_pyg.evaluation.progress import steps
 from lgae_pyg.evaluation.reconstruction import (
     Jets,
     Reconstruction,
@@ -52,6 +54,7 @@ def evaluate(
     split: str = "test",
     data_root: str | os.PathLike[str] | None = None,
     scan_jets: int = 200,
+    resamples: int = 200,
 ) -> EvaluationResults:
     """Measures how well a trained model rebuilds jets and keeps the Lorentz symmetry.
 
@@ -66,6 +69,7 @@ def evaluate(
         data_root: root folder of other jets, read as the recipe of the training data says. The baselines are
             fitted on the training data all the same.
         scan_jets: the number of jets in the equivariance scans; 0 leaves them out.
+        resamples: bootstrap samples of the jets behind the statistical errors.
 
     Raises:
         ValueError: if the checkpoint does not say what it was trained on, the units differ, or the model's
@@ -94,6 +98,7 @@ def evaluate(
         batch_size=batch_size,
         progress=progress,
         scan_jets=scan_jets,
+        resamples=resamples,
         description={"checkpoint": os.fspath(checkpoint.path), "epoch": checkpoint.epoch, "split": split},
     )
     if out is not None:
@@ -113,6 +118,7 @@ def evaluate_model(
     batch_size: int = 64,
     progress: bool = True,
     scan_jets: int = 200,
+    resamples: int = 200,
     records: Records | None = None,
     description: Mapping[str, Any] | None = None,
 ) -> EvaluationResults:
@@ -126,6 +132,7 @@ def evaluate_model(
         batch_size: see :func:`evaluate`.
         progress: see :func:`evaluate`.
         scan_jets: see :func:`evaluate`.
+        resamples: see :func:`evaluate`.
         records: the way from momenta in GeV to the model's input and back, where it is more than the unit.
         description: plain values that are kept with the results.
     """
@@ -141,7 +148,7 @@ def evaluate_model(
     if scan_jets and getattr(first, "images", None) is not None:
         notes, scan_jets = [NOT_SCANNED.format(label=describe_model(model))], 0
     jets_and_scan = len(JetLoader(store, batch_size)) * len(models)
-    with _bar(jets_and_scan + (_scan_steps(model) if scan_jets else 0), progress) as tick:
+    with steps(jets_and_scan + (_scan_steps(model) if scan_jets else 0), progress) as tick:
         reconstructions = [
             _reconstruction(key, label, one, _ticking(JetLoader(store, batch_size), tick), test, len(store))
             for key, (label, one) in models.items()
@@ -156,23 +163,6 @@ def evaluate_model(
     about = {"caption": caption, "unit": test.unit, "recipe": dict(test.recipe), "notes": notes}
     about |= {"versions": package_versions(), **(description or {})}
     return EvaluationResults(target, reconstructions, {table.name: table for table in tables}, about)
-
-
-def describe_model(model: torch.nn.Module) -> str:
-    """A short printed name of a model: its own ``label``, or one from its configuration."""
-    if hasattr(model, "label"):
-        return model.label
-    config = getattr(model, "config", {})
-    parts = [config.get("name", type(model).__name__)]
-    if "aggregation" in config:
-        parts[0] += f" {config['aggregation']}"
-    if config.get("order", "list") != "list":
-        parts[0] += f" by {config['order'].replace('_', ' ')}"
-    if "latent_vectors" in config:
-        parts[0] += f" τ={config['latent_vectors']}"
-    if config.get("conserve_momentum"):
-        parts.append("P conserved")
-    return ", ".join(parts)
 
 
 def _scan_steps(model: torch.nn.Module) -> int:
@@ -289,20 +279,3 @@ def _ticking(batches: Iterable[Any], tick: Callable[[], None]) -> Iterator[Any]:
     for batch in batches:
         yield batch
         tick()
-
-
-class _bar:
-    """A progress bar as a context that gives its own step; silent if not wanted."""
-
-    def __init__(self, total: int, wanted: bool) -> None:
-        self.total, self.wanted = total, wanted
-
-    def __enter__(self) -> Callable[[], None]:
-        from tqdm import tqdm
-
-        silent = None if self.wanted else True  # None: silent unless standard error is a terminal
-        self.bar = tqdm(total=self.total, desc="evaluate", unit="step", disable=silent, leave=False)
-        return self.bar.update
-
-    def __exit__(self, *error: object) -> None:
-        self.bar.close()

@@ -1,5 +1,6 @@
 """Measures of reconstruction: features, relative errors, matching, statistics, compression."""
 
+from lgae_pyg.metrics.bootstrap import bootstrap, bootstrap_quantiles
 from lgae_pyg.metrics.compression import compression_rates
 from lgae_pyg.metrics.emd import exact_emd
 from lgae_pyg.metrics.features import (
@@ -16,6 +17,8 @@ __all__ = [
     "JET_FEATURES",
     "PARTICLE_FEATURES",
     "STATISTICS",
+    "bootstrap",
+    "bootstrap_quantiles",
     "compression_rates",
     "exact_emd",
     "jet_features",

@@ -76,12 +76,18 @@ class GraphNetConv(MessagePassing):
         self.neighbours, self.backend = float(neighbours), backend
         self.edge_layers = _linear_layers([2 * in_channels + 1, *edge_channels])
         self.node_layers = _linear_layers([edge_channels[-1] + in_channels, *node_channels])
+        if distance == "norm":
+            self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """PyTorch's default initialisation of the linear layers."""
+        """He's initialisation (arXiv:1502.01852) where ``distance`` is ``"norm"``, so that the features keep their
+        size from layer to layer; PyTorch's default otherwise, since squared distances would explode."""
         super().reset_parameters()
         for layer in (*self.edge_layers, *self.node_layers):
             layer.reset_parameters()
+            if self.distance == "norm":
+                nn.init.kaiming_normal_(layer.weight, self.slope, nonlinearity="leaky_relu")
+                nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor, edge_index: Tensor | None = None, ptr: Tensor | None = None) -> Tensor:
         if x.shape[-1] > self.in_channels:
