@@ -1,0 +1,144 @@
+"""How well a score tells signal from background: ROC curve and the numbers read off it, with bootstrap errors.
+
+A higher score always means more signal-like. The sign is never chosen by looking at the labels: an area below one
+half is reported as such, and one minus it is what the score with the other sign has.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+#: Background efficiencies at which signal efficiencies are given (arXiv:2212.07347, Table 4).
+BACKGROUND_EFFICIENCIES = (1e-1, 1e-2, 1e-3)
+#: Signal efficiencies at which background rejections are given.
+SIGNAL_EFFICIENCIES = (0.3, 0.5)
+#: Fewest background jets that must pass where a significance improvement is read off.
+FEWEST_PASSING = 10
+
+
+def roc_curve(background: ArrayLike, signal: ArrayLike) -> tuple[Array, Array]:
+    r"""Background and signal efficiency of the cuts *score at least c*, for falling :math:`c`.
+
+    Jets of equal score pass together. Between the points, a cut that lets a random part of such jets through moves
+    on the straight line.
+
+    Args:
+        background: scores of background jets.
+        signal: scores of signal jets.
+
+    Shapes:
+        - **background**: :math:`(n,)`, **signal**: :math:`(m,)`
+        - **output**: :math:`\epsilon_B` and :math:`\epsilon_S`, rising from 0 to 1
+
+    Raises:
+        ValueError: if a score is NaN, or there is no jet of one kind.
+    """
+    levels, places = _levels(background, signal)
+    return _efficiencies(*(np.bincount(one, minlength=levels) for one in places))
+
+
+def area_under_curve(background: ArrayLike, signal: ArrayLike) -> float:
+    r"""The area under the ROC curve, :math:`P(s_S > s_B) + \tfrac12 P(s_S = s_B)`.
+
+    Args and errors are those of :func:`roc_curve`.
+    """
+    return _area(*roc_curve(background, signal))
+
+
+def figures_of_merit(
+    background: ArrayLike, signal: ArrayLike, resamples: int = 0, seed: int = 0
+) -> dict[str, float]:
+    r"""The numbers that are read off a ROC curve.
+
+    ``auc``; ``efficiency_0.1``, ... the signal efficiency at a background efficiency of
+    :data:`BACKGROUND_EFFICIENCIES`; ``rejection_0.3``, ... the background rejection :math:`1 / \epsilon_B` at a
+    signal efficiency of :data:`SIGNAL_EFFICIENCIES` (infinite if no background passes); ``improvement`` the
+    largest significance improvement :math:`\epsilon_S / \sqrt{\epsilon_B}` where at least :data:`FEWEST_PASSING`
+    background jets pass. With bootstrap samples, ``..._error`` beside each: background and signal are drawn anew
+    independently.
+
+    Args:
+        background: scores of background jets.
+        signal: scores of signal jets.
+        resamples: the number of bootstrap samples; no errors for 0.
+        seed: of the bootstrap.
+
+    Raises:
+        ValueError: if a score is NaN, there is no jet of one kind, or just one bootstrap sample.
+    """
+    levels, places = _levels(background, signal)
+    plain = _merits(*(np.bincount(one, minlength=levels) for one in places), places[0].size)
+    if not resamples:
+        return plain
+    if resamples < 2:
+        raise ValueError(f"an error needs at least 2 bootstrap samples, not {resamples}")
+    drawn = [_merits(*counts, places[0].size) for counts in _redrawn(places, levels, resamples, seed)]
+    with np.errstate(invalid="ignore"):
+        errors = {f"{name}_error": float(np.std([one[name] for one in drawn], ddof=1)) for name in plain}
+    return {**plain, **errors}
+
+
+def significance_improvement(background: ArrayLike, signal: ArrayLike) -> tuple[Array, Array]:
+    r"""Signal efficiency and significance improvement :math:`\epsilon_S / \sqrt{\epsilon_B}` along the ROC curve,
+    from the cut on that :data:`FEWEST_PASSING` background jets pass."""
+    background = np.asarray(background)
+    passing, efficiency = roc_curve(background, signal)
+    enough = passing * background.size >= FEWEST_PASSING - 1e-9
+    return efficiency[enough], efficiency[enough] / np.sqrt(passing[enough])
+
+
+def _levels(background: ArrayLike, signal: ArrayLike) -> tuple[int, list[NDArray[np.int64]]]:
+    """The number of different scores, and for each jet the place of its score from the highest on."""
+    samples = [np.asarray(one, dtype=np.float64).ravel() for one in (background, signal)]
+    for kind, sample in zip(("background", "signal"), samples):
+        if not sample.size:
+            raise ValueError(f"there is no {kind} jet to compare")
+        broken = int(np.isnan(sample).sum())
+        if broken:
+            first = int(np.isnan(sample).argmax())
+            raise ValueError(
+                f"{broken} of {sample.size} {kind} scores are NaN (the first of jet {first}): "
+                "a jet without a score has no rank"
+            )
+    values, inverse = np.unique(-np.concatenate(samples), return_inverse=True)
+    return values.size, np.split(inverse.ravel(), [samples[0].size])
+
+
+def _redrawn(
+    places: list[NDArray[np.int64]], levels: int, resamples: int, seed: int
+) -> Iterator[list[NDArray[np.int64]]]:
+    generators = [np.random.default_rng((seed, number)) for number in range(len(places))]
+    for _ in range(resamples):
+        yield [
+            np.bincount(one[rng.integers(one.size, size=one.size)], minlength=levels)
+            for one, rng in zip(places, generators)
+        ]
+
+
+def _efficiencies(background: NDArray, signal: NDArray) -> tuple[Array, Array]:
+    """Efficiencies from the numbers of jets at each score, from the highest on."""
+    passing = (np.concatenate([[0], np.cumsum(counts)]) for counts in (background, signal))
+    first, second = (counts / counts[-1] for counts in passing)
+    return first, second
+
+
+def _area(background: Array, signal: Array) -> float:
+    return float(np.sum(np.diff(background) * (signal[1:] + signal[:-1])) / 2)
+
+
+def _merits(background: NDArray, signal: NDArray, jets: int) -> dict[str, float]:
+    x, y = _efficiencies(background, signal)
+    merits = {"auc": _area(x, y)}
+    last = np.append(np.diff(x) > 0, True)  # of several cuts with this background efficiency, the loosest
+    for place in BACKGROUND_EFFICIENCIES:
+        merits[f"efficiency_{place:g}"] = float(np.interp(place, x[last], y[last]))
+    first = np.insert(np.diff(y) > 0, 0, True)  # of several cuts with this signal efficiency, the tightest
+    for place in SIGNAL_EFFICIENCIES:
+        passing = float(np.interp(place, y[first], x[first]))
+        merits[f"rejection_{place:g}"] = 1 / passing if passing > 0 else float("inf")
+    enough = x * jets >= FEWEST_PASSING - 1e-9
+    merits["improvement"] = float(np.max(y[enough] / np.sqrt(x[enough]))) if enough.any() else float("nan")
+    return merits

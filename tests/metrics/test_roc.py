@@ -1,0 +1,93 @@
+"""ROC curves and what is read off them: exact answers and laws."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lgae_pyg.metrics.roc import (
+    FEWEST_PASSING,
+    area_under_curve,
+    figures_of_merit,
+    roc_curve,
+    significance_improvement,
+)
+
+scores = st.lists(st.integers(-5, 5), min_size=1, max_size=40)
+
+
+@given(scores, scores)
+@settings(max_examples=200, deadline=None)
+def test_the_area_is_the_share_of_ordered_pairs(background: list, signal: list) -> None:
+    pairs = [(s > b) + 0.5 * (s == b) for s in signal for b in background]
+    assert area_under_curve(background, signal) == pytest.approx(np.mean(pairs))
+
+
+@given(scores, scores)
+@settings(max_examples=100, deadline=None)
+def test_only_the_order_of_the_scores_counts(background: list, signal: list) -> None:
+    raised = figures_of_merit(np.exp(background), np.exp(signal))
+    assert raised == pytest.approx(figures_of_merit(background, signal), nan_ok=True)
+    flipped = area_under_curve(np.negative(background), np.negative(signal))
+    assert flipped == pytest.approx(1 - area_under_curve(background, signal))
+
+
+def test_a_constant_score_knows_nothing() -> None:
+    merits = figures_of_merit(np.zeros(1000), np.zeros(500))
+    assert merits["auc"] == 0.5
+    assert merits["efficiency_0.01"] == pytest.approx(0.01)
+    assert merits["rejection_0.5"] == pytest.approx(2.0)
+    assert merits["improvement"] == pytest.approx(1.0)
+
+
+def test_a_score_that_is_the_label_knows_all() -> None:
+    merits = figures_of_merit(np.zeros(1000), np.ones(500), resamples=20)
+    assert merits["auc"] == 1 and merits["auc_error"] == 0
+    assert merits["efficiency_0.001"] == pytest.approx(1, abs=1e-9)
+    assert math.isinf(merits["rejection_0.3"])
+
+
+def test_numbers_read_off_by_hand() -> None:
+    """One hundred background jets 0..99 and signal jets half at 100 and half at 89.5."""
+    background, signal = np.arange(100.0), np.array([100.0] * 10 + [89.5] * 10)
+    merits = figures_of_merit(background, signal)
+    assert merits["auc"] == pytest.approx(0.5 * 1 + 0.5 * 0.9)
+    assert merits["efficiency_0.1"] == 1.0
+    assert merits["efficiency_0.01"] == 0.5
+    assert math.isinf(merits["rejection_0.5"])
+    assert merits["improvement"] == pytest.approx(1 / math.sqrt(FEWEST_PASSING / 100))
+
+
+def test_the_curve_has_corners_where_the_scores_say() -> None:
+    passing, efficiency = roc_curve([0, 1, 1], [1, 2])
+    np.testing.assert_allclose(passing, [0, 0, 2 / 3, 1])
+    np.testing.assert_allclose(efficiency, [0, 0.5, 1, 1])
+
+
+def test_errors_are_those_of_a_binomial() -> None:
+    rng = np.random.default_rng(0)
+    background, signal = rng.random(200_000), rng.random(2000)
+    merits = figures_of_merit(background, signal, resamples=300)
+    assert merits["efficiency_0.1_error"] == pytest.approx(math.sqrt(0.1 * 0.9 / 2000), rel=0.15)
+    assert merits["auc_error"] == pytest.approx(math.sqrt(1 / 12 / 2000), rel=0.15)
+
+
+def test_the_improvement_curve_is_the_ratio() -> None:
+    background = np.arange(100.0)
+    efficiency, improvement = significance_improvement(background, background)
+    assert efficiency[0] == FEWEST_PASSING / 100
+    np.testing.assert_allclose(improvement, np.sqrt(efficiency))
+
+
+@pytest.mark.parametrize(
+    "background, signal", [([0.0, math.nan], [1.0]), ([0.0], [math.nan]), ([], [1.0]), ([1.0], [])]
+)
+def test_a_jet_without_a_score_is_an_error(background: list, signal: list) -> None:
+    with pytest.raises(ValueError, match=r"NaN|no .* jet"):
+        figures_of_merit(background, signal)
+
+
+def test_infinite_scores_are_ranks() -> None:
+    assert area_under_curve([0.0, -math.inf], [math.inf]) == 1
