@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,6 +14,7 @@ from lgae_pyg.metrics import (
     JET_FEATURES,
     PARTICLE_FEATURES,
     STATISTICS,
+    bootstrap_quantiles,
     compression_rates,
     jet_features,
     match_particles,
@@ -20,19 +22,24 @@ from lgae_pyg.metrics import (
     relative_error,
     summary,
 )
+from lgae_pyg.ops.graphs import node_to_graph
 
 HEADINGS = {
     "pt_rel": "pT_rel", "eta_rel": "η_rel", "phi_rel": "φ_rel",
     "mass": "mass", "pt": "pT", "eta": "η", "phi": "φ",
     "median": "median", "iqr": "IQR", "idr": "IDR", "mad": "MAD", "mean": "mean", "std": "std",
-    "abs_mean": "|mean|", "n": "n", "undefined": "undefined",
+    "abs_mean": "|mean|", "n": "n", "undefined": "undefined", "median_error": "±", "iqr_error": "±",
 }  # fmt: skip
 COMPRESSION_COLUMNS = {
     "four_vector": "code / 4N [%]", "massless": "code / 3N [%]",
     "four_vector_with_side": "(code + told) / 4N [%]", "massless_with_side": "(code + told) / 3N [%]",
 }  # fmt: skip
 ENERGIES = {"as output": False, "massless": True}
-TABLE_STATISTICS = ("median", "iqr")
+TABLE_STATISTICS = ("median", "median_error", "iqr", "iqr_error")
+#: What the tables of all statistics hold.
+ALL_STATISTICS = (*STATISTICS, "median_error", "iqr_error")
+#: What ± means.
+ERRORS = "±: bootstrap standard errors over jets"
 
 
 @dataclass(frozen=True)
@@ -142,11 +149,31 @@ def particle_errors(reconstruction: Reconstruction, target: Jets) -> Tensor:
     Shapes:
         - **output**: :math:`(M, 3)`, one row per pair of particles, NaN where the true value is zero
     """
+    return _particle_errors(reconstruction, target)[0]
+
+
+def _particle_errors(reconstruction: Reconstruction, target: Jets) -> tuple[Tensor, Tensor]:
+    """The errors, and the number of the jet that each row belongs to."""
     jets = reconstruction.jets
     space = "relative" if reconstruction.matched else "slots"
     rows, target_rows = match_particles(jets.p4, jets.ptr, target.p4, target.ptr, space)
     features = particle_features(jets.p4, jets.ptr)[rows]
-    return relative_error(features, particle_features(target.p4, target.ptr)[target_rows], PARTICLE_FEATURES)
+    true = particle_features(target.p4, target.ptr)[target_rows]
+    return relative_error(features, true, PARTICLE_FEATURES), node_to_graph(target.ptr)[target_rows]
+
+
+def _summaries(errors: Tensor, jet: Tensor, resamples: int) -> list[dict[str, float]]:
+    """The statistics of each column, with bootstrap errors of median and IQR over jets; NaN without resamples."""
+    found = []
+    for column in errors.unbind(-1):
+        numbers = {**summary(column), "median_error": float("nan"), "iqr_error": float("nan")}
+        if resamples and numbers["n"]:
+            drawn = bootstrap_quantiles(column, jet, (0.25, 0.5, 0.75), resamples)
+            with np.errstate(invalid="ignore"):
+                numbers["median_error"] = float(np.std(drawn[:, 1], ddof=1))
+                numbers["iqr_error"] = float(np.std(drawn[:, 2] - drawn[:, 0], ddof=1))
+        found.append(numbers)
+    return found
 
 
 def jet_errors(reconstruction: Reconstruction, target: Jets, massless_particles: bool = False) -> Tensor:
@@ -191,12 +218,17 @@ def _statistics_rows(
     rows = []
     for feature, numbers in zip(features, summaries):
         counts = {name: int(numbers[name]) for name in ("n", "undefined")}
-        rows.append((*lead, feature, *({**numbers, **counts}[name] for name in STATISTICS)))
+        rows.append((*lead, feature, *({**numbers, **counts}[name] for name in ALL_STATISTICS)))
     return rows
 
 
 def particle_tables(
-    reconstructions: Sequence[Reconstruction], target: Jets, caption: str, unit: str, unit_in_gev: float
+    reconstructions: Sequence[Reconstruction],
+    target: Jets,
+    caption: str,
+    unit: str,
+    unit_in_gev: float,
+    resamples: int = 0,
 ) -> tuple[Table, Table]:
     """Errors of the particle features: median and IQR (arXiv:2212.07347, Table 2), and all statistics.
 
@@ -206,11 +238,12 @@ def particle_tables(
         caption: a sentence that names the data.
         unit: the unit that the mean squared error is given in, squared.
         unit_in_gev: that unit in GeV.
+        resamples: bootstrap samples behind the errors; none for 0.
     """
     rows, details = [], []
     caption = f"{without_particles(reconstructions)}{_vanished(reconstructions)}{caption}"
     for one in with_particles(reconstructions):
-        summaries = [summary(column) for column in particle_errors(one, target).unbind(-1)]
+        summaries = _summaries(*_particle_errors(one, target), resamples)
         order = "matched" if one.matched else "slots"
         error = squared_error(one, target) / unit_in_gev**2
         rows.append((one.label, one.compression["four_vector"], *_statistics_values(summaries), error, order))
@@ -221,10 +254,10 @@ def particle_tables(
     }  # fmt: skip
     what = (
         "Relative errors (reconstructed - true) / true of the particle features, relative to the own jet, "
-        "real particles only"
+        f"real particles only; {ERRORS}"
     )
     notes = "; code: numbers in the code in percent of 4N; order: how particles are paired"
-    statistics = {"model": "model", "feature": "feature", **{name: HEADINGS[name] for name in STATISTICS}}
+    statistics = {"model": "model", "feature": "feature", **{name: HEADINGS[name] for name in ALL_STATISTICS}}
     return (
         Table("particle_reconstruction", f"{what}{notes}. {caption}", columns, tuple(rows)),
         Table("particle_statistics", f"{what}. {caption}", statistics, tuple(details)),
@@ -272,7 +305,7 @@ def jet_comparisons(
 
 
 def jet_tables(
-    reconstructions: Sequence[Reconstruction], target: Jets, caption: str
+    reconstructions: Sequence[Reconstruction], target: Jets, caption: str, resamples: int = 0
 ) -> tuple[Table, Table]:
     """Errors of the jet features: median and IQR (arXiv:2212.07347, Table 3), and all statistics.
 
@@ -281,13 +314,13 @@ def jet_tables(
     """
     rows, details = [], []
     for label, energies, errors in jet_comparisons(reconstructions, target):
-        summaries = [summary(column) for column in errors.unbind(-1)]
+        summaries = _summaries(errors, torch.arange(len(target)), resamples)
         rows.append((label, energies, *_statistics_values(summaries), len(target)))
         details += _statistics_rows((label, energies), JET_FEATURES, summaries)
     lead = {"model": "model", "energies": "energies"}
     what = (
         "Relative errors (reconstructed - true) / true of the jet features, a jet being the sum of its "
-        "particles; energies: as the model outputs them, or massless, E = |p| for each reconstructed particle"
+        f"particles; {ERRORS}; energies: as the model outputs them, or massless, E = |p| for each particle"
     )
     if any(one.pixels for one in reconstructions):
         what += (
@@ -295,7 +328,7 @@ def jet_tables(
             "pixels. Truth in pixels: the true jet's own image, summed in the same way"
         )
     columns = {**lead, **_statistics_columns(JET_FEATURES), "jets": "jets"}
-    statistics = {**lead, "feature": "feature", **{name: HEADINGS[name] for name in STATISTICS}}
+    statistics = {**lead, "feature": "feature", **{name: HEADINGS[name] for name in ALL_STATISTICS}}
     return (
         Table("jet_reconstruction", f"{what}. {caption}", columns, tuple(rows)),
         Table("jet_statistics", f"{what}. {caption}", statistics, tuple(details)),

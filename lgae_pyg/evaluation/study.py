@@ -13,6 +13,7 @@ from lgae_pyg.checkpoint import find_checkpoint, load_checkpoint, package_versio
 from lgae_pyg.data import JetLoader
 from lgae_pyg.datasets import build_dataset
 from lgae_pyg.datasets.base import UNITS_IN_GEV
+from lgae_pyg.evaluation.baselines import fit_baselines, num_particles
 from lgae_pyg.evaluation.equivariance import ANGLES, RAPIDITIES, Records, equivariance_scan, unit_records
 from lgae_pyg.evaluation.labels import describe_model
 from lgae_pyg.evaluation.pixels import PixelCollector
@@ -29,19 +30,12 @@ from lgae_pyg.evaluation.reconstruction import (
 )
 from lgae_pyg.evaluation.results import EvaluationResults
 from lgae_pyg.evaluation.table import Table
-from lgae_pyg.models import LinearAE
 
 #: Why a model has no equivariance scan.
 NOT_SCANNED = (
     "{label} is not scanned for Lorentz equivariance: its images are made around the beam axis, and it gives back "
     "pixels, which no Lorentz transformation of the jet carries into one another."
 )
-#: Linear baselines by key: label, momentum conservation, weighting of the jets in the fit. The second is what
-#: ``warm_start: linear`` starts from, when momentum is conserved.
-BASELINES = {
-    "linear": ("LinearAE", False, "equal"),
-    "linear_conserving": ("LinearAE, P conserved", True, "transverse"),
-}
 
 
 def evaluate(
@@ -143,7 +137,7 @@ def evaluate_model(
     models = {"model": (describe_model(model), model)}
     first = _first_result(model, store)
     if train is not None:
-        models |= _fit_baselines(model, first, train)
+        models |= fit_baselines(model, first, train)
     notes = []
     if scan_jets and getattr(first, "images", None) is not None:
         notes, scan_jets = [NOT_SCANNED.format(label=describe_model(model))], 0
@@ -154,9 +148,9 @@ def evaluate_model(
             for key, (label, one) in models.items()
         ]
         caption = _caption(test, len(target), model)
-        tables = list(jet_tables(reconstructions, target, " ".join([caption, *notes])))
+        tables = list(jet_tables(reconstructions, target, " ".join([caption, *notes]), resamples))
         if with_particles(reconstructions):
-            tables = [*particle_tables(reconstructions, target, caption, test.unit, factor), *tables]
+            tables = [*particle_tables(reconstructions, target, caption, test.unit, factor, resamples), *tables]
         tables.append(compression_table(reconstructions))
         if scan_jets:
             tables += _scans(model, test, _choose(store, scan_jets), batch_size, records, tick)
@@ -211,38 +205,10 @@ def _true_jets(batches: Iterable[Any], factor: float) -> Jets:
     return Jets(torch.cat(momenta), torch.cat([counts.new_zeros(1), counts.cumsum(0)]))
 
 
-def _fit_baselines(
-    model: torch.nn.Module, first: Any, train: Any
-) -> dict[str, tuple[str, torch.nn.Module]]:
-    """Linear autoencoders whose codes have as many four-vectors as the model's, or about as many numbers."""
-    particles = _num_particles(model, train)
-    vectors = max(1, min(_latent_vectors(model, first), particles // 2))
-    models = {}
-    for key, (label, conserve, weighting) in BASELINES.items():
-        linear = LinearAE(vectors, particles, conserve_momentum=conserve)
-        linear.fit(JetLoader(train.store, 1024), weighting)
-        models[key] = (label.replace("LinearAE", f"LinearAE τ={vectors}"), linear)
-    return models
-
-
 def _first_result(model: torch.nn.Module, store: Any) -> Any:
     """What the model makes of one jet: which kind of output, and of code, it has."""
     with torch.inference_mode():
         return model(store.batch([0]))
-
-
-def _latent_vectors(model: torch.nn.Module, first: Any) -> int:
-    """The number of complex four-vectors in the model's code (two real ones, or eight numbers, count as one)."""
-    vectors = getattr(getattr(first, "latent", None), "vectors", None)
-    if vectors is None or vectors.shape[1] == 0:
-        return round(model.latent_size / 8)
-    return vectors.shape[1] if vectors.is_complex() else vectors.shape[1] // 2
-
-
-def _num_particles(model: torch.nn.Module, dataset: Any) -> int:
-    """The particles of a jet of full size: the model's, or those of the data."""
-    own = getattr(model, "config", {}).get("num_particles")
-    return own or dataset.recipe.get("num_particles") or dataset.store.max_particles
 
 
 def _reconstruction(
@@ -257,7 +223,7 @@ def _reconstruction(
         matched=bool(model.permutation_invariant),
         latent_size=int(model.latent_size),
         side_information=int(model.side_information),
-        num_particles=_num_particles(model, test),
+        num_particles=num_particles(model, test),
         pixels=collector.collected(),
     )
 
