@@ -106,14 +106,12 @@ def distribution_figure(results: StudyResults) -> Figure:
         positive = np.concatenate([one[score] for one in found.values()])
         low, high = np.quantile(positive, SHARE_SHOWN)
         logarithmic = low > 0 and high > WIDE * low
-        values = np.log10(positive) if logarithmic else positive
-        low, high = np.quantile(values, SHARE_SHOWN)
-        edges = np.linspace(low, high, BINS + 1)
+        edges = (np.geomspace if logarithmic else np.linspace)(low, high, BINS + 1)
         for style, name in zip(KINDS, [about["background"], *about["signals"]]):
-            sample = np.log10(found[name][score]) if logarithmic else found[name][score]
-            counts, _ = np.histogram(np.clip(sample, low, high), edges)
+            sample = found[name][score]
+            counts, _ = np.histogram(sample.clip(low, high), edges)
             axes.stairs(
-                counts / len(sample), 10**edges if logarithmic else edges, baseline=0,
+                counts / len(sample), edges, baseline=0,
                 label=NAMES.get(name, name), fill=name == about["background"], alpha=0.9, **style,
             )  # fmt: skip
         if logarithmic:
