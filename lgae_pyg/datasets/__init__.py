@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lgae_pyg.datasets.base import JetDataset, stratified_split
+from lgae_pyg.datasets.base import JetDataset, stratified_choice, stratified_split
 from lgae_pyg.datasets.jetnet import JetNet
 from lgae_pyg.datasets.pythia_jets import PythiaJets
 
-__all__ = ["JetDataset", "JetNet", "PythiaJets", "build_dataset", "stratified_split"]
+__all__ = ["JetDataset", "JetNet", "PythiaJets", "build_dataset", "stratified_choice", "stratified_split"]
 
 _DATASETS = {"JetNet": JetNet, "PythiaJets": PythiaJets}
 

@@ -22,7 +22,7 @@ UNITS_IN_GEV = {"GeV": 1.0, "TeV": 1e3, "PeV": 1e6}
 SPLITS = ("train", "val", "test")
 
 # Streams of random numbers that depend on the same seed and class must not be the same numbers.
-AZIMUTH_STREAM, SPLIT_STREAM = 0, 1
+AZIMUTH_STREAM, SPLIT_STREAM, SUBSET_STREAM = 0, 1, 2
 
 _PROCESSING = 1
 _FINGERPRINT_BYTES = 1 << 20
@@ -180,6 +180,37 @@ def stratified_split(y: Tensor, split: str, fractions: Sequence[float], seed: in
         first, last = np.rint(bounds[place : place + 2] * len(jets)).astype(int)
         chosen.append(jets[np.sort(order[first:last])])
     return torch.cat(chosen).sort().values
+
+
+def stratified_choice(y: Tensor, jets: int, seed: int) -> Tensor:
+    """Numbers of a random choice of jets with the same shares of the classes, to within one jet of each.
+
+    The smaller of two choices with the same seed is contained in the larger.
+
+    Args:
+        y: Class number of each jet.
+        jets: How many are chosen.
+        seed: Seed of the choice.
+
+    Raises:
+        ValueError: if there are fewer jets, or more classes, than that.
+
+    Shapes:
+        - **y**: :math:`(J,)`
+        - **returns**: the numbers in rising order
+    """
+    classes = y.unique().tolist()
+    if not len(classes) <= jets <= len(y):
+        raise ValueError(
+            f"{jets} jets cannot be chosen out of {len(y)} jets of {len(classes)} classes: choose at least one of "
+            "each class, and not more than there are"
+        )
+    places = torch.empty(len(y), dtype=torch.float64)
+    for number in classes:
+        members = (y == number).nonzero().flatten()
+        order = np.random.default_rng([seed, number, SUBSET_STREAM]).permutation(len(members))
+        places[members[order]] = (torch.arange(len(members)) + 0.5).double() / len(members)
+    return places.argsort(stable=True)[:jets].sort().values
 
 
 def fingerprint(path: str | os.PathLike[str]) -> str:

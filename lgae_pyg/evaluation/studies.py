@@ -46,6 +46,9 @@ STUDIES = {
     "generation": ("lgae_pyg.evaluation.generation", "lgae_pyg.evaluation.figures.generation"),
 }
 
+#: Figures of results that do not belong to one model, by their name.
+OTHER_FIGURES = {"efficiency": "lgae_pyg.evaluation.figures.efficiency"}
+
 
 def run_study(
     name: str, subject: Subject, options: StudyOptions, out: str | os.PathLike[str] | None = None
@@ -80,7 +83,8 @@ def draw_study(results: StudyResults, folder: str | os.PathLike[str], progress: 
 
     from lgae_pyg.evaluation.figures.style import SETTINGS, save_figure
 
-    figures = importlib.import_module(STUDIES[results.study][1]).FIGURES
+    module = OTHER_FIGURES.get(results.study) or STUDIES[results.study][1]
+    figures = importlib.import_module(module).FIGURES
     paths = []
     with plt.rc_context(SETTINGS):
         for name in tqdm(figures, desc="draw", unit="figure", disable=None if progress else True, leave=False):

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 
 from lgae_pyg.data import JetLoader
-from lgae_pyg.datasets import build_dataset
+from lgae_pyg.datasets import JetDataset, build_dataset, stratified_choice
 
 
 class JetDataModule(pl.LightningDataModule):
@@ -20,11 +21,25 @@ class JetDataModule(pl.LightningDataModule):
         recipe: as :func:`lgae_pyg.datasets.build_dataset` takes it.
         batch_size: jets per training step.
         eval_batch_size: jets per batch of the validation.
-        seed: seed of the order.
+        seed: seed of the order, and of the choice of jets.
+        train_jets: train on so many of the training jets, a choice of all classes alike; all when omitted. The
+            smaller choice of the same seed is contained in the larger.
+        val_jets: validate on so many of the validation jets, the same choice for all seeds; all when omitted.
+        epoch_jets: an epoch has at least so many jets: a smaller training set is repeated within it.
+
+    Raises:
+        ValueError: if a split is empty, or has fewer jets than are asked for.
     """
 
     def __init__(
-        self, recipe: Mapping[str, Any], batch_size: int = 256, eval_batch_size: int = 512, seed: int = 0
+        self,
+        recipe: Mapping[str, Any],
+        batch_size: int = 256,
+        eval_batch_size: int = 512,
+        seed: int = 0,
+        train_jets: int | None = None,
+        val_jets: int | None = None,
+        epoch_jets: int | None = None,
     ) -> None:
         super().__init__()
         try:
@@ -35,14 +50,29 @@ class JetDataModule(pl.LightningDataModule):
         for split, jets in (("training", self.train), ("validation", self.val)):
             if len(jets) == 0:
                 raise ValueError(f"the {split} split of {recipe.get('name')} is empty: change data.fractions")
+        self.train = _part("train_jets", self.train, train_jets, seed)
+        self.val = _part("val_jets", self.val, val_jets, 0)
+        self.repeats = max(1, round((epoch_jets or 0) / len(self.train)))
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.seed = seed
 
     def train_dataloader(self) -> JetLoader:
-        """Returns the shuffled training jets."""
-        return self.train.loader(self.batch_size, shuffle=True, seed=self.seed)
+        """Returns the shuffled training jets, each as often as an epoch needs it."""
+        jets = self.train
+        if self.repeats > 1:
+            jets = jets[torch.arange(len(jets)).repeat(self.repeats)]
+        return jets.loader(self.batch_size, shuffle=True, seed=self.seed)
 
     def val_dataloader(self) -> JetLoader:
         """Returns the validation jets in their order."""
         return self.val.loader(self.eval_batch_size)
+
+
+def _part(key: str, jets: JetDataset, number: int | None, seed: int) -> JetDataset:
+    if number is None:
+        return jets
+    try:
+        return jets[stratified_choice(jets.store.jet_field("y"), number, seed)]
+    except ValueError as error:
+        raise ValueError(f"loader.{key}={number}: {error}") from error

@@ -37,6 +37,7 @@ PRECISIONS = {
 }
 KEYS = ("seed", "name", "runs", "resume", "overwrite", "warm_start", "model", "data", "loader", "loss")
 KEYS += ("optimizer", "schedule", "trainer", "logger")
+LOADER_KEYS = ("batch_size", "eval_batch_size", "train_jets", "val_jets", "epoch_jets")
 TRAINER_KEYS = ("accelerator", "precision", "max_epochs", "max_minutes", "patience", "gradient_clip")
 TRAINER_KEYS += ("deterministic", "threads", "progress")
 
@@ -95,7 +96,7 @@ def check_config(config: Mapping[str, Any]) -> None:
     if missing:
         raise ValueError(f"configuration: missing {', '.join(missing)}")
     check_keys("trainer", config["trainer"], TRAINER_KEYS)
-    check_keys("loader", config["loader"], ("batch_size", "eval_batch_size"))
+    check_keys("loader", config["loader"], LOADER_KEYS)
     check_keys("loss", config["loss"], ("names", "weights", "space"))
     trainer = config["trainer"]
     precision = trainer["precision"]

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from lgae_pyg.evaluation.anomaly_tables import (
@@ -116,6 +117,9 @@ def distribution_figure(results: StudyResults) -> Figure:
             )  # fmt: skip
         if logarithmic:
             axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel(f"{printed_name(score, about)}{_unit(score)}")
         axes.set_ylim(bottom=0)
     np.atleast_1d(row)[0].set_ylabel("share of jets per bin")

@@ -1,0 +1,66 @@
+"""``lgae efficiency``: errors against the number of training jets."""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    add = parser.add_argument
+    add("--experiments", default="lgae_mix_fast,cnnae_fast,gnnae_pl_fast,linear_fast", metavar="A,B")
+    add("--sizes", default="10,100,1000,10000,50000", metavar="N,M", help="training jets (default: %(default)s)")
+    add("--seeds", default="0,1,2,3,4", metavar="A,B", help="default: %(default)s")
+    add("--out", type=Path, default=Path("runs/efficiency"), metavar="DIR", help="default: %(default)s")
+    add("--shown", type=int, default=200_000, help="jets that each training is shown (default: %(default)s)")
+    add("--epochs", type=int, default=8, help="validations of a training (default: %(default)s)")
+    add("--val-jets", type=int, default=1000, help="default: %(default)s")
+    add("--test-jets", type=int, default=5000, help="default: %(default)s")
+    add("--processes", type=int, default=1, help="trainings at a time (default: %(default)s)")
+    add("--threads", type=int, default=1, help="threads of each (default: %(default)s)")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. data.root=DIR (repeatable)")
+    add("--redraw", action="store_true", help="only tables and figure of the trainings that are there")
+    add("--quiet", action="store_true", help="no progress bar")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Trains what is missing, then prints the table.
+
+    Returns:
+        0, 1 if a training failed, 130 after Ctrl-C: the same command goes on from there.
+    """
+    from tqdm import tqdm
+
+    from lgae_pyg.evaluation.efficiency import Plan, collect, run_jobs
+    from lgae_pyg.evaluation.studies import draw_study
+
+    plan = Plan(
+        experiments=options.experiments.split(","),
+        sizes=[int(size) for size in options.sizes.split(",")],
+        seeds=[int(seed) for seed in options.seeds.split(",")],
+        folder=options.out,
+        shown=options.shown,
+        epochs=options.epochs,
+        val_jets=options.val_jets,
+        test_jets=options.test_jets,
+        processes=options.processes,
+        threads=options.threads,
+        overrides=options.set,
+    )
+    failed = {}
+    if not options.redraw:
+        silent = True if options.quiet else None
+        with tqdm(total=len(plan.jobs()), desc="efficiency", unit="run", disable=silent) as bar:
+            try:
+                failed = run_jobs(plan, lambda job, note: (bar.set_postfix_str(job.name), bar.update()))
+            except KeyboardInterrupt:
+                print("lgae efficiency: interrupted; the same command goes on from here", file=sys.stderr)
+                return 130
+    for job, note in failed.items():
+        print(f"{job.name} failed: {note}", file=sys.stderr)
+    results = collect(plan)
+    results.save(plan.folder)
+    draw_study(results, plan.folder, not options.quiet)
+    print(results.tables["efficiency"].to_text(), end="\n\n")
+    print(f"Tables:  {plan.folder}\nFigure:  {plan.folder / 'figures'}")
+    return int(bool(failed))

@@ -1,0 +1,240 @@
+"""Data efficiency: how the errors grow when a model is trained on few jets (arXiv:2212.07347, Fig. 7)."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lgae_pyg.checkpoint import BEST, write_atomically
+from lgae_pyg.evaluation.reconstruction import jet_comparisons, squared_error
+from lgae_pyg.evaluation.study import evaluate_model
+from lgae_pyg.evaluation.study_results import StudyResults
+from lgae_pyg.evaluation.subject import Subject, choose
+from lgae_pyg.evaluation.table import Table
+
+#: Errors by name and heading, each a median over the test jets (the last a mean).
+ERRORS = {
+    "mass": "median |δM|",
+    "pt": "median |δpT|",
+    "mse": "particle MSE [TeV²]",
+}
+#: What a run has found out, in its folder.
+MEASURED = "efficiency.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training.
+
+    Args:
+        experiment: name of a Hydra experiment.
+        jets: training jets.
+        seed: of weights, order and choice of the jets.
+    """
+
+    experiment: str
+    jets: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Name of the run's folder."""
+        return f"{self.experiment}_{self.jets}_seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the study trains, and how.
+
+    Args:
+        experiments: names of Hydra experiments.
+        sizes: numbers of training jets.
+        seeds: seeds of each size.
+        folder: where runs and results go.
+        shown: jets that each training is shown in all, whatever the size: a small set is shown more often.
+        epochs: after how many parts of that the validation loss is looked at; the best weights are taken.
+        val_jets: jets of the validation, the same for all.
+        test_jets: jets that the errors are measured on, the same for all.
+        processes: trainings at a time.
+        threads: threads of each.
+        overrides: further words for Hydra, e.g. ``data.root=...``.
+    """
+
+    experiments: Sequence[str]
+    sizes: Sequence[int]
+    seeds: Sequence[int]
+    folder: Path
+    shown: int = 200_000
+    epochs: int = 8
+    val_jets: int = 1000
+    test_jets: int = 5000
+    processes: int = 1
+    threads: int = 1
+    overrides: Sequence[str] = ()
+
+    def jobs(self) -> list[Job]:
+        """All trainings, small ones first."""
+        return [Job(e, size, seed) for size in sorted(self.sizes) for seed in self.seeds for e in self.experiments]
+
+    def words(self, job: Job) -> list[str]:
+        """The words of a training for Hydra."""
+        per_epoch = max(1, self.shown // self.epochs)
+        return [
+            f"experiment={job.experiment}", f"name={job.name}", f"runs={self.folder / 'runs'}", f"seed={job.seed}",
+            f"loader.train_jets={job.jets}", f"loader.val_jets={self.val_jets}", f"loader.epoch_jets={per_epoch}",
+            f"trainer.max_epochs={self._epochs(job)}", "trainer.max_minutes=null",
+            f"trainer.threads={self.threads}", "logger=csv", *self.overrides,
+        ]  # fmt: skip
+
+    def _epochs(self, job: Job) -> int:
+        per_epoch = max(job.jets, self.shown // self.epochs)
+        return max(1, round(self.shown / per_epoch))
+
+
+def run_jobs(plan: Plan, done: Callable[[Job, str], object] = lambda job, note: None) -> dict[Job, str]:
+    """Trains and measures whatever is not there yet.
+
+    Each training is a process of its own. One that was interrupted is continued, one that is finished is not
+    trained again; a failure is noted and does not stop the others.
+
+    Args:
+        plan: what is trained.
+        done: called with each job and a note: empty, or why it failed.
+
+    Returns:
+        The notes of the jobs that failed.
+    """
+
+    def one(job: Job) -> tuple[Job, str]:
+        try:
+            return job, _train_and_measure(plan, job)
+        except (OSError, ValueError) as error:
+            return job, str(error)
+
+    failed = {}
+    with ThreadPoolExecutor(plan.processes) as pool:
+        futures = [pool.submit(one, job) for job in plan.jobs()]
+        try:
+            for future in futures:
+                job, note = future.result()
+                done(job, note)
+                if note:
+                    failed[job] = note
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return failed
+
+
+def _train_and_measure(plan: Plan, job: Job) -> str:
+    folder = plan.folder / "runs" / job.name
+    stored = folder / MEASURED
+    wanted = {"words": plan.words(job), "test_jets": plan.test_jets}
+    if stored.exists() and json.loads(stored.read_text(encoding="utf-8"))["wanted"] == wanted:
+        return ""
+    command = [sys.executable, "-m", "lgae_pyg.training", *plan.words(job)]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(plan.threads)}
+    finished = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if finished.returncode:
+        lines = (finished.stderr.strip() or finished.stdout.strip()).splitlines()
+        return lines[-1] if lines else f"the training ended with status {finished.returncode}"
+    content = {"wanted": wanted, "label": None, **measure(folder, plan.test_jets)}
+    text = json.dumps(content, indent=1).encode()
+    write_atomically(stored, lambda file: file.write(text))
+    return ""
+
+
+def measure(folder: Path, test_jets: int) -> dict[str, Any]:
+    """The errors of a trained model on the test jets.
+
+    Args:
+        folder: of the run.
+        test_jets: how many, the same choice for all models.
+
+    Returns:
+        :data:`ERRORS` (``mse`` is ``None`` for pixels), ``label``, ``origin`` of the jets and their number.
+    """
+    subject = Subject.load(folder / "checkpoints" / BEST)
+    test = subject.dataset("test")
+    jets = len(choose(test.store, test_jets))
+    options = {"max_jets": test_jets, "progress": False, "scan_jets": 0, "resamples": 0}
+    results = evaluate_model(subject.model, test, None, **options)
+    one = results.reconstructions[0]
+    comparisons = list(jet_comparisons([one], results.target))
+    errors = comparisons[0 if one.pixels is None else 1][2].abs()  # pixels: against the jet's own image
+    error = None if one.pixels is not None else squared_error(one, results.target) / subject.unit_in_gev**2
+    numbers = {"mass": float(errors[:, 0].nanmedian()), "pt": float(errors[:, 1].nanmedian()), "mse": error}
+    return {**numbers, "label": subject.label, "origin": test.origin, "jets": jets, "unit": subject.unit}
+
+
+def collect(plan: Plan) -> StudyResults:
+    """The tables of all runs that are measured.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    found = []
+    for job in plan.jobs():
+        stored = plan.folder / "runs" / job.name / MEASURED
+        if stored.exists():
+            found.append((job, json.loads(stored.read_text(encoding="utf-8"))))
+    if not found:
+        raise ValueError(f"no training in {plan.folder / 'runs'} is complete: nothing can be compared")
+    first = found[0][1]
+    caption = (
+        "Errors against the number of training jets, a choice of all classes alike from the training split. Each "
+        f"training was shown {plan.shown} jets in all, a small set more often; the weights with the smallest loss "
+        f"on {plan.val_jets} validation jets count. Measured on {first['jets']} test jets, {first['origin']}; "
+        "images are compared with the jet's own image."
+    )
+    runs = Table("efficiency_runs", caption, _columns({"seed": "seed"}), tuple(_run_rows(found)))
+    summary = Table("efficiency", caption, _summary_columns(), tuple(_summary_rows(found)))
+    description = {"caption": caption, "label": "several models", "settings": _settings(plan)}
+    return StudyResults("efficiency", {"efficiency": summary, "efficiency_runs": runs}, {}, description)
+
+
+def _settings(plan: Plan) -> dict[str, Any]:
+    numbers = {"shown": plan.shown, "epochs": plan.epochs, "val_jets": plan.val_jets}
+    return {**numbers, "overrides": list(plan.overrides), "seeds": list(plan.seeds)}
+
+
+def _columns(more: dict[str, str]) -> dict[str, str]:
+    return {"model": "model", "jets": "training jets", **more, **ERRORS}
+
+
+def _run_rows(found: Iterable[tuple[Job, dict[str, Any]]]) -> Iterable[tuple]:
+    for job, one in found:
+        yield one["label"], job.jets, job.seed, *(float("nan") if one[e] is None else one[e] for e in ERRORS)
+
+
+def _summary_columns() -> dict[str, str]:
+    columns = {"model": "model", "jets": "training jets", "seeds": "seeds"}
+    for name, heading in ERRORS.items():
+        columns |= {name: heading, f"{name}_min": "min", f"{name}_max": "max", f"{name}_ratio": "/ at most jets"}
+    return columns
+
+
+def _summary_rows(found: Sequence[tuple[Job, dict[str, Any]]]) -> Iterable[tuple]:
+    """Medians over the seeds, smallest and largest value, and the ratio to the median of the largest set."""
+    groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for job, one in found:
+        groups.setdefault((one["label"], job.jets), []).append(one)
+    for label in dict.fromkeys(label for label, _ in groups):
+        sizes = sorted(size for name, size in groups if name == label)
+        for size in sizes:
+            row: list[Any] = [label, size, len(groups[label, size])]
+            for error in ERRORS:
+                values, largest = (_values(groups[label, s], error) for s in (size, sizes[-1]))
+                row += [np.median(values), values.min(), values.max(), np.median(values) / np.median(largest)]
+            yield tuple(value if isinstance(value, str | int) else float(value) for value in row)
+
+
+def _values(runs: Iterable[dict[str, Any]], error: str) -> np.ndarray:
+    return np.array([float("nan") if one[error] is None else one[error] for one in runs])

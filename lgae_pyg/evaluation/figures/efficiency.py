@@ -1,0 +1,45 @@
+"""The figure of the data-efficiency study."""
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lgae_pyg.evaluation.figures.style import STYLES, add_caption
+from lgae_pyg.evaluation.study_results import StudyResults
+from lgae_pyg.evaluation.table import Table
+
+PANELS = {
+    "mass": r"median $|\delta M_\mathrm{jet}|$",
+    "pt": r"median $|\delta p_\mathrm{T}^\mathrm{jet}|$",
+    "mse": r"particle MSE [TeV$^2$]",
+}
+
+
+def efficiency_figure(results: StudyResults) -> Figure:
+    """Errors against the number of training jets: medians over seeds, bands from the smallest to the largest."""
+    table = results.tables["efficiency"]
+    figure, row = plt.subplots(1, len(PANELS), figsize=(11.4, 4.6))
+    for axes, (error, label) in zip(row, PANELS.items()):
+        _draw(axes, table, error)
+        axes.set(xscale="log", yscale="log", xlabel="training jets", ylabel=label)
+        axes.grid(alpha=0.3)
+    handles, labels = row[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+    add_caption(figure, f"Medians over seeds; bands: smallest to largest. {results.caption}")
+    return figure
+
+
+def _draw(axes: Axes, table: Table, error: str) -> None:
+    records = table.records()
+    for number, label in enumerate(dict.fromkeys(row["model"] for row in records)):
+        rows = [row for row in records if row["model"] == label]
+        jets = [row["jets"] for row in rows]
+        style = STYLES[number % len(STYLES)]
+        ends = ("", "_min", "_max")
+        middle, low, high = (np.array([row[f"{error}{end}"] for row in rows], float) for end in ends)
+        axes.plot(jets, middle, marker="osD^"[number % 4], markersize=4, label=label, **style)
+        axes.fill_between(jets, low, high, color=style["color"], alpha=0.15, linewidth=0)
+
+
+FIGURES = {"efficiency": efficiency_figure}
