@@ -12,6 +12,7 @@ COMMANDS = {
     "generate": "make jets with Pythia 8 and FastJet, in JetNet's file format",
     "train": "train a model from a Hydra configuration",
     "evaluate": "write the tables and figures of a trained model",
+    "report": "write one HTML page on evaluated runs, and their tables side by side",
     "efficiency": "train on few jets and many, and compare the errors",
     "import": "turn weights of the published LGAE or GNNAE code into a checkpoint",
     "bench": "measure speed, memory and arithmetic of the models on this machine",

@@ -121,9 +121,9 @@ def symmetry_table(
     explanation = (
         "Relative error of each jet's output and code against what the symmetry asks for: four-momenta and latent "
         "vectors are transformed, numbers stay; median and worst jet. Same particles: matched one to one; "
-        "permuted slots: the output permuted as the input (pixels have no slots). Rounding: median effect of changing each "
-        f"input by a random part of 2.2e-16. Exact: median at most {EXACT:g} times that; approximate: at most "
-        f"{APPROXIMATE:g}"
+        "permuted slots: the output permuted as the input (pixels have no slots). Rounding: median effect of "
+        f"changing each input by a random part of 2.2e-16. Exact: median at most {EXACT:g} times that; "
+        f"approximate: at most {APPROXIMATE:g}"
     )
     return Table("symmetry_table", f"{explanation}. {caption}", columns, tuple(rows))
 

@@ -1,0 +1,159 @@
+"""The page: plain HTML with its style and its figures inside."""
+
+import base64
+import io
+import json
+import os
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from lgae_pyg.checkpoint import package_versions, write_atomically
+from lgae_pyg.evaluation.published import PUBLISHED
+from lgae_pyg.evaluation.report.collect import RunContent, joined_tables
+from lgae_pyg.evaluation.report.style import STYLE
+from lgae_pyg.evaluation.table import Table, format_value
+
+#: Largest width of a figure in pixels, and number of its colours.
+WIDTH, COLOURS = 1400, 128
+TITLES = {
+    "particle_reconstruction": "Reconstruction: particles", "jet_reconstruction": "Reconstruction: jets",
+    "anomaly": "Anomaly detection", "anomaly_mass": "Anomaly detection and the jet mass",
+    "latent_probes": "Latent space: linear probes", "symmetry_table": "Symmetries, measured",
+    "generation": "Samples of whole jets", "compression": "Sizes of the codes", "efficiency": "Data efficiency",
+    "published_particles": "Particles", "published_jets": "Jets", "published_anomalies": "Anomalies",
+}  # fmt: skip
+
+
+def write_report(
+    runs: Sequence[RunContent], path: str | os.PathLike[str], title: str = "Jet autoencoders"
+) -> Path:
+    """Writes the page, completely or not at all.
+
+    Args:
+        runs: see :func:`~lgae_pyg.evaluation.report.collect_run`.
+        path: the file.
+        title: of the page.
+
+    Raises:
+        ValueError: if none of the runs holds results.
+    """
+    if not any(run.tables for run in runs):
+        names = ", ".join(run.name for run in runs)
+        raise ValueError(f"there are no results in {names}: run lgae evaluate first")
+    text = page(runs, title).encode("utf-8")
+    write_atomically(Path(path), lambda file: file.write(text))
+    return Path(path)
+
+
+def page(runs: Sequence[RunContent], title: str) -> str:
+    """The page as text."""
+    compared = joined_tables(runs)
+    published = "".join(_table(table) for table in PUBLISHED)
+    parts = [
+        f"<h1>{escape(title)}</h1>",
+        f"<p class='note'>{escape(', '.join(run.label for run in runs))}. lgae-pyg "
+        f"{escape(package_versions()['lgae_pyg'])}.</p>",
+        _contents(runs, compared),
+        "<section id='compared'><h2>Results</h2>" + "".join(_table(table) for table in compared) + "</section>",
+        *(_run(run, number) for number, run in enumerate(runs)),
+        "<section id='published'><h2>Published numbers, on JetNet</h2><p class='note'>Other jets, other "
+        f"trainings: not comparable one to one with what stands above.</p>{published}</section>",
+    ]
+    head = (
+        "<meta charset='utf-8'><meta name='viewport' content='width=device-width, initial-scale=1'>"
+        f"<title>{escape(title)}</title><style>{STYLE}</style>"
+    )
+    body = f"<body><main>{''.join(parts)}</main></body>"
+    return f"<!DOCTYPE html>\n<html lang='en'><head>{head}</head>{body}</html>\n"
+
+
+def _contents(runs: Sequence[RunContent], compared: Sequence[Table]) -> str:
+    entries = [(f"table-{table.name}", TITLES.get(table.name, table.name)) for table in compared]
+    entries += [(f"run-{number}", f"{run.label} ({run.name})") for number, run in enumerate(runs)]
+    entries.append(("published", "Published numbers, on JetNet"))
+    items = "".join(f"<li><a href='#{anchor}'>{escape(text)}</a></li>" for anchor, text in entries)
+    return f"<nav><h2>Contents</h2><ul>{items}</ul></nav>"
+
+
+def _run(run: RunContent, number: int) -> str:
+    """Figures, further tables and provenance of one run; the first is open."""
+    shown = {table.name for table in joined_tables([run])}
+    parts = []
+    for study in run.missing:
+        command = f"lgae evaluate {run.name} --studies {study}"
+        parts.append(f"<p class='note missing'>No {escape(study)} here: {escape(command)}</p>")
+    for study, tables in run.tables.items():
+        parts.append(f"<h3>{escape(study.capitalize())}</h3>")
+        parts += [_figure(path, f"{study}, {run.label}: {path.stem}") for path in run.figures[study]]
+        more = "".join(_table(table, f"-{number}") for table in tables.values() if table.name not in shown)
+        parts.append(f"<details><summary>Further tables</summary>{more}</details>" if more else "")
+    parts.append(_provenance(run))
+    state = " open" if number == 0 else ""
+    title = f"<summary><h2>{escape(run.label)} <small>{escape(run.name)}</small></h2></summary>"
+    return f"<section id='run-{number}'><details{state}>{title}{''.join(parts)}</details></section>"
+
+
+def _provenance(run: RunContent) -> str:
+    about = {key: value for key, value in run.about.items() if value is not None}
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in about.items()}
+    rows = "".join(f"<tr><th scope='row'>{escape(k)}</th><td>{escape(t)}</td></tr>" for k, t in texts.items())
+    parts = ["<h3>Where it comes from</h3>", f"<div class='wide'><table class='about'>{rows}</table></div>"]
+    if run.curve:
+        columns = {name: name for name in run.curve[0]}
+        shown = [tuple(_number(row[name]) for name in columns) for row in run.curve]
+        training = Table(f"training-{run.name}", "Training, epoch by epoch (metrics.csv).", columns, tuple(shown))
+        parts.append(f"<details><summary>Training</summary>{_curve(run)}{_table(training)}</details>")
+    if run.config:
+        parts.append(f"<details><summary>Configuration</summary><pre>{escape(run.config)}</pre></details>")
+    return "".join(parts)
+
+
+def _curve(run: RunContent) -> str:
+    from lgae_pyg.evaluation.figures.training import training_curve
+
+    data = training_curve(run.curve, run.label)
+    return _image(data, f"training of {run.label}") if data else ""
+
+
+def _number(text: str) -> str | int | float:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _table(table: Table, suffix: str = "") -> str:
+    numeric = [all(not isinstance(row[place], str) for row in table.rows) for place in range(len(table.columns))]
+    kinds = ["number" if number else "text" for number in numeric]
+    head = "".join(f"<th scope='col' class='{k}'>{escape(t)}</th>" for k, t in zip(kinds, table.columns.values()))
+    rows = []
+    for row in table.rows:
+        cells = [escape(format_value(value)) for value in row]
+        rest = "".join(f"<td class='{kind}'>{cell}</td>" for kind, cell in zip(kinds[1:], cells[1:]))
+        rows.append(f"<tr><th scope='row' class='{kinds[0]}'>{cells[0]}</th>{rest}</tr>")
+    title = escape(TITLES.get(table.name, table.name.replace("_", " ")))
+    body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
+    return (
+        f"<h3 id='table-{escape(table.name)}{suffix}'>{title}</h3><div class='wide'><table>{body}</table></div>"
+        f"<p class='caption'>{escape(table.caption)}</p>"
+    )
+
+
+def _figure(path: Path, description: str) -> str:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        small = image.convert("RGB")
+        if small.width > WIDTH:
+            small = small.resize((WIDTH, round(small.height * WIDTH / small.width)), Image.Resampling.LANCZOS)
+        buffer = io.BytesIO()
+        small.quantize(COLOURS).save(buffer, "PNG", optimize=True)
+    return _image(buffer.getvalue(), description)
+
+
+def _image(data: bytes, description: str) -> str:
+    encoded = base64.b64encode(data).decode("ascii")
+    return f"<figure><img alt='{escape(description, quote=True)}' src='data:image/png;base64,{encoded}'></figure>"

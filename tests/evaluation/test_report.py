@@ -1,0 +1,106 @@
+"""The report: complete, by itself, and safe."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from lgae_pyg.cli import main
+from lgae_pyg.evaluation.published import PUBLISHED
+from lgae_pyg.evaluation.report import collect_run, joined_tables, write_report
+from lgae_pyg.evaluation.study_results import StudyResults
+from lgae_pyg.evaluation.table import Table
+
+BASE = ("LinearAE", 0.5)
+
+
+def make_run(folder: Path, label: str, auc: float, columns=("model", "auc")) -> Path:
+    """A run with the anomaly study only, and a figure."""
+    from PIL import Image
+
+    table = Table("anomaly", "Caption & more. Model: x.", {name: name for name in columns}, ((label, auc), BASE))
+    other = Table("anomaly_scores", "All.", {"a": "a"}, ((1,),))
+    about = {"caption": "c", "label": label, "recipe": {"seed": 7}, "versions": {"torch": "2"}}
+    place = folder / "evaluation" / "anomaly"
+    StudyResults("anomaly", {"anomaly": table, "anomaly_scores": other}, {}, about).save(place)
+    (place / "figures").mkdir()
+    Image.new("RGB", (3000, 30), "red").save(place / "figures" / "roc.png")
+    (folder / "config.yaml").write_text("name: <b>bold</b>\n")
+    (folder / "metrics.csv").write_text("epoch,train/loss,val/loss,seconds\n0,,2.0,\n1,1.5,1.0,3.2\n")
+    return folder
+
+
+class Checker(HTMLParser):
+    """Collects tags and what is fetched from elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.ids: list[str] = []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        values = dict(attributes)
+        self.links += [values[key] for key in ("src", "href") if key in values]
+        self.ids += [values["id"]] if "id" in values else []
+
+
+def test_a_page_holds_all_that_it_shows(tmp_path) -> None:
+    runs = [collect_run(make_run(tmp_path / name, f"model {name}", 0.7)) for name in "ab"]
+    text = write_report(runs, tmp_path / "report.html").read_text(encoding="utf-8")
+    checker = Checker()
+    checker.feed(text)
+    assert all(link.startswith(("#", "data:image/png;base64,")) for link in checker.links)
+    assert {link[1:] for link in checker.links if link.startswith("#")} <= set(checker.ids)
+    assert len(checker.ids) == len(set(checker.ids))
+    assert "script" not in checker.tags and checker.tags.count("img") == 4  # a figure and a curve of each run
+    assert "No reconstruction here: lgae evaluate a --studies reconstruction" in text
+    for table in PUBLISHED:
+        assert table.rows[0][0] in text
+    assert "Caption &amp; more." in text and "&lt;b&gt;bold&lt;/b&gt;" in text
+
+
+def test_rows_of_all_models_stand_one_under_another(tmp_path) -> None:
+    runs = [collect_run(make_run(tmp_path / name, name, value)) for name, value in (("a", 0.7), ("b", 0.8))]
+    (table,) = joined_tables(runs)
+    assert table.rows == (("a", 0.7), BASE, ("b", 0.8))
+    other = collect_run(make_run(tmp_path / "c", "c", 0.9, ("model", "other")))
+    assert joined_tables([*runs, other])[0].rows == table.rows
+
+
+def test_text_is_never_markup(tmp_path) -> None:
+    label = "<script>alert('x')</script><img src=http://evil>"
+    page = write_report([collect_run(make_run(tmp_path / "a", label, 0.7))], tmp_path / "r.html").read_text()
+    checker = Checker()
+    checker.feed(page)
+    assert "script" not in checker.tags and not any("evil" in link for link in checker.links)
+
+
+def test_without_any_results_there_is_no_page(tmp_path, capsys) -> None:
+    (tmp_path / "empty").mkdir()
+    assert main(["report", str(tmp_path / "empty"), "--out", str(tmp_path / "r.html")]) == 1
+    assert "no results in empty" in capsys.readouterr().err and not (tmp_path / "r.html").exists()
+    assert main(["report", str(tmp_path / "nowhere")]) == 1
+    make_run(tmp_path / "a", "a", 0.7)
+    (tmp_path / "a" / "evaluation" / "anomaly" / "study.json").write_text("{}")
+    with pytest.raises(ValueError, match="cannot be read"):
+        collect_run(tmp_path / "a")
+
+
+def test_the_command_writes_tables_beside_the_page(tmp_path, capsys) -> None:
+    make_run(tmp_path / "a", "a", 0.7)
+    assert main(["report", str(tmp_path / "a"), "--out", str(tmp_path / "page.html")]) == 0
+    assert (tmp_path / "page_tables" / "anomaly.md").exists()
+    printed = capsys.readouterr().out
+    assert re.search(r"^a +0\.700$", printed, re.MULTILINE) and "without reconstruction" in printed
+
+
+def test_published_numbers_are_those_of_the_paper() -> None:
+    values = {table.name: {row[0]: row[1:] for row in table.rows} for table in PUBLISHED}
+    assert values["published_anomalies"]["GNNAE-PL 2×30"] == (66.67, 0.8195, 0.4435, 0.0564, 0.0042)
+    assert values["published_particles"]["LGAE Mix τ=9"][2] == 0.011
+    assert values["published_jets"]["CNNAE 55"][1] == -0.030
+    assert json.dumps([table.rows for table in PUBLISHED])
