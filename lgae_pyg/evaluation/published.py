@@ -4,8 +4,8 @@ from lgae_pyg.evaluation.table import Table
 
 SOURCE = (
     "Published, on JetNet (gluon and light-quark jets to train on; top, W and Z as signals), models trained for "
-    "35 to 100 hours on an RTX 2080 Ti: Hao et al., Eur. Phys. J. C 83 (2023) 485, arXiv:2212.07347. Other jets and "
-    "other trainings: not comparable one to one."
+    "35 to 100 hours on an RTX 2080 Ti: Hao et al., Eur. Phys. J. C 83 (2023) 485, arXiv:2212.07347. Other jets "
+    "and other trainings: not comparable one to one."
 )
 _STATISTICS = ("median", "IQR")
 
