@@ -30,6 +30,8 @@ MERITS = {
 #: no model at all.
 COMPANIONS = ("chamfer_lorentz", "latent_mahalanobis", "latent_forest")
 COMPANIONS += ("linear_chamfer_cartesian", "mass", "multiplicity")
+#: Scores that need no model.
+MODEL_FREE = ("mass", "multiplicity")
 #: Windows of the jet mass in GeV.
 WINDOWS = ((0.0, 40.0), (40.0, 65.0), (65.0, 105.0), (105.0, 150.0), (150.0, 200.0), (200.0, np.inf))
 FEWEST_IN_WINDOW = 100
@@ -70,6 +72,11 @@ def printed_name(score: str, about: Mapping[str, Any]) -> str:
     }
     mark = " (headline)" if score == about["headline"] else ""
     return names.get(score, score.replace("_", " ")) + mark
+
+
+def _owner(score: str, about: Mapping[str, Any]) -> str:
+    """Whose score it is."""
+    return "no model" if score in MODEL_FREE else about["label"]
 
 
 def anomaly_tables(
@@ -120,7 +127,7 @@ def _headline_table(
     rows = []
     for score in compared_scores(about, background):
         numbers = merits[score, last]
-        values = [about["label"], printed_name(score, about)]
+        values = [_owner(score, about), printed_name(score, about)]
         values += [merits[score, name]["auc"] for name, _ in signals] + [numbers["auc_error"]]
         for merit in ("efficiency_0.1", "efficiency_0.01", "efficiency_0.001", "improvement"):
             values += [numbers[merit], numbers[f"{merit}_error"]]
@@ -146,7 +153,7 @@ def _equal_mass(score: str, background: Scores, signal: Scores, resamples: int) 
 def _scores_table(merits: Mapping[tuple[str, str], dict[str, float]], about: Mapping[str, Any]) -> Table:
     rows = [
         (
-            about["label"],
+            _owner(score, about),
             printed_name(score, about),
             signal,
             *(numbers[f"{merit}{suffix}"] for merit in MERITS for suffix in ("", "_error")),
@@ -174,7 +181,7 @@ def _windows_table(
             numbers = figures_of_merit(*inside, resamples)
             window = f"{low:g} to {high:g}" if np.isfinite(high) else f"above {low:g}"
             counts = map(len, inside)
-            lead = (about["label"], printed_name(score, about), correlation, window, *counts)
+            lead = (_owner(score, about), printed_name(score, about), correlation, window, *counts)
             rows.append((*lead, numbers["auc"], numbers["auc_error"]))
     columns = {
         "model": "model", "score": "score", "spearman": "rank correlation with mass", "window": "mass [GeV]",

@@ -15,7 +15,7 @@ from lgae_pyg.evaluation.table import Table, read_csv
 
 #: Tables that are compared across runs, in this order; the rest stands with its run.
 COMPARED = (
-    "particle_reconstruction", "jet_reconstruction", "anomaly", "anomaly_mass", "latent_probes", "symmetry_table",
+    "particle_reconstruction", "jet_reconstruction", "anomaly", "latent_probes", "symmetry_table",
     "generation", "compression", "efficiency",
 )  # fmt: skip
 RECONSTRUCTION = "reconstruction"

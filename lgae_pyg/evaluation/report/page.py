@@ -18,7 +18,7 @@ from lgae_pyg.evaluation.table import Table, format_value
 WIDTH, COLOURS = 1400, 128
 TITLES = {
     "particle_reconstruction": "Reconstruction: particles", "jet_reconstruction": "Reconstruction: jets",
-    "anomaly": "Anomaly detection", "anomaly_mass": "Anomaly detection and the jet mass",
+    "anomaly": "Anomaly detection", "anomaly_mass": "AUC in windows of the jet mass",
     "latent_probes": "Latent space: linear probes", "symmetry_table": "Symmetries, measured",
     "generation": "Samples of whole jets", "compression": "Sizes of the codes", "efficiency": "Data efficiency",
     "published_particles": "Particles", "published_jets": "Jets", "published_anomalies": "Anomalies",

@@ -1,0 +1,51 @@
+"""Distances of samples: exact answers."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lgae_pyg.evaluation import generation
+from lgae_pyg.evaluation.reconstruction import Jets
+from lgae_pyg.metrics.wasserstein import wasserstein_1
+
+numbers = st.lists(st.floats(-100, 100), min_size=1, max_size=30)
+
+
+@given(numbers, st.floats(-50, 50))
+@settings(max_examples=100, deadline=None)
+def test_a_shifted_sample_is_as_far_as_the_shift(sample: list, shift: float) -> None:
+    assert wasserstein_1(sample, np.add(sample, shift)) == pytest.approx(abs(shift), abs=1e-9)
+    assert wasserstein_1(sample, sample[::-1]) == 0
+
+
+def test_the_distance_by_hand() -> None:
+    assert wasserstein_1([0.0, 1.0], [0.0, 3.0]) == pytest.approx(1.0)
+    with pytest.raises(ValueError, match="not finite"):
+        wasserstein_1([0.0, np.nan], [1.0])
+
+
+def test_jets_against_themselves_and_permuted(jets) -> None:
+    true = Jets(jets.pos * 1e3, jets.ptr)
+    parts = list(zip(jets.ptr[:-1].tolist(), jets.ptr[1:].tolist()))[::-1]
+    back = Jets(
+        torch.cat([true.p4[a:b] for a, b in parts]),
+        torch.tensor([0, *(b - a for a, b in parts)]).cumsum(0),
+    )
+    for other in (true, back):
+        arrays = {f"true/{name}": one for name, one in generation._features(true).items()}
+        arrays |= {f"found/{name}": one for name, one in generation._features(other).items()}
+        rows = generation._feature_rows(arrays, 5)
+        assert len(rows) == 6 and all(row[2] == pytest.approx(0, abs=1e-9) for row in rows)
+        assert all(row[4] > 0 for row in rows)  # two halves differ
+
+
+def test_heavier_jets_are_as_far_as_they_are_heavier() -> None:
+    p4 = torch.tensor([[5.0, 3.0, 0, 0]] * 40, dtype=torch.float64)
+    heavier = torch.tensor([[(9 + 49) ** 0.5, 3.0, 0, 0]] * 40, dtype=torch.float64)
+    ptr = torch.arange(41)
+    arrays = {f"{kind}/{name}": one for kind, jets in (("true", p4), ("found", heavier))
+              for name, one in generation._features(Jets(jets, ptr), False).items()}  # fmt: skip
+    rows = {row[0]: row for row in generation._feature_rows(arrays, 5)}
+    assert rows["W1 of mass"][2] == pytest.approx(3.0) and rows["W1 of pt"][2] == pytest.approx(0, abs=1e-9)
