@@ -116,7 +116,17 @@ class CNNAE(nn.Module):
     def forward(self, batch: Any) -> Reconstruction:
         target, axis = self.images(batch)
         normalised = self._normalised(target)
-        latent = self._encode(normalised)
+        return self._reconstruct(self._encode(normalised), normalised, target, axis)
+
+    def decode_like(self, latent: Latent, batch: Any) -> Reconstruction:
+        """Jets from codes; a batch gives the side information, momentum of each jet, and the sum of its pixels.
+
+        ``decode_like(encode(batch), batch)`` is the model itself; give other codes to see what they stand for.
+        """
+        target, axis = self.images(batch)
+        return self._reconstruct(latent, self._normalised(target), target, axis)
+
+    def _reconstruct(self, latent: Latent, normalised: Tensor, target: Tensor, axis: Tensor) -> Reconstruction:
         output = self.decode(latent)
         ptr = torch.arange(len(axis) + 1, device=axis.device)
         native = Native(output.flatten(1), ptr, normalised.flatten(1), ptr)

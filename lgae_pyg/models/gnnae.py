@@ -252,7 +252,19 @@ class GNNAE(nn.Module):
         ptr = offsets_of(batch)
         axis = _totals(batch.pos, ptr)
         target = self.to_native(batch.pos, axis[node_to_graph(ptr, len(batch.pos))])
-        latent = self.encode_native(target, ptr)
+        return self._reconstruct(self.encode_native(target, ptr), target, axis, ptr)
+
+    def decode_like(self, latent: Latent, batch: Any) -> Reconstruction:
+        """Jets from codes; a batch gives the side information, pT, eta and phi of each jet, and how many particles it has.
+
+        ``decode_like(encode(batch), batch)`` is the model itself; give other codes to see what they stand for.
+        """
+        ptr = offsets_of(batch)
+        axis = _totals(batch.pos, ptr)
+        target = self.to_native(batch.pos, axis[node_to_graph(ptr, len(batch.pos))])
+        return self._reconstruct(latent, target, axis, ptr)
+
+    def _reconstruct(self, latent: Latent, target: Tensor, axis: Tensor, ptr: Tensor) -> Reconstruction:
         output, output_ptr = self.decode(latent, ptr if self.decode_to == "jet" else None)
         p4 = self.from_native(output, axis[node_to_graph(output_ptr, len(output))])
         return Reconstruction(p4, output_ptr, latent, native=Native(output, output_ptr, target, ptr))

@@ -194,7 +194,13 @@ class LGAE(nn.Module):
         return p4
 
     def forward(self, batch: Any) -> Reconstruction:
-        latent = self.encode(batch)
+        return self.decode_like(self.encode(batch), batch)
+
+    def decode_like(self, latent: Latent, batch: Any) -> Reconstruction:
+        """Jets from codes; a batch gives the side information, how many particles each jet has.
+
+        ``decode_like(encode(batch), batch)`` is the model itself; give other codes to see what they stand for.
+        """
         sizes = (offsets_of(batch), len(batch.pos)) if self.decode_to == "jet" else ()
         vectors, ptr = self.decode(latent, *sizes)
         return Reconstruction(self.read_out(vectors, latent, ptr), ptr, latent, vectors)

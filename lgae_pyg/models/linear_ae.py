@@ -131,7 +131,13 @@ class LinearAE(nn.Module):
         return Latent(vectors.new_zeros(len(vectors), 0), vectors)
 
     def forward(self, batch: Any) -> Reconstruction:
-        latent = self.encode(batch)
+        return self.decode_like(self.encode(batch), batch)
+
+    def decode_like(self, latent: Latent, batch: Any) -> Reconstruction:
+        """Jets from codes; a batch gives the side information, how many particles each jet has.
+
+        ``decode_like(encode(batch), batch)`` is the model itself; give other codes to see what they stand for.
+        """
         ptr = offsets_of(batch)
         dense = torch.einsum("ik,bkm->bim", self.decoder, latent.vectors)
         p4 = dense_layout(ptr, self.num_particles).gather(dense)

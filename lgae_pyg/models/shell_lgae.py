@@ -200,8 +200,19 @@ class ShellLGAE(nn.Module):
         ptr = offsets_of(batch)
         layout = dense_layout(ptr, self.num_particles, len(batch.pos))
         slots = self._ordered(batch, layout)
-        latent = self._encode(slots, layout, ptr)
-        p4 = self.decode(latent, ptr, len(batch.pos))
+        return self._reconstruct(self._encode(slots, layout, ptr), slots, layout, ptr)
+
+    def decode_like(self, latent: Latent, batch: Any) -> Reconstruction:
+        """Jets from codes; a batch gives the side information, how many particles each jet has.
+
+        ``decode_like(encode(batch), batch)`` is the model itself; give other codes to see what they stand for.
+        """
+        ptr = offsets_of(batch)
+        layout = dense_layout(ptr, self.num_particles, len(batch.pos))
+        return self._reconstruct(latent, self._ordered(batch, layout), layout, ptr)
+
+    def _reconstruct(self, latent: Latent, slots: Tensor, layout: DenseLayout, ptr: Tensor) -> Reconstruction:
+        p4 = self.decode(latent, ptr, len(layout.place))
         return Reconstruction(p4, ptr, latent, native=Native(p4, ptr, layout.gather(slots), ptr))
 
     def _ordered(self, batch: Any, layout: DenseLayout) -> Tensor:

@@ -62,7 +62,8 @@ def test_rotations_and_boosts_along_the_beam_and_units_change_nothing(
     sizes = [8, 12, 3]
     p4 = torch.cat([massless_jet(size, generator) for size in sizes])
     transform = rotation(angle, "z") @ boost(rapidity, "z")
-    order = torch.cat([torch.randperm(size, generator=generator) + first for size, first in zip(sizes, (0, 8, 20))])
+    starts = (0, 8, 20)
+    order = torch.cat([torch.randperm(n, generator=generator) + first for n, first in zip(sizes, starts)])
     before, after = (nsubjettiness(p, pointers(*sizes)) for p in (p4, (factor * p4 @ transform.T)[order]))
     torch.testing.assert_close(after, before, rtol=1e-7, atol=1e-9)
 
