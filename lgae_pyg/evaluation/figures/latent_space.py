@@ -1,0 +1,3 @@
+"""Figures of the latent space."""
+
+FIGURES = {}

@@ -1,0 +1,179 @@
+"""Traversals: one number or vector of a jet's code is moved, and the code decoded."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lgae_pyg.evaluation.latent_codes import Codes, scalar_parts
+from lgae_pyg.evaluation.subject import Sample, Subject
+from lgae_pyg.evaluation.table import Table
+from lgae_pyg.losses import jet_sum
+from lgae_pyg.lorentz.kinematics import mass, transverse_momentum
+from lgae_pyg.models import Latent
+from lgae_pyg.ops.images import jet_images
+
+Array = NDArray[np.float64]
+
+#: What a vector is multiplied by, and by how many standard deviations of all jets a number is shifted.
+FACTORS = (0.0, 0.5, 1.0, 1.5, 2.0)
+SHIFTS = (-2.0, -1.0, 0.0, 1.0, 2.0)
+UNMOVED = 2
+#: Images of particles: pixels along each side and half the width.
+GRID = (40, 0.5)
+#: So many of the latents that change the image most have images in the results.
+SHOWN = 5
+UNDEFINED = "undefined"
+
+
+@dataclass(frozen=True)
+class Move:
+    """A latent that is moved.
+
+    Args:
+        name: printed name.
+        kind: ``factor`` or ``shift``.
+        values: factors, or shifts in standard deviations.
+        apply: the code of one jet after the move by a value.
+    """
+
+    name: str
+    kind: str
+    values: Sequence[float]
+    apply: Callable[[Latent, float], Latent]
+
+
+def moves(codes: Codes) -> list[Move]:
+    """All single moves of a code: each part of a vector scaled, each number that varies shifted."""
+    found = []
+    complex_vectors = codes.latent.vectors.is_complex()
+    for part in ("real", "imag") if complex_vectors else ("real",):
+        name = {"real": "Re v", "imag": "Im v"}[part] if complex_vectors else "v"
+        for k in range(codes.latent.vectors.shape[1]):
+            found.append(Move(f"{name}_{k + 1}", "factor", FACTORS, _scaled(k, part)))
+    complex_scalars = codes.latent.scalars.is_complex()
+    for name, values in scalar_parts(codes.latent.scalars, "s" if codes.vectors else "z").items():
+        spread = float(values.std())
+        if spread > 1e-9 * float(values.abs().max()):
+            k = int(name.rpartition("_")[2]) - 1
+            unit = spread * (1j if complex_scalars and name.startswith("Im") else 1)
+            found.append(Move(name, "shift", SHIFTS, _shifted(k, unit)))
+    return found
+
+
+def _scaled(place: int, part: str) -> Callable[[Latent, float], Latent]:
+    """Multiplies the real or the imaginary part of one vector."""
+
+    def apply(latent: Latent, value: float) -> Latent:
+        vectors = latent.vectors.clone()
+        (torch.view_as_real(vectors)[..., int(part == "imag")] if vectors.is_complex() else vectors)[
+            :, place
+        ] *= value
+        return latent._replace(vectors=vectors)
+
+    return apply
+
+
+def _shifted(place: int, unit: complex) -> Callable[[Latent, float], Latent]:
+    """Adds a multiple of a unit to one number."""
+
+    def apply(latent: Latent, value: float) -> Latent:
+        scalars = latent.scalars.clone()
+        scalars[:, place] += value * unit
+        return latent._replace(scalars=scalars)
+
+    return apply
+
+
+@torch.inference_mode()
+def decode_moved(model: torch.nn.Module, batch: Any, move: Move) -> list[tuple[Tensor, Tensor]]:
+    """The momentum and the image of one jet for each value of a move.
+
+    Images are around the true jet's axis and in units of its transverse momentum; those of models that work in
+    pixels have their grid.
+
+    Shapes:
+        - **output**: for each value :math:`(4,)` and :math:`(P, P)`
+    """
+    axis = jet_sum(batch.pos, batch.ptr)
+    latent = model.encode(batch)
+    found = []
+    for value in move.values:
+        result = model.decode_like(move.apply(latent, value), batch)
+        own = getattr(result, "images", None)
+        image = jet_images(result.p4, result.ptr, *GRID, axis.to(result.p4)) if own is None else own.output
+        found.append((jet_sum(result.p4, result.ptr)[0].double().cpu(), image[0].double().cpu()))
+    return found
+
+
+def middle_jet(codes: Codes) -> int:
+    """The jet whose mass is the median (the lower one of two)."""
+    masses = mass(codes.jets)
+    return int(masses.argsort()[(len(masses) - 1) // 2])
+
+
+def traversals(
+    subject: Subject, sample: Sample, codes: Codes, about: Mapping[str, Any]
+) -> tuple[Table, dict[str, Array], list[str]]:
+    """Moves each latent of the jet of median mass in turn.
+
+    Returns:
+        table of the decoded masses and transverse momenta, arrays (``traversal/NAME``: images :math:`(5, P, P)` of
+        the latents that change them most; ``traversal_truth``), and a sentence if something could not be decoded.
+    """
+    number = middle_jet(codes)
+    batch = sample.store.batch([number])
+    rows, images, change, undefined = [], {}, {}, 0
+    for move in moves(codes):
+        decoded = decode_moved(subject.model, batch, move)
+        for value, (p4, image) in zip(move.values, decoded):
+            broken = not (torch.isfinite(p4).all() and torch.isfinite(image).all())
+            undefined += broken
+            numbers = [UNDEFINED] * 2 if broken else _mass_and_pt(subject.unit_in_gev * p4)
+            rows.append((about["label"], move.name, move.kind, value, *numbers))
+        images[move.name] = torch.stack([image for _, image in decoded]).numpy()
+        change[move.name] = image_change(images[move.name])
+    strongest = sorted(change, key=change.__getitem__, reverse=True)[:SHOWN]
+    axis = jet_sum(batch.pos, batch.ptr)
+    grid = images_grid(subject.model)
+    arrays = {f"traversal/{name}": images[name] for name in strongest}
+    arrays["traversal_truth"] = jet_images(batch.pos, batch.ptr, *grid, axis)[0].double().numpy()
+    arrays["traversal_width"] = np.array(grid[1])
+    notes = [f"{undefined} moved codes have no finite jet ({UNDEFINED})."] if undefined else []
+    return _table(rows, subject.unit_in_gev * axis[0], sample.name, notes, about), arrays, notes
+
+
+def images_grid(model: torch.nn.Module) -> tuple[int, float]:
+    """Pixels along each side and half the width of the images of a model."""
+    config = getattr(model, "config", {})
+    return (config["pixels"], config["max_radius"]) if "pixels" in config else GRID
+
+
+def image_change(images: Array) -> float:
+    """How much transverse momentum moves: the mean of sum |difference| from the unmoved image, of finite ones."""
+    change = np.abs(images - images[UNMOVED]).sum((1, 2))
+    others = np.delete(change, UNMOVED)
+    return float(others[np.isfinite(others)].mean()) if np.isfinite(others).any() else 0.0
+
+
+def _mass_and_pt(p4: Tensor) -> list[float]:
+    return [float(mass(p4)), float(transverse_momentum(p4))]
+
+
+def _table(rows: list[tuple], jet: Tensor, sample: str, notes: list[str], about: Mapping[str, Any]) -> Table:
+    columns = {
+        "model": "model", "latent": "latent", "move": "move", "value": "value", "mass": "mass [GeV]",
+        "pt": "pT [GeV]",
+    }  # fmt: skip
+    true_mass, true_pt = _mass_and_pt(jet)
+    caption = (
+        f"The {sample} jet of median mass (true mass {true_mass:.4g} GeV, pT {true_pt:.4g} GeV), decoded after one "
+        "latent was moved: the part of a vector multiplied by a factor, a number shifted by standard deviations of "
+        f"all {sample} jets. Signed mass and pT of the sum of the decoded particles or pixels. "
+        + "".join(f"{note} " for note in notes)
+    )
+    return Table("latent_traversals", caption + about["caption"], columns, tuple(rows))
