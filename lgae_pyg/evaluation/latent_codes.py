@@ -47,7 +47,7 @@ class Codes:
         return scalar_parts(self.latent.scalars, "s" if self.latent.vectors.shape[1] else "z")
 
     def invariants(self) -> Array:
-        r"""What no Lorentz transformation changes: scalars, Minkowski products of all pairs, and their signed roots.
+        """What no Lorentz transformation changes: scalars, Minkowski products of all pairs, their signed roots.
 
         Products are in GeV², roots in GeV (:func:`~lgae_pyg.evaluation.latent_scores.latent_invariants`); without
         vectors these are the plain numbers of the code.
@@ -86,7 +86,8 @@ def encode_sample(
     broken = ~torch.stack([torch.isfinite(part).flatten(1).all(1) for part in latent]).all(0)
     if broken.any():
         first = int(broken.nonzero()[0, 0])
-        raise ValueError(f"codes of {int(broken.sum())} {sample.name} jets are not finite, first that of jet {first}")
+        count = int(broken.sum())
+        raise ValueError(f"codes of {count} {sample.name} jets are not finite, the first is that of jet {first}")
     return Codes(latent, subject.unit_in_gev * torch.cat(jets), torch.cat(sizes))
 
 

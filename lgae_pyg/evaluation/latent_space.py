@@ -22,6 +22,8 @@ Array = NDArray[np.float64]
 COMPONENTS = ("E", "px", "py", "pz")
 #: What the table says instead of the correlation of a column that does not vary.
 CONSTANT = "constant"
+#: Errors of correlations below this are rounding errors of zero.
+ROUNDING = 1e-12
 NO_VECTORS = "The code has no four-vectors, and there is no table or figure of latent masses."
 
 
@@ -57,13 +59,14 @@ def run(subject: Subject, options: StudyOptions) -> StudyResults:
         tick()
     tables.append(moved)
     arrays |= pictures
-    arrays |= {f"masses/{name}/{what}": m.astype(np.float32) for name, one in masses.items() for what, m in one.items()}
+    for name, found in masses.items():
+        arrays |= {f"masses/{name}/{what}": values.astype(np.float32) for what, values in found.items()}
     about |= {"background": background.name, "best": best_combination(correlations), "notes": notes}
     return StudyResults("latent", {table.name: table for table in tables}, arrays, about)
 
 
 def latent_masses(codes: Codes) -> dict[str, Array]:
-    r"""Signed masses :math:`\operatorname{sign}(v^2) \sqrt{|v^2|}` in GeV of the jets and of latent combinations."""
+    r"""Signed masses :math:`\operatorname{sign}(v^2) \sqrt{|v^2|}` in GeV of jets and latent combinations."""
     return {name: mass(vector).numpy() for name, vector in {JET: codes.jets, **codes.vectors}.items()}
 
 
@@ -81,8 +84,8 @@ def mass_table(
         "iqr": "IQR [GeV]", "iqr_error": "±",
     }  # fmt: skip
     caption = (
-        "Signed invariant masses sign(v²) √|v²| of latent four-vectors v_k, of their sums and of the jet (negative: "
-        f"space-like), with bootstrap errors of the finite number of jets. {about['caption']}"
+        "Signed invariant masses sign(v²) √|v²| of latent four-vectors v_k, of their sums and of the jet "
+        f"(negative: space-like), with bootstrap errors of the finite number of jets. {about['caption']}"
     )
     return Table("latent_masses", caption, columns, tuple(rows))
 
@@ -125,7 +128,7 @@ def correlate(
         value = pearson(pair[:, 0], pair[:, 1])
         error = bootstrap([pair], lambda drawn: pearson(drawn[:, 0], drawn[:, 1]), resamples)
         for place, r, spread in zip(np.flatnonzero(moving), value, error):
-            found[place] = (float(r), float(spread))
+            found[place] = (float(np.clip(r, -1, 1)), float(spread) if spread > ROUNDING else 0.0)
     return {name: found[4 * place : 4 * place + 4] for place, name in enumerate(combinations)}
 
 
@@ -159,8 +162,8 @@ def correlation_table(found: Correlations, sample: str, about: Mapping[str, Any]
     for component in COMPONENTS:
         columns |= {f"r_{component}": f"r with {component}", f"r_{component}_error": "±"}
     caption = (
-        f"Pearson's r of latent combinations with the four-momentum of {sample} jets, with bootstrap errors: vectors "
-        "component by component (E with E), scalars and plain numbers with each component. 'constant': the number "
+        f"Pearson's r of latent combinations with the four-momentum of {sample} jets, with bootstrap errors: "
+        "vectors component by component (E with E), scalars and plain numbers with each component. 'constant': the number "
         f"is the same for all jets and has no correlation. {about['caption']}"
     )
     return Table("latent_correlations", caption, columns, tuple(rows))

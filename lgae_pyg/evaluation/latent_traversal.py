@@ -12,8 +12,8 @@ from torch import Tensor
 from lgae_pyg.evaluation.latent_codes import Codes, scalar_parts
 from lgae_pyg.evaluation.subject import Sample, Subject
 from lgae_pyg.evaluation.table import Table
-from lgae_pyg.losses import jet_sum
 from lgae_pyg.lorentz.kinematics import mass, transverse_momentum
+from lgae_pyg.losses import jet_sum
 from lgae_pyg.models import Latent
 from lgae_pyg.ops.images import jet_images
 
@@ -24,10 +24,12 @@ FACTORS = (0.0, 0.5, 1.0, 1.5, 2.0)
 SHIFTS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 UNMOVED = 2
 #: Images of particles: pixels along each side and half the width.
-GRID = (40, 0.5)
+GRID = (60, 0.4)
 #: So many of the latents that change the image most have images in the results.
 SHOWN = 5
 UNDEFINED = "undefined"
+#: Momenta below this share of the true jet's energy are rounding errors of zero.
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -127,18 +129,20 @@ def traversals(
     """
     number = middle_jet(codes)
     batch = sample.store.batch([number])
+    axis = jet_sum(batch.pos, batch.ptr)
     rows, images, change, undefined = [], {}, {}, 0
     for move in moves(codes):
         decoded = decode_moved(subject.model, batch, move)
-        for value, (p4, image) in zip(move.values, decoded):
-            broken = not (torch.isfinite(p4).all() and torch.isfinite(image).all())
-            undefined += broken
-            numbers = [UNDEFINED] * 2 if broken else _mass_and_pt(subject.unit_in_gev * p4)
-            rows.append((about["label"], move.name, move.kind, value, *numbers))
         images[move.name] = torch.stack([image for _, image in decoded]).numpy()
-        change[move.name] = image_change(images[move.name])
+        changes = image_changes(images[move.name])
+        change[move.name] = float(np.nanmean(changes)) if np.isfinite(changes).any() else 0.0
+        for value, (p4, image), moved in zip(move.values, decoded, changes):
+            broken = not (torch.isfinite(p4).all() and torch.isfinite(image).all() and np.isfinite(moved))
+            undefined += broken
+            p4 = p4 * (p4.abs().max() > ROUNDING * axis[0, 0])
+            numbers = [UNDEFINED] * 3 if broken else [*_mass_and_pt(subject.unit_in_gev * p4), float(moved)]
+            rows.append((about["label"], move.name, move.kind, value, *numbers))
     strongest = sorted(change, key=change.__getitem__, reverse=True)[:SHOWN]
-    axis = jet_sum(batch.pos, batch.ptr)
     grid = images_grid(subject.model)
     arrays = {f"traversal/{name}": images[name] for name in strongest}
     arrays["traversal_truth"] = jet_images(batch.pos, batch.ptr, *grid, axis)[0].double().numpy()
@@ -153,11 +157,15 @@ def images_grid(model: torch.nn.Module) -> tuple[int, float]:
     return (config["pixels"], config["max_radius"]) if "pixels" in config else GRID
 
 
-def image_change(images: Array) -> float:
-    """How much transverse momentum moves: the mean of sum |difference| from the unmoved image, of finite ones."""
-    change = np.abs(images - images[UNMOVED]).sum((1, 2))
-    others = np.delete(change, UNMOVED)
-    return float(others[np.isfinite(others)].mean()) if np.isfinite(others).any() else 0.0
+def image_changes(images: Array) -> Array:
+    r"""How far each image is from the unmoved one, :math:`\sum_{ab} |x_{ab} - x^0_{ab}|`; NaN if not finite.
+
+    Shapes:
+        - **images**: :math:`(V, P, P)`
+        - **output**: :math:`(V,)`
+    """
+    changes = np.abs(images - images[UNMOVED]).sum((1, 2))
+    return np.where(np.isfinite(changes), changes, np.nan)
 
 
 def _mass_and_pt(p4: Tensor) -> list[float]:
@@ -167,13 +175,14 @@ def _mass_and_pt(p4: Tensor) -> list[float]:
 def _table(rows: list[tuple], jet: Tensor, sample: str, notes: list[str], about: Mapping[str, Any]) -> Table:
     columns = {
         "model": "model", "latent": "latent", "move": "move", "value": "value", "mass": "mass [GeV]",
-        "pt": "pT [GeV]",
+        "pt": "pT [GeV]", "change": "change of image [jet pT]",
     }  # fmt: skip
     true_mass, true_pt = _mass_and_pt(jet)
     caption = (
-        f"The {sample} jet of median mass (true mass {true_mass:.4g} GeV, pT {true_pt:.4g} GeV), decoded after one "
-        "latent was moved: the part of a vector multiplied by a factor, a number shifted by standard deviations of "
-        f"all {sample} jets. Signed mass and pT of the sum of the decoded particles or pixels. "
+        f"The {sample} jet of median mass (true mass {true_mass:.4g} GeV, pT {true_pt:.4g} GeV), decoded after "
+        "one latent was moved: the part of a vector multiplied by a factor, a number shifted by standard deviations "
+        f"of all {sample} jets. Signed mass and pT of the sum of the decoded particles or pixels; change: sum over "
+        "pixels of the size of the difference from the image of the unmoved code. "
         + "".join(f"{note} " for note in notes)
     )
     return Table("latent_traversals", caption + about["caption"], columns, tuple(rows))

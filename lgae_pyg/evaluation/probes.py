@@ -21,7 +21,8 @@ STRENGTHS = (0.0, *(10.0**power for power in range(-8, 1)))
 #: Fewest jets for a probe.
 FEWEST = 40
 TARGETS = {
-    "mass": "jet mass", "pt": "jet pT", "multiplicity": "number of particles", "tau_21": "tau_21", "tau_32": "tau_32"
+    "mass": "jet mass", "pt": "jet pT", "multiplicity": "number of particles", "tau_21": "tau_21",
+    "tau_32": "tau_32",
 }  # fmt: skip
 #: Jets whose N-subjettiness is computed at once.
 PORTION = 2000
@@ -88,11 +89,11 @@ def probe_table(
         "r_squared": "R²", "r_squared_error": "±", "ridge": "ridge λ",
     }  # fmt: skip
     caption = (
-        f"Linear probes of {sample.name} jets: R² (1 is perfect, 0 is the mean) on the half of the jets that was not "
-        "fitted, in random order, with bootstrap errors. Invariants: latent scalars, Minkowski products of all pairs "
-        "of real and imaginary parts of vectors, and their signed roots. Ridge regression on standardised numbers; "
-        "its strength was chosen on half of the fitted half, 0 is least squares. N-subjettiness: beta 1, winner-"
-        f"takes-all kT axes; jets for which a ratio is undefined are left out. {about['caption']}"
+        f"Linear probes of {sample.name} jets: R² (1 is perfect, 0 is the mean) on a random half of the jets that "
+        "was not fitted, with bootstrap errors. Invariants: latent scalars, Minkowski products of all pairs "
+        "of real and imaginary parts of vectors, and their signed roots. Ridge regression on standardised "
+        "numbers; its strength was chosen on half of the fitted half, 0 is least squares. N-subjettiness: beta 1, "
+        f"winner-takes-all kT axes; jets for which a ratio is undefined are left out. {about['caption']}"
     )
     return Table("latent_probes", caption, columns, rows)
 

@@ -20,7 +20,7 @@ def nsubjettiness(p4: Tensor, ptr: Tensor, largest: int = 3, radius: float = RAD
     .. math:: \tau_N = \frac{\sum_i p_{T,i} \min_{k \le N} \Delta R_{i,k}}{R_0 \sum_i p_{T,i}}
 
     (Thaler and Van Tilburg, arXiv:1011.2268, eq. 2.1), with :math:`\Delta R^2 = \Delta y^2 + \Delta\phi^2`. The
-    axes are those of the exclusive :math:`k_T` algorithm with the winner-takes-all recombination (arXiv:1401.2158),
+    axes are those of the exclusive :math:`k_T` algorithm with winner-takes-all recombination (arXiv:1401.2158),
     ``WTA_KT_Axes`` of FastJet's contrib: pairs of smallest
     :math:`\min(p_{T,i}^2, p_{T,j}^2)\, \Delta R_{ij}^2` are merged until :math:`N` are left, and the harder of two
     gives its direction to both. A jet of at most :math:`N` particles has :math:`\tau_N = 0`.

@@ -255,7 +255,7 @@ class GNNAE(nn.Module):
         return self._reconstruct(self.encode_native(target, ptr), target, axis, ptr)
 
     def decode_like(self, latent: Latent, batch: Any) -> Reconstruction:
-        """Jets from codes; a batch gives the side information, pT, eta and phi of each jet, and how many particles it has.
+        """Jets from codes; a batch gives the side information, pT, eta, phi and number of particles of each.
 
         ``decode_like(encode(batch), batch)`` is the model itself; give other codes to see what they stand for.
         """

@@ -31,6 +31,8 @@ COLUMNS = 6
 #: Most rows of a heat map in which the numbers are written, and most rows beneath each other.
 WRITTEN, TALLEST = 24, 30
 BOTTOM = 1e-3
+#: Half the width of what is shown of the images.
+VIEW = 0.4
 
 
 def symbol(name: str) -> str:
@@ -61,7 +63,7 @@ def sum_masses(results: StudyResults) -> Figure | None:
     """Masses of the jets and of the sums over the code, by class (Fig. 6)."""
     masses = masses_of(results)
     names = [name for name in next(iter(masses.values())) if name == JET or is_sum(name)]
-    return _mass_figure(results, masses, names, 4) if len(names) > 1 else None
+    return _mass_figure(results, masses, names, 4 if len(names) < 5 else 3) if len(names) > 1 else None
 
 
 def vector_masses(results: StudyResults) -> Figure | None:
@@ -76,11 +78,11 @@ def _mass_figure(
 ) -> Figure:
     columns = min(columns, len(names))
     rows = -(-len(names) // columns)
-    width = max(2.5 * columns + 0.6, 6.5)
+    width = max((2.5 if columns > 4 else 2.9) * columns + 0.6, 6.5)
     figure, grid = plt.subplots(rows, columns, figsize=(width, 2.2 * rows + 1.4), squeeze=False)
     for place, name in zip(grid.flat, names):
         _draw_masses(place, {sample: found[name] for sample, found in masses.items()})
-        place.set_xlabel(f"signed mass of {symbol(name)} [GeV]", fontsize=9)
+        place.set_xlabel(f"mass of {symbol(name)} [GeV]", fontsize=9)
     for spare in grid.flat[len(names) :]:
         spare.set_axis_off()
     for line in grid[:, 0]:
@@ -124,7 +126,8 @@ def correlation_map(results: StudyResults) -> Figure:
     for number, axes in enumerate(grid[0]):
         rows = slice(number * height, (number + 1) * height)
         mesh = axes.imshow(
-            np.ma.masked_invalid(matrix[rows]), vmin=-1, vmax=1, cmap=palette, aspect="auto", interpolation="nearest"
+            np.ma.masked_invalid(matrix[rows]), vmin=-1, vmax=1, cmap=palette, aspect="auto",
+            interpolation="nearest",
         )
         axes.set_xticks(range(4), ["$E$", "$p_x$", "$p_y$", "$p_z$"])
         axes.set_yticks(range(len(names[rows])), [symbol(str(name)) for name in names[rows]], fontsize=9)
@@ -182,7 +185,9 @@ def momentum_planes(results: StudyResults) -> Figure | None:
 
 
 def _rounded(value: float, error: float) -> str:
-    digits = 2 if error <= 0 else int(np.clip(1 - np.floor(np.log10(error)), 2, 6))
+    if error < 1e-6:
+        return f"{value:.6g}"
+    digits = int(np.clip(1 - np.floor(np.log10(error)), 2, 6))
     return rf"{value:.{digits}f} \pm {error:.{digits}f}"
 
 
@@ -247,8 +252,8 @@ def traversal_images(results: StudyResults) -> Figure | None:
     add_caption(
         figure,
         "One jet, decoded after one latent was moved, around the axis and in units of the transverse momentum of "
-        f"the true jet; the {len(names)} latents whose moves change the image most. Above: signed mass M and pT of "
-        f"what is decoded, in GeV. {results.tables['latent_traversals'].caption}",
+        f"the true jet, pixels below {BOTTOM:g} white; the {len(names)} latents whose moves change it most. "
+        f"Above: signed mass M and pT of what is decoded, in GeV. {results.tables['latent_traversals'].caption}",
     )
     return figure
 
@@ -261,40 +266,59 @@ def _numbers(row: Mapping) -> str:
 
 def _draw_image(axes: Axes, image: NDArray, half: float):
     palette = colormaps["viridis"].with_extremes(under="white", bad="0.85")
-    ticks = [-0.8 * half, 0, 0.8 * half]
-    axes.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
-    axes.set_yticks(ticks, [f"{tick:.2g}" for tick in ticks])
+    ticks = [-0.2, 0.0, 0.2]
+    axes.set_xticks(ticks)
+    axes.set_yticks(ticks)
+    view = min(half, VIEW)
+    axes.set(xlim=(-view, view), ylim=(-view, view))
+    shown = np.ma.masked_invalid(np.maximum(image, BOTTOM / 10))
     return axes.imshow(
-        np.ma.masked_invalid(image), norm=LogNorm(BOTTOM, 1.0), cmap=palette, origin="lower",
+        shown, norm=LogNorm(BOTTOM, 1.0), cmap=palette, origin="lower",
         interpolation="nearest", extent=2 * (-half, half),
     )  # fmt: skip
 
 
 def traversal_curves(results: StudyResults) -> Figure | None:
-    """Mass and transverse momentum of the decoded jet against the moved value."""
+    """Mass and transverse momentum of the decoded jet, and how much its image changes, against the moved value."""
     names = [key.removeprefix("traversal/") for key in results.arrays if key.startswith("traversal/")]
     rows = results.tables["latent_traversals"].records()
     kinds = list(dict.fromkeys(row["move"] for row in rows if row["latent"] in names))
     if not kinds:
         return None
-    figure, grid = plt.subplots(2, len(kinds), figsize=(4.6 * len(kinds) + 2.4, 6.6), sharex="col", squeeze=False)
+    figure, grid = plt.subplots(
+        3, len(kinds), figsize=(4.6 * len(kinds) + 2.4, 8.2), sharex="col", sharey="row", squeeze=False
+    )
     colours = dict(zip(names, ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")))
     for column, kind in enumerate(kinds):
         for name in names:
             line = [row for row in rows if row["latent"] == name and row["move"] == kind]
-            for axes, key in zip(grid[:, column], ("mass", "pt")):
+            for axes, key in zip(grid[:, column], ("mass", "pt", "change")):
                 points = [(row["value"], row[key]) for row in line if not isinstance(row[key], str)]
                 if points:
                     marker = "os^Dv"[names.index(name) % 5]
-                    axes.plot(*zip(*points), marker=marker, color=colours[name], markersize=4, label=symbol(name))
-        grid[1, column].set_xlabel({"factor": "factor", "shift": "shift [standard deviations]"}[kind])
+                    axes.plot(
+                        *zip(*points), marker=marker, color=colours[name], label=symbol(name),
+                        markersize=10 - 1.5 * names.index(name), markerfacecolor="none",
+                    )  # fmt: skip
+        grid[-1, column].set_xlabel({"factor": "factor", "shift": "shift [standard deviations]"}[kind])
         for axes in grid[:, column]:
             axes.axvline({"factor": 1, "shift": 0}[kind], color="0.8", linewidth=0.8, zorder=0)
-        grid[0, column].legend()
-    grid[0, 0].set_ylabel("signed mass of the decoded jet [GeV]")
-    grid[1, 0].set_ylabel(r"$p_\mathrm{T}$ of the decoded jet [GeV]")
+        grid[-1, column].legend()
+    grid[0, 0].set_ylabel("signed mass [GeV]")
+    grid[1, 0].set_ylabel(r"$p_\mathrm{T}$ [GeV]")
+    grid[2, 0].set_ylabel(r"change of the image [$p_\mathrm{T}^\mathrm{jet}$]")
+    for axes in grid[:2, 0]:
+        _widen(axes)
     add_caption(figure, f"Grey line: the code as it is. {results.tables['latent_traversals'].caption}")
     return figure
+
+
+def _widen(axes: Axes) -> None:
+    """Makes the range of y at least a hundredth of its values, so that rounding errors do not fill it."""
+    low, high = axes.get_ylim()
+    least = 0.01 * max(abs(low), abs(high))
+    if high - low < least:
+        axes.set_ylim(low - least / 2, high + least / 2)
 
 
 def _if_vectors(draw):
