@@ -147,7 +147,7 @@ def traversals(
     arrays = {f"traversal/{name}": images[name] for name in strongest}
     arrays["traversal_truth"] = jet_images(batch.pos, batch.ptr, *grid, axis)[0].double().numpy()
     arrays["traversal_width"] = np.array(grid[1])
-    notes = [f"{undefined} moved codes have no finite jet ({UNDEFINED})."] if undefined else []
+    notes = [f"Moved codes without a finite jet: {undefined} ({UNDEFINED})."] if undefined else []
     return _table(rows, subject.unit_in_gev * axis[0], sample.name, notes, about), arrays, notes
 
 
@@ -179,9 +179,9 @@ def _table(rows: list[tuple], jet: Tensor, sample: str, notes: list[str], about:
     }  # fmt: skip
     true_mass, true_pt = _mass_and_pt(jet)
     caption = (
-        f"The {sample} jet of median mass (true mass {true_mass:.4g} GeV, pT {true_pt:.4g} GeV), decoded after "
-        "one latent was moved: the part of a vector multiplied by a factor, a number shifted by standard deviations "
-        f"of all {sample} jets. Signed mass and pT of the sum of the decoded particles or pixels; change: sum over "
+        f"The {sample} jet of median mass (true mass {true_mass:.4g} GeV, pT {true_pt:.4g} GeV), decoded "
+        "after one latent was moved: the part of a vector multiplied by a factor, a number shifted by standard "
+        f"deviations of all {sample} jets. Signed mass and pT of the sum of the decoded particles or pixels; change: sum over "
         "pixels of the size of the difference from the image of the unmoved code. "
         + "".join(f"{note} " for note in notes)
     )
