@@ -163,7 +163,7 @@ def correlation_table(found: Correlations, sample: str, about: Mapping[str, Any]
         columns |= {f"r_{component}": f"r with {component}", f"r_{component}_error": "±"}
     caption = (
         f"Pearson's r of latent combinations with the four-momentum of {sample} jets, with bootstrap errors: "
-        "vectors component by component (E with E), scalars and plain numbers with each component. 'constant': the "
+        "vectors component by component (E with E), scalars and plain numbers with each. 'constant': the "
         f"number is the same for all jets and has no correlation. {about['caption']}"
     )
     return Table("latent_correlations", caption, columns, tuple(rows))

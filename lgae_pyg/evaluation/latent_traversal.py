@@ -24,7 +24,7 @@ FACTORS = (0.0, 0.5, 1.0, 1.5, 2.0)
 SHIFTS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 UNMOVED = 2
 #: Images of particles: pixels along each side and half the width.
-GRID = (60, 0.4)
+GRID = (80, 0.4)
 #: So many of the latents that change the image most have images in the results.
 SHOWN = 5
 UNDEFINED = "undefined"
@@ -181,8 +181,8 @@ def _table(rows: list[tuple], jet: Tensor, sample: str, notes: list[str], about:
     caption = (
         f"The {sample} jet of median mass (true mass {true_mass:.4g} GeV, pT {true_pt:.4g} GeV), decoded "
         "after one latent was moved: the part of a vector multiplied by a factor, a number shifted by standard "
-        f"deviations of all {sample} jets. Signed mass and pT of the sum of the decoded particles or pixels; change: sum over "
-        "pixels of the size of the difference from the image of the unmoved code. "
+        f"deviations of all {sample} jets. Signed mass and pT of the sum of the decoded particles or pixels; "
+        "change: sum over pixels of the size of the difference from the image of the unmoved code. "
         + "".join(f"{note} " for note in notes)
     )
     return Table("latent_traversals", caption + about["caption"], columns, tuple(rows))

@@ -17,7 +17,7 @@ from lgae_pyg.metrics.regression import choose_ridge, r_squared, varies
 
 Array = NDArray[np.float64]
 #: Strengths of the ridge regression; 0 is least squares.
-STRENGTHS = (0.0, *(10.0**power for power in range(-8, 1)))
+STRENGTHS = (0.0, *(10.0**power for power in range(-8, 3)))
 #: Fewest jets for a probe.
 FEWEST = 40
 TARGETS = {

@@ -8,6 +8,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from lgae_pyg.evaluation.figures.style import add_caption
@@ -32,7 +33,7 @@ COLUMNS = 6
 WRITTEN, TALLEST = 24, 30
 BOTTOM = 1e-3
 #: Half the width of what is shown of the images.
-VIEW = 0.4
+VIEW = 0.2
 
 
 def symbol(name: str) -> str:
@@ -168,7 +169,10 @@ def momentum_planes(results: StudyResults) -> Figure | None:
         counts, _, _ = np.histogram2d(jets[:, column], latent[:, column], edges)
         norm = LogNorm(1, max(counts.max(), 2))
         mesh = axes.pcolormesh(*edges, np.ma.masked_equal(counts, 0).T, norm=norm, cmap="viridis", rasterized=True)
-        figure.colorbar(mesh, ax=axes, label="jets per bin" if column == 3 else None)
+        bar = figure.colorbar(mesh, ax=axes, label="jets per bin" if column == 3 else None)
+        bar.set_ticks(LogLocator(subs=(1, 2, 5)), minor=False)
+        bar.ax.yaxis.set_major_formatter("{x:g}")
+        bar.ax.yaxis.set_minor_formatter(NullFormatter())
         name = component if component == "E" else f"{component[0]}_{component[1]}"
         axes.set_xlabel(rf"jet ${name}$ [TeV]")
         axes.set_ylabel(f"${name}$ of {symbol(best)} [TeV]" if is_vector else symbol(best))
@@ -252,8 +256,9 @@ def traversal_images(results: StudyResults) -> Figure | None:
     add_caption(
         figure,
         "One jet, decoded after one latent was moved, around the axis and in units of the transverse momentum of "
-        f"the true jet, pixels below {BOTTOM:g} white; the {len(names)} latents whose moves change it most. "
-        f"Above: signed mass M and pT of what is decoded, in GeV. {results.tables['latent_traversals'].caption}",
+        f"the true jet, pixels below {BOTTOM:g} white, cut at {VIEW:g}; the {len(names)} latents whose "
+        "moves change it most. Above: signed mass M and pT of what is decoded, in GeV. "
+        f"{results.tables['latent_traversals'].caption}",
     )
     return figure
 
@@ -266,7 +271,7 @@ def _numbers(row: Mapping) -> str:
 
 def _draw_image(axes: Axes, image: NDArray, half: float):
     palette = colormaps["viridis"].with_extremes(under="white", bad="0.85")
-    ticks = [-0.2, 0.0, 0.2]
+    ticks = [-0.1, 0.0, 0.1]
     axes.set_xticks(ticks)
     axes.set_yticks(ticks)
     view = min(half, VIEW)
