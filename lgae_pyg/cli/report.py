@@ -1,7 +1,9 @@
 """``lgae report``: one HTML page on one run or several, and their tables side by side."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -9,6 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("runs", nargs="+", metavar="RUN", help="folders of evaluated runs, or of a data-efficiency study")
     add("--out", type=Path, default=Path("report.html"), metavar="FILE", help="default: %(default)s")
+    add("--wandb", action="store_true", help="add tables and figures to the runs' Weights & Biases runs too")
     add("--title", default="Jet autoencoders", help="of the page (default: %(default)s)")
 
 
@@ -25,5 +28,20 @@ def run(options: argparse.Namespace) -> int:
     for one in runs:
         if one.missing:
             print(f"{one.name}: without {', '.join(one.missing)} (--studies of lgae evaluate)")
+    if options.wandb:
+        _log(options.runs, runs)
     print(f"Page:   {path} ({path.stat().st_size / 2**20:.1f} MiB)\nTables: {folder}")
     return 0
+
+
+def _log(sources: Sequence[str], runs: Sequence[Any]) -> None:
+    from lgae_pyg.training.result_panels import log_results
+
+    for source, one in zip(sources, runs):
+        tables = {
+            name: (list(table.columns.values()), table.rows)
+            for study in one.tables.values()
+            for name, table in study.items()
+        }
+        figures = {path.stem: path for paths in one.figures.values() for path in paths}
+        print(f"W&B:    {log_results(Path(source), tables, figures)}")

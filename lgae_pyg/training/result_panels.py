@@ -1,0 +1,59 @@
+"""Results of evaluations in the Weights & Biases run of the training that they are of."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lgae_pyg.checkpoint import HEADER, LAST, read_checkpoint
+from lgae_pyg.training.keep import RUN_STATE
+from lgae_pyg.training.loggers import start, wandb_mode
+
+
+def log_results(
+    folder: Path,
+    tables: Mapping[str, tuple[Sequence[str], Sequence[Sequence[Any]]]],
+    figures: Mapping[str, Path],
+) -> Path | str:
+    """Adds tables and figures to the W&B run of a training, offline unless one is logged in.
+
+    Args:
+        folder: of the run; its last checkpoint says which W&B run it is. A training without one gets a new one.
+        tables: columns and rows by name.
+        figures: PNG files by name.
+
+    Returns:
+        The folder of the offline files, or the address of the run.
+
+    Raises:
+        ValueError: if W&B is switched off (``WANDB_MODE=disabled``).
+        OSError: if there is no checkpoint.
+        ImportError: if wandb is not installed.
+    """
+    import wandb
+
+    mode = wandb_mode()
+    if mode == "disabled":
+        raise ValueError("Weights & Biases is switched off (WANDB_MODE=disabled): nothing can be added to the run")
+    content = read_checkpoint(folder / "checkpoints" / LAST)
+    config = content[HEADER]["config"]
+    logger = config.get("logger", {})
+    arguments = {
+        "project": logger.get("project") or "lgae_pyg",
+        "entity": logger.get("entity"),
+        "name": config.get("name", folder.name),
+        "id": content.get(RUN_STATE, {}).get("wandb_id") or secrets.token_hex(4),
+        "resume": "allow",
+        "dir": str(folder),
+    }
+    run = start(arguments, mode)
+    try:
+        entries: dict[str, Any] = {
+            f"results/{name}": wandb.Table(columns=list(columns), data=[list(row) for row in rows])
+            for name, (columns, rows) in tables.items()
+        }
+        entries |= {f"results/{name}": wandb.Image(str(path)) for name, path in figures.items()}
+        run.log(entries)
+        return Path(run.dir).parent if mode == "offline" else run.url
+    finally:
+        run.finish()
