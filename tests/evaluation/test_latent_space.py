@@ -273,7 +273,8 @@ def test_results_are_read_back_and_drawn(name: str, request, tmp_path) -> None:
     missing = set() if name == "known" else {"latent_sum_masses", "latent_vector_masses"}
     assert {key for key, figure in figures.items() if figure is None} == missing
     for figure in filter(None, figures.values()):
-        assert " ".join(figure.get_supxlabel().split()).endswith(results.caption)
+        written, caption = ("".join(text.split()) for text in (figure.get_supxlabel(), results.caption))
+        assert written.endswith(caption)
     titles = [axes.get_title() for axes in figures["latent_momentum"].axes[:4]]
     assert name != "known" or titles == ["$r = 1$"] * 4
     assert len(figures["latent_traversal_images"].axes) == 6 * (4 if name == "known" else 2) + 1

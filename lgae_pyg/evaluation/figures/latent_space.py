@@ -149,7 +149,7 @@ def correlation_map(results: StudyResults) -> Figure:
 
 def _write(axes: Axes, matrix: NDArray) -> None:
     for (row, column), value in np.ndenumerate(matrix):
-        text = "const." if np.isnan(value) else f"{value:.2f}"
+        text = "const." if np.isnan(value) else f"{round(value, 2) + 0.0:.2f}"
         colour = "white" if abs(value) > 0.6 else "black"
         axes.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
 
