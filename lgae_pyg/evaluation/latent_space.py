@@ -22,6 +22,8 @@ Array = NDArray[np.float64]
 COMPONENTS = ("E", "px", "py", "pz")
 #: What the table says instead of the correlation of a column that does not vary.
 CONSTANT = "constant"
+#: Difference from the jet momentum, relative to the largest, below which a combination is a copy of it.
+COPY = 1e-9
 #: Errors of correlations below this are rounding errors of zero.
 ROUNDING = 1e-12
 NO_VECTORS = "The code has no four-vectors, and there is no table or figure of latent masses."
@@ -46,6 +48,8 @@ def run(subject: Subject, options: StudyOptions) -> StudyResults:
     about = subject.description(samples) | {"samples": [one.name for one in samples]}
     if not own.vectors:
         about["caption"] = f"{NO_VECTORS} {about['caption']}"
+    if equal := momentum_copies(own):
+        about["caption"] = f"Equal to the jet momentum, up to rounding: {', '.join(equal)}. {about['caption']}"
     masses = {name: latent_masses(one) for name, one in codes.items()}
     correlations, arrays = _correlations(own, options.resamples)
     with steps(4, options.progress, "latent space") as tick:
@@ -63,6 +67,12 @@ def run(subject: Subject, options: StudyOptions) -> StudyResults:
         arrays |= {f"masses/{name}/{what}": values.astype(np.float32) for what, values in found.items()}
     about |= {"background": background.name, "best": best_combination(correlations), "notes": notes}
     return StudyResults("latent", {table.name: table for table in tables}, arrays, about)
+
+
+def momentum_copies(codes: Codes) -> list[str]:
+    """Combinations that are the jet momentum itself, whose correlation and mass are trivial."""
+    size = float(codes.jets.abs().max())
+    return [name for name, one in codes.vectors.items() if float((one - codes.jets).abs().max()) < COPY * size]
 
 
 def latent_masses(codes: Codes) -> dict[str, Array]:

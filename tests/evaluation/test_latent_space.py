@@ -120,6 +120,13 @@ def test_correlations_are_one_or_there_are_none(known: StudyResults) -> None:
     assert known.description["best"] in rows and not known.description["best"].startswith("Im v_2")
 
 
+def test_copies_of_the_momentum_are_named(known: StudyResults, plain: StudyResults) -> None:
+    assert known.caption.startswith(
+        "Equal to the jet momentum, up to rounding: Im v_1, sum of Re v, sum of Im v. Data"
+    )
+    assert "Equal to" not in plain.caption
+
+
 def test_opposite_and_single_components() -> None:
     rng = np.random.default_rng(0)
     jets = rng.normal(size=(50, 4))
