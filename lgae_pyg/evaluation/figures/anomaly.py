@@ -1,6 +1,7 @@
 """Figures of the anomaly study: ROC and significance curves, distributions of scores, and what the mass does."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -20,14 +21,16 @@ from lgae_pyg.evaluation.figures.style import add_caption
 from lgae_pyg.evaluation.study_results import StudyResults
 from lgae_pyg.metrics.roc import FEWEST_PASSING, roc_curve, significance_improvement
 
-CURVES = (
-    {"color": "#0072B2", "linestyle": "-"},
-    {"color": "#D55E00", "linestyle": "--"},
-    {"color": "#009E73", "linestyle": "-."},
-    {"color": "#CC79A7", "linestyle": (0, (4, 2))},
-    {"color": "#E69F00", "linestyle": ":"},
-    {"color": "0.35", "linestyle": (0, (5, 1, 1, 1, 1, 1))},
-)
+HEADLINE_STYLE = {"color": "#0072B2", "linestyle": "-"}
+#: The look of the scores that the headline is compared with, the same for all models.
+SCORE_STYLES = {
+    "chamfer_lorentz": {"color": "#D55E00", "linestyle": "--"},
+    "latent_mahalanobis": {"color": "#009E73", "linestyle": "-."},
+    "latent_forest": {"color": "#CC79A7", "linestyle": (0, (4, 2))},
+    "linear_chamfer_cartesian": {"color": "#E69F00", "linestyle": ":"},
+    "mass": {"color": "0.35", "linestyle": (0, (5, 1, 1, 1, 1, 1))},
+    "multiplicity": {"color": "0.65", "linestyle": "--"},
+}
 KINDS = (
     {"color": "0.6", "linestyle": "-"},
     {"color": "#0072B2", "linestyle": "-"},
@@ -43,6 +46,8 @@ FEWEST = 20
 SHARE_SHOWN = (0.002, 0.998)
 #: Ratio of largest and smallest score from which their axis is logarithmic.
 WIDE = 8
+#: Ratio up to which numbers between the powers of ten are printed.
+FEW_DECADES = 60
 
 
 def scores_of(results: StudyResults) -> dict[str, Scores]:
@@ -117,8 +122,9 @@ def distribution_figure(results: StudyResults) -> Figure:
             )  # fmt: skip
         if logarithmic:
             axes.set_xscale("log")
-            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.xaxis.set_major_formatter("{x:g}")
+            if high < FEW_DECADES * low and low > 1e-3:
+                axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                axes.xaxis.set_major_formatter("{x:g}")
             axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel(f"{printed_name(score, about)}{_unit(score)}")
         axes.set_ylim(bottom=0)
@@ -135,7 +141,8 @@ def mass_figure(results: StudyResults) -> Figure:
     centres = (PROFILE_BINS[1:] + PROFILE_BINS[:-1]) / 2
     places = np.digitize(background["mass"], PROFILE_BINS)
     chosen = compared_scores(about, background)[:5]
-    for score, style in zip(chosen, CURVES):
+    for score in chosen:
+        style = _style(score)
         ranks = background[score].argsort().argsort() / max(len(places) - 1, 1)
         bands = np.array([_band(ranks[places == number]) for number in range(1, len(PROFILE_BINS))])
         left.plot(centres, bands[:, 1], marker="o", markersize=3, label=printed_name(score, about), **style)
@@ -143,7 +150,7 @@ def mass_figure(results: StudyResults) -> Figure:
     left.set(xlabel=r"$M_\mathrm{jet}$ [GeV]", ylabel=f"rank of the score among {about['background']} jets")
     left.set_ylim(0, 1)
     left.axhline(0.5, color="0.8", linewidth=0.8, zorder=0)
-    _draw_windows(right, results, dict(zip((printed_name(score, about) for score in chosen), CURVES)))
+    _draw_windows(right, results, {printed_name(score, about): _style(score) for score in chosen})
     _legend(figure, left)
     add_caption(
         figure,
@@ -199,9 +206,9 @@ def _panels(results: StudyResults, draw) -> tuple[Figure, list[Axes]]:
     for spare in panels[len(signals) :]:
         spare.set_axis_off()
     for axes, (name, signal) in zip(panels, signals):
-        for score, style in zip(compared_scores(about, signal), CURVES):
+        for score in compared_scores(about, signal)[:6]:
             background = found[about["background"]][score]
-            draw(axes, background, signal[score], label=printed_name(score, about), **style)
+            draw(axes, background, signal[score], label=printed_name(score, about), **_style(score))
         axes.set_title(NAMES.get(name, name))
     return figure, panels[: len(signals)]
 
@@ -218,8 +225,12 @@ def _legend(figure: Figure, axes: Axes) -> None:
     figure.legend(handles, labels, loc="outside upper center", ncols=min(3, len(labels)))
 
 
+def _style(score: str) -> Mapping[str, Any]:
+    return SCORE_STYLES.get(score, HEADLINE_STYLE)
+
+
 def _unit(score: str) -> str:
-    units = {"chamfer_cartesian": " [GeV]", "chamfer_polar": " [GeV]", "chamfer_lorentz": " [GeV]"}
+    units = dict.fromkeys(("chamfer_cartesian", "linear_chamfer_cartesian", "chamfer_lorentz"), " [GeV]")
     return units.get(score, "")
 
 
