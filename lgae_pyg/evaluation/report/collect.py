@@ -11,7 +11,7 @@ from typing import Any
 from lgae_pyg.evaluation.results import DESCRIPTION as RESULTS
 from lgae_pyg.evaluation.studies import STUDIES
 from lgae_pyg.evaluation.study_results import DESCRIPTION as STUDY
-from lgae_pyg.evaluation.table import Table, read_csv
+from lgae_pyg.evaluation.table import Table, format_value, read_csv
 
 #: Tables that are compared across runs, in this order; the rest stands with its run.
 COMPARED = (
@@ -100,7 +100,8 @@ def _read(run: RunContent, folder: Path, study: str, name: str) -> None:
 
 
 def joined_tables(runs: Sequence[RunContent]) -> list[Table]:
-    """Tables of the same name, the rows of all runs one under another; a row that repeats stands once.
+    """Tables of the same name, the rows of all runs one under another; a row that is printed alike
+    stands once.
 
     Tables whose columns differ (other signals, for instance) are not joined: the later ones are left with their
     runs.
@@ -110,6 +111,9 @@ def joined_tables(runs: Sequence[RunContent]) -> list[Table]:
         found = [tables[name] for run in runs for tables in run.tables.values() if name in tables]
         found = [table for table in found if dict(table.columns) == dict(found[0].columns)]
         if found:
-            rows = dict.fromkeys(row for table in found for row in table.rows)
-            joined.append(Table(name, found[0].caption.split(" Model: ")[0], found[0].columns, tuple(rows)))
+            rows: dict[tuple, tuple] = {}
+            for row in (row for table in found for row in table.rows):
+                rows.setdefault(tuple(map(format_value, row)), row)
+            caption = found[0].caption.split(" Model: ")[0]
+            joined.append(Table(name, caption, found[0].columns, tuple(rows.values())))
     return joined

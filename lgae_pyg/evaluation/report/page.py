@@ -15,7 +15,7 @@ from lgae_pyg.evaluation.report.style import STYLE
 from lgae_pyg.evaluation.table import Table, format_value
 
 #: Largest width of a figure in pixels, and number of its colours.
-WIDTH, COLOURS = 1400, 128
+WIDTH, COLOURS = 1300, 64
 TITLES = {
     "particle_reconstruction": "Reconstruction: particles", "jet_reconstruction": "Reconstruction: jets",
     "anomaly": "Anomaly detection", "anomaly_mass": "AUC in windows of the jet mass",
