@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from lgae_pyg.checkpoint import find_checkpoint, load_checkpoint, package_versions
@@ -29,6 +28,7 @@ from lgae_pyg.evaluation.reconstruction import (
     with_particles,
 )
 from lgae_pyg.evaluation.results import EvaluationResults
+from lgae_pyg.evaluation.subject import choose
 from lgae_pyg.evaluation.table import Table
 
 #: Why a model has no equivariance scan.
@@ -132,7 +132,7 @@ def evaluate_model(
     """
     model = copy.deepcopy(model).eval().double()
     factor = UNITS_IN_GEV[test.unit]
-    store = _choose(test.store, max_jets)
+    store = choose(test.store, max_jets)
     target = _true_jets(JetLoader(store, 4096), factor)
     models = {"model": (describe_model(model), model)}
     first = _first_result(model, store)
@@ -153,7 +153,7 @@ def evaluate_model(
             tables = [*particle_tables(reconstructions, target, caption, test.unit, factor, resamples), *tables]
         tables.append(compression_table(reconstructions))
         if scan_jets:
-            tables += _scans(model, test, _choose(store, scan_jets), batch_size, records, tick)
+            tables += _scans(model, test, choose(store, scan_jets), batch_size, records, tick)
     about = {"caption": caption, "unit": test.unit, "recipe": dict(test.recipe), "notes": notes}
     about |= {"versions": package_versions(), **(description or {})}
     return EvaluationResults(target, reconstructions, {table.name: table for table in tables}, about)
@@ -191,12 +191,6 @@ def default_folder(
     parts += [split] if split != "test" else []
     parts += [Path(data_root).resolve().name] if data_root is not None else []
     return run / "_".join(parts)
-
-
-def _choose(store: Any, jets: int | None) -> Any:
-    if jets is None or jets >= len(store):
-        return store
-    return store.select(np.sort(np.random.default_rng(0).permutation(len(store))[:jets]))
 
 
 def _true_jets(batches: Iterable[Any], factor: float) -> Jets:
