@@ -26,7 +26,9 @@ def run(options: argparse.Namespace) -> int:
         table.save(folder)
         print(table.to_text(), end="\n\n")
     for one in runs:
-        if one.missing:
+        if not one.tables:
+            print(one.without())
+        elif one.missing:
             print(f"{one.name}: without {', '.join(one.missing)} (--studies of lgae evaluate)")
     if options.wandb:
         _log(options.runs, runs)
@@ -38,10 +40,13 @@ def _log(sources: Sequence[str], runs: Sequence[Any]) -> None:
     from lgae_pyg.training.result_panels import log_results
 
     for source, one in zip(sources, runs):
-        tables = {
-            name: (list(table.columns.values()), table.rows)
-            for study in one.tables.values()
-            for name, table in study.items()
-        }
-        figures = {path.stem: path for paths in one.figures.values() for path in paths}
+        if not one.tables:
+            continue
+        tables, figures = {}, {}
+        for study in one.tables:
+            folder = one.place(study).removeprefix(one.name).removeprefix("/")
+            prefix = f"{folder}/" if folder else ""
+            for name, table in one.tables[study].items():
+                tables[f"{prefix}{name}"] = (list(table.columns.values()), table.rows)
+            figures |= {f"{prefix}{path.stem}": path for path in one.figures[study]}
         print(f"W&B:    {log_results(Path(source), tables, figures)}")

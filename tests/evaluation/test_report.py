@@ -104,3 +104,96 @@ def test_published_numbers_are_those_of_the_paper() -> None:
     assert values["published_particles"]["LGAE Mix τ=9"][2] == 0.011
     assert values["published_jets"]["CNNAE 55"][1] == -0.030
     assert json.dumps([table.rows for table in PUBLISHED])
+
+
+def with_table(folder: Path, label: str, rows: tuple, caption: str, study: str = "anomaly") -> Path:
+    """A run with one table of the anomaly study."""
+    table = Table("anomaly", caption, {"model": "model", "auc": "AUC"}, rows)
+    about = {"caption": caption, "label": label, "notes": [f"Note on {label}."]}
+    StudyResults(study, {"anomaly": table}, {}, about).save(folder / study)
+    return folder
+
+
+def test_tables_of_other_data_or_columns_stand_apart_and_none_is_lost(tmp_path) -> None:
+    sources = [
+        with_table(tmp_path / "a" / "evaluation", "A", (("A", 0.7),), "AUC. Data: 10 QCD jets. Model: A.").parent,
+        with_table(tmp_path / "b" / "evaluation", "B", (("B", 0.8),), "AUC. Data: 20 top jets. Model: B.").parent,
+        make_run(tmp_path / "c", "C", 0.9123, ("model", "other")),
+    ]
+    runs = [collect_run(source) for source in sources]
+    tables = joined_tables(runs)
+    assert [(table.name, table.rows) for table in tables] == [
+        ("anomaly", (("A", 0.7),)),
+        ("anomaly_2", (("B", 0.8),)),
+        ("anomaly_3", (("C", 0.9123), BASE)),
+    ]
+    assert tables[0].caption == "AUC. Data: 10 QCD jets." and tables[1].caption == "AUC. Data: 20 top jets."
+    page = write_report(runs, tmp_path / "r.html").read_text(encoding="utf-8")
+    assert ">0.912<" in page and "id='table-anomaly_3'" in page and "Note on B." in page
+
+
+def test_sentences_on_one_model_are_not_said_of_all(tmp_path) -> None:
+    captions = {
+        "A": "AUC; per jet. Jet scores are left out. Data: 9 jets. Model: A.",
+        "B": "AUC; per jet; pixels: sums. B comes back. Data: 9 jets. Model: B.",
+    }
+    runs = [
+        collect_run(with_table(tmp_path / k / "evaluation", k, ((k, 0.7),), text).parent)
+        for k, text in captions.items()
+    ]
+    (table,) = joined_tables(runs)
+    assert table.caption == ("Data: 9 jets. AUC; per jet; pixels: sums. A: Jet scores are left out. B comes back.")
+
+
+def test_two_trainings_of_a_model_are_told_apart(tmp_path) -> None:
+    runs = [collect_run(make_run(tmp_path / name, "LGAE", value)) for name, value in (("s0", 0.7), ("s1", 0.8))]
+    (table,) = joined_tables(runs)
+    assert table.rows == (("LGAE (s0)", 0.7), BASE, ("LGAE (s1)", 0.8))
+
+
+def test_other_evaluation_folders_are_read(tmp_path) -> None:
+    run = with_table(tmp_path / "a" / "evaluation", "A", (("A", 0.7),), "AUC. Model: A.").parent
+    with_table(run / "evaluation_val", "A", (("A", 0.6),), "AUC. Model: A.")
+    content = collect_run(run)
+    assert set(content.tables) == {"anomaly", "anomaly (evaluation_val)"}
+    (table,) = joined_tables([content])
+    assert table.rows == (("A (a)", 0.7), ("A (a/evaluation_val)", 0.6))
+
+
+def test_nan_and_newer_formats_are_errors(tmp_path) -> None:
+    with pytest.raises(ValueError, match=r"NaN in anomaly.csv.*evaluate again"):
+        collect_run(make_run(tmp_path / "a", "a", float("nan")))
+    file = make_run(tmp_path / "b", "b", 0.7) / "evaluation" / "anomaly" / "study.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 99}))
+    with pytest.raises(ValueError, match="format 99"):
+        collect_run(tmp_path / "b")
+
+
+def test_a_run_without_any_evaluation_is_named(tmp_path, capsys) -> None:
+    make_run(tmp_path / "a", "a", 0.7)
+    (tmp_path / "bare").mkdir()
+    out = tmp_path / "r.html"
+    assert main(["report", str(tmp_path / "a"), str(tmp_path / "bare"), "--out", str(out)]) == 0
+    sentence = "no evaluation in bare: run lgae evaluate bare"
+    assert sentence in capsys.readouterr().out and sentence in out.read_text(encoding="utf-8")
+
+
+def test_provenance_keeps_what_differs_between_studies(tmp_path) -> None:
+    run = make_run(tmp_path / "a", "a", 0.7)
+    table = Table("latent_probes", "P.", {"model": "model"}, (("a",),))
+    about = {"caption": "c", "label": "a", "recipe": {"seed": 8}, "versions": {"torch": "2"}}
+    StudyResults("latent", {"latent_probes": table}, {}, about).save(run / "evaluation" / "latent")
+    (run / "config.yaml").write_text("seed: 41\n")
+    content = collect_run(run)
+    assert content.about["recipe"] == {"seed": 7} and content.about["recipe (latent)"] == {"seed": 8}
+    assert "versions (latent)" not in content.about
+    page = write_report([content], tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "<th scope='row'>seed of the training</th><td>41</td>" in page
+    assert "<th scope='row'>time of the training</th><td>0.1 min, 1 epochs</td>" in page
+
+
+def test_published_bounds_are_not_numbers() -> None:
+    values = {table.name: {row[0]: row[2:] for row in table.rows} for table in PUBLISHED}
+    assert values["published_jets"]["LGAE Mix τ=9"] == ("<0.001", 0.003, *["<0.001"] * 6)
+    assert values["published_jets"]["GNNAE-JL 45"][6] == 0.001  # printed as 0.001
+    assert values["published_particles"]["LGAE Mix τ=13"][:2] == ("<0.001", 0.001)

@@ -3,15 +3,17 @@
 import csv
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lgae_pyg.evaluation.results import DESCRIPTION as RESULTS
+from lgae_pyg.evaluation.results import FORMAT as RESULTS_FORMAT
 from lgae_pyg.evaluation.studies import STUDIES
 from lgae_pyg.evaluation.study_results import DESCRIPTION as STUDY
-from lgae_pyg.evaluation.table import Table, format_value, read_csv
+from lgae_pyg.evaluation.study_results import FORMAT as STUDY_FORMAT
+from lgae_pyg.evaluation.table import Table, read_csv
 
 #: Tables that are compared across runs, in this order; the rest stands with its run.
 COMPARED = (
@@ -35,6 +37,8 @@ class RunContent:
         curve: rows of ``metrics.csv``.
         about: plain values: checkpoint, epoch, versions, recipe.
         missing: studies that were not run.
+
+    A study in another folder than ``evaluation`` (of another split, say) is named ``STUDY (FOLDER)``.
     """
 
     name: str
@@ -46,6 +50,15 @@ class RunContent:
     curve: list[dict[str, str]] = field(default_factory=list)
     about: dict[str, Any] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+
+    def without(self) -> str:
+        """A sentence for a run that has no results at all."""
+        return f"no evaluation in {self.name}: run lgae evaluate {self.name}"
+
+    def place(self, study: str) -> str:
+        """The run, and the folder of the evaluation if it is not the usual one."""
+        folder = study.partition(" (")[2].rstrip(")")
+        return f"{self.name}/{folder}" if folder else self.name
 
 
 def collect_run(source: str | os.PathLike[str]) -> RunContent:
@@ -66,11 +79,15 @@ def collect_run(source: str | os.PathLike[str]) -> RunContent:
         _read(run, folder, json.loads((folder / STUDY).read_text(encoding="utf-8"))["study"], STUDY)
         return run
     base = folder if (folder / RESULTS).exists() else folder / "evaluation"
-    for study, place, name in [(RECONSTRUCTION, base, RESULTS), *((one, base / one, STUDY) for one in STUDIES)]:
+    for study, place, name in _places(base):
         if (place / name).exists():
             _read(run, place, study, name)
         else:
             run.missing.append(study)
+    for other in sorted(folder.glob("evaluation_*")):
+        for study, place, name in _places(other):
+            if (place / name).exists():
+                _read(run, place, f"{study} ({other.name})", name)
     if (folder / "config.yaml").exists():
         run.config = (folder / "config.yaml").read_text(encoding="utf-8")
     if (folder / "metrics.csv").exists():
@@ -79,41 +96,41 @@ def collect_run(source: str | os.PathLike[str]) -> RunContent:
     return run
 
 
+def _places(base: Path) -> list[tuple[str, Path, str]]:
+    """Study, folder and description of whatever an evaluation may hold."""
+    return [(RECONSTRUCTION, base, RESULTS), *((study, base / study, STUDY) for study in STUDIES)]
+
+
 def _read(run: RunContent, folder: Path, study: str, name: str) -> None:
     try:
         content = json.loads((folder / name).read_text(encoding="utf-8"))
-        described = {one["name"]: one for one in content["tables"]}
+        newest = RESULTS_FORMAT if name == RESULTS else STUDY_FORMAT
+        if content["format"] > newest:
+            raise ValueError(f"format {content['format']}; this version of lgae-pyg reads {newest}")
+        tables = {one["name"]: _table(folder, one) for one in content["tables"]}
         description = content["description"]
-        tables = {}
-        for key, one in described.items():
-            _, rows = read_csv((folder / f"{key}.csv").read_text(encoding="utf-8"))
-            tables[key] = Table(key, one["caption"], one["columns"], tuple(rows))
+        label = description.get("label")
+        if name == RESULTS and content["reconstructions"]:
+            label = content["reconstructions"][0]["label"]
+        run.captions[study] = " ".join([description["caption"], *description.get("notes", ())])
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise ValueError(f"the results in {folder} cannot be read ({error}): evaluate again") from error
     run.tables[study] = tables
     run.figures[study] = sorted((folder / "figures").glob("*.png"))
-    run.captions[study] = description["caption"]
-    run.label = description.get("label") or run.label
-    if study == RECONSTRUCTION and content["reconstructions"]:
-        run.label = content["reconstructions"][0]["label"]
-    run.about |= {key: value for key, value in description.items() if key not in ("caption", "config", "notes")}
+    run.label = label or run.label
+    for key, value in description.items():
+        if key not in ("caption", "config", "notes"):
+            same = run.about.setdefault(key, value) == value
+            run.about |= {} if same else {f"{key} ({study})": value}
 
 
-def joined_tables(runs: Sequence[RunContent]) -> list[Table]:
-    """Tables of the same name, the rows of all runs one under another; a row that is printed alike
-    stands once.
+def _table(folder: Path, described: Mapping[str, Any]) -> Table:
+    """A stored table.
 
-    Tables whose columns differ (other signals, for instance) are not joined: the later ones are left with their
-    runs.
+    Raises:
+        ValueError: if a number is NaN.
     """
-    joined = []
-    for name in COMPARED:
-        found = [tables[name] for run in runs for tables in run.tables.values() if name in tables]
-        found = [table for table in found if dict(table.columns) == dict(found[0].columns)]
-        if found:
-            rows: dict[tuple, tuple] = {}
-            for row in (row for table in found for row in table.rows):
-                rows.setdefault(tuple(map(format_value, row)), row)
-            caption = found[0].caption.split(" Model: ")[0]
-            joined.append(Table(name, caption, found[0].columns, tuple(rows.values())))
-    return joined
+    _, rows = read_csv((folder / f"{described['name']}.csv").read_text(encoding="utf-8"))
+    if any(value != value for row in rows for value in row):
+        raise ValueError(f"NaN in {described['name']}.csv")
+    return Table(described["name"], described["caption"], described["columns"], tuple(rows))

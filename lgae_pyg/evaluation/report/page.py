@@ -10,9 +10,10 @@ from pathlib import Path
 
 from lgae_pyg.checkpoint import package_versions, write_atomically
 from lgae_pyg.evaluation.published import PUBLISHED
-from lgae_pyg.evaluation.report.collect import RunContent, joined_tables
+from lgae_pyg.evaluation.report.collect import RunContent
+from lgae_pyg.evaluation.report.join import joined_tables
 from lgae_pyg.evaluation.report.style import STYLE
-from lgae_pyg.evaluation.table import Table, format_value
+from lgae_pyg.evaluation.table import Table, Value, format_value
 
 #: Largest width of a figure in pixels, and number of its colours.
 WIDTH, COLOURS = 1300, 64
@@ -69,7 +70,7 @@ def page(runs: Sequence[RunContent], title: str) -> str:
 
 
 def _contents(runs: Sequence[RunContent], compared: Sequence[Table]) -> str:
-    entries = [(f"table-{table.name}", TITLES.get(table.name, table.name)) for table in compared]
+    entries = [(f"table-{table.name}", _title(table)) for table in compared]
     entries += [(f"run-{number}", f"{run.label} ({run.name})") for number, run in enumerate(runs)]
     entries.append(("published", "Published numbers, on JetNet"))
     items = "".join(f"<li><a href='#{anchor}'>{escape(text)}</a></li>" for anchor, text in entries)
@@ -80,11 +81,13 @@ def _run(run: RunContent, number: int) -> str:
     """Figures, further tables and provenance of one run; the first is open."""
     shown = {table.name for table in joined_tables([run])}
     parts = []
-    for study in run.missing:
+    if not run.tables:
+        parts.append(f"<p class='note missing'>{escape(run.without())}</p>")
+    for study in run.missing if run.tables else ():
         command = f"lgae evaluate {run.name} --studies {study}"
         parts.append(f"<p class='note missing'>No {escape(study)} here: {escape(command)}</p>")
     for study, tables in run.tables.items():
-        parts.append(f"<h3>{escape(study.capitalize())}</h3>")
+        parts.append(f"<h3>{escape(study.capitalize())}</h3><p class='note'>{escape(run.captions[study])}</p>")
         parts += [_figure(path, f"{study}, {run.label}: {path.stem}") for path in run.figures[study]]
         more = "".join(_table(table, f"-{number}") for table in tables.values() if table.name not in shown)
         parts.append(f"<details><summary>Further tables</summary>{more}</details>" if more else "")
@@ -96,7 +99,11 @@ def _run(run: RunContent, number: int) -> str:
 
 def _provenance(run: RunContent) -> str:
     about = {key: value for key, value in run.about.items() if value is not None}
-    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in about.items()}
+    texts = {
+        key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for key, value in about.items()
+    }
+    texts |= _training(run)
     rows = "".join(f"<tr><th scope='row'>{escape(k)}</th><td>{escape(t)}</td></tr>" for k, t in texts.items())
     parts = ["<h3>Where it comes from</h3>", f"<div class='wide'><table class='about'>{rows}</table></div>"]
     if run.curve:
@@ -107,6 +114,23 @@ def _provenance(run: RunContent) -> str:
     if run.config:
         parts.append(f"<details><summary>Configuration</summary><pre>{escape(run.config)}</pre></details>")
     return "".join(parts)
+
+
+def _training(run: RunContent) -> dict[str, str]:
+    """Seed and time of the training, as far as its files tell them."""
+    import yaml
+
+    facts = {}
+    try:
+        config = yaml.safe_load(run.config) if run.config else None
+    except yaml.YAMLError as error:
+        raise ValueError(f"config.yaml of {run.name} is not YAML: {error}") from error
+    if isinstance(config, dict) and "seed" in config:
+        facts["seed of the training"] = str(config["seed"])
+    seconds = [float(row["seconds"]) for row in run.curve if row.get("seconds")]
+    if seconds:
+        facts["time of the training"] = f"{sum(seconds) / 60:.1f} min, {len(seconds)} epochs"
+    return facts
 
 
 def _curve(run: RunContent) -> str:
@@ -125,8 +149,20 @@ def _number(text: str) -> str | int | float:
     return text
 
 
+def _is_number(value: Value) -> bool:
+    """Whether a cell is a number, or a bound on one."""
+    return not isinstance(value, str) or value.startswith("<0.")
+
+
+def _title(table: Table) -> str:
+    name, _, number = table.name.rpartition("_")
+    if name in TITLES and number.isdigit():
+        return f"{TITLES[name]} ({number}: other data or columns)"
+    return TITLES.get(table.name, table.name.replace("_", " "))
+
+
 def _table(table: Table, suffix: str = "") -> str:
-    numeric = [all(not isinstance(row[place], str) for row in table.rows) for place in range(len(table.columns))]
+    numeric = [all(_is_number(row[place]) for row in table.rows) for place in range(len(table.columns))]
     kinds = ["number" if number else "text" for number in numeric]
     head = "".join(f"<th scope='col' class='{k}'>{escape(t)}</th>" for k, t in zip(kinds, table.columns.values()))
     rows = []
@@ -134,7 +170,7 @@ def _table(table: Table, suffix: str = "") -> str:
         cells = [escape(format_value(value)) for value in row]
         rest = "".join(f"<td class='{kind}'>{cell}</td>" for kind, cell in zip(kinds[1:], cells[1:]))
         rows.append(f"<tr><th scope='row' class='{kinds[0]}'>{cells[0]}</th>{rest}</tr>")
-    title = escape(TITLES.get(table.name, table.name.replace("_", " ")))
+    title = escape(_title(table))
     body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
     return (
         f"<h3 id='table-{escape(table.name)}{suffix}'>{title}</h3><div class='wide'><table>{body}</table></div>"

@@ -32,5 +32,6 @@ section > details { border-top: 1px solid var(--line); padding-top: .6rem; margi
   main { padding: .6rem; } nav ul { columns: 1; }
   th[scope=row], thead th:first-child { max-width: 9.5rem; white-space: normal; }
 }
-@media print { .wide { overflow: visible; border: 0; } table { font-size: .6rem; } details { display: block; } }
+@media print { .wide { overflow: visible; border: 0; } table { font-size: .6rem; } details { display: block; }
+  details::details-content { content-visibility: visible; display: block; } }
 """
