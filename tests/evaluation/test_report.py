@@ -160,9 +160,7 @@ def test_other_evaluation_folders_are_read(tmp_path) -> None:
     assert table.rows == (("A (a)", 0.7), ("A (a/evaluation_val)", 0.6))
 
 
-def test_nan_and_newer_formats_are_errors(tmp_path) -> None:
-    with pytest.raises(ValueError, match=r"NaN in anomaly.csv.*evaluate again"):
-        collect_run(make_run(tmp_path / "a", "a", float("nan")))
+def test_newer_formats_are_errors(tmp_path) -> None:
     file = make_run(tmp_path / "b", "b", 0.7) / "evaluation" / "anomaly" / "study.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 99}))
     with pytest.raises(ValueError, match="format 99"):
@@ -197,3 +195,14 @@ def test_published_bounds_are_not_numbers() -> None:
     assert values["published_jets"]["LGAE Mix τ=9"] == ("<0.001", 0.003, *["<0.001"] * 6)
     assert values["published_jets"]["GNNAE-JL 45"][6] == 0.001  # printed as 0.001
     assert values["published_particles"]["LGAE Mix τ=13"][:2] == ("<0.001", 0.001)
+
+
+def test_what_does_not_apply_stays_visible_and_is_no_difference(tmp_path) -> None:
+    rows = (("A", float("nan")), BASE)
+    runs = [
+        collect_run(with_table(tmp_path / name / "evaluation", "A", rows, "AUC. Model: A.").parent)
+        for name in "ab"
+    ]
+    (table,) = joined_tables(runs)
+    assert [row[0] for row in table.rows] == ["A", "LinearAE"]
+    assert "<td class='number'>nan</td>" in write_report(runs, tmp_path / "r.html").read_text(encoding="utf-8")

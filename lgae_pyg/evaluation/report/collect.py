@@ -125,12 +125,5 @@ def _read(run: RunContent, folder: Path, study: str, name: str) -> None:
 
 
 def _table(folder: Path, described: Mapping[str, Any]) -> Table:
-    """A stored table.
-
-    Raises:
-        ValueError: if a number is NaN.
-    """
     _, rows = read_csv((folder / f"{described['name']}.csv").read_text(encoding="utf-8"))
-    if any(value != value for row in rows for value in row):
-        raise ValueError(f"NaN in {described['name']}.csv")
     return Table(described["name"], described["caption"], described["columns"], tuple(rows))
