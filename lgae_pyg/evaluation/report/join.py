@@ -61,7 +61,7 @@ def _caption(captions: Sequence[tuple[str, str]]) -> str:
         elif all(sentence.startswith(label) for label in labels):
             special.append(sentence)
         else:
-            special.append(f"{', '.join(dict.fromkeys(labels))}: {sentence}")
+            special.append(f"{'; '.join(dict.fromkeys(labels))}: {sentence}")
     return ". ".join([*common, *special]) + "."
 
 
