@@ -47,6 +47,6 @@ def _log(sources: Sequence[str], runs: Sequence[Any]) -> None:
             folder = one.place(study).removeprefix(one.name).removeprefix("/")
             prefix = f"{folder}/" if folder else ""
             for name, table in one.tables[study].items():
-                tables[f"{prefix}{name}"] = (list(table.columns.values()), table.rows)
+                tables[f"{prefix}{name}"] = (list(table.columns), table.rows)
             figures |= {f"{prefix}{path.stem}": path for path in one.figures[study]}
         print(f"W&B:    {log_results(Path(source), tables, figures)}")

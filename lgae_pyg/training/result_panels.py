@@ -17,9 +17,11 @@ def log_results(
 ) -> Path | str:
     """Adds tables and figures to the W&B run of a training, offline unless one is logged in.
 
+    Tables go to ``results/NAME``, figures to ``figures/NAME``: of many tables there is a figure of the same name.
+
     Args:
         folder: of the run; its last checkpoint says which W&B run it is. A training without one gets a new one.
-        tables: columns and rows by name.
+        tables: columns, no two alike, and rows by name.
         figures: PNG files by name.
 
     Returns:
@@ -52,7 +54,7 @@ def log_results(
             f"results/{name}": wandb.Table(columns=list(columns), data=[list(row) for row in rows])
             for name, (columns, rows) in tables.items()
         }
-        entries |= {f"results/{name}": wandb.Image(str(path)) for name, path in figures.items()}
+        entries |= {f"figures/{name}": wandb.Image(str(path)) for name, path in figures.items()}
         run.log(entries)
         return Path(run.dir).parent if mode == "offline" else run.url
     finally:

@@ -1,5 +1,7 @@
 """Results of an evaluation in the W&B run of the training."""
 
+import json
+
 import pytest
 
 from lgae_pyg.checkpoint import read_checkpoint
@@ -29,3 +31,18 @@ def test_switched_off(config, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "disabled")
     with pytest.raises(ValueError, match="switched off"):
         log_results(tmp_path, {}, {})
+
+
+def test_a_figure_does_not_replace_the_table_of_its_name(config, tmp_path, monkeypatch) -> None:
+    from PIL import Image
+
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    folder = tmp_path / "run"
+    config["logger"] = {"wandb": False}
+    assert train(config, folder) == 0
+    Image.new("RGB", (20, 10), "blue").save(tmp_path / "probes.png")
+    place = log_results(folder, {"probes": (["a", "b"], [(1, 2.5)])}, {"probes": tmp_path / "probes.png"})
+    media = place / "files" / "media"
+    (table,) = media.rglob("*.table.json")
+    assert json.loads(table.read_text()) == {"columns": ["a", "b"], "data": [[1, 2.5]]}
+    assert [file.name.split("_")[0] for file in media.rglob("*.png")] == ["probes"]

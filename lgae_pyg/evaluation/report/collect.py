@@ -112,7 +112,9 @@ def _read(run: RunContent, folder: Path, study: str, name: str) -> None:
         label = description.get("label")
         if name == RESULTS and content["reconstructions"]:
             label = content["reconstructions"][0]["label"]
-        run.captions[study] = " ".join([description["caption"], *description.get("notes", ())])
+        caption = description["caption"]
+        notes = [note for note in description.get("notes", ()) if note not in caption]
+        run.captions[study] = " ".join([caption, *notes])
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise ValueError(f"the results in {folder} cannot be read ({error}): evaluate again") from error
     run.tables[study] = tables

@@ -15,8 +15,8 @@ from lgae_pyg.evaluation.report.join import joined_tables
 from lgae_pyg.evaluation.report.style import STYLE
 from lgae_pyg.evaluation.table import Table, Value, format_value
 
-#: Largest width of a figure in pixels, and number of its colours.
-WIDTH, COLOURS = 1300, 64
+#: Largest width of a figure in pixels, number of its colours, and its width on the page per pixel of the file.
+WIDTH, COLOURS, SCALE = 1300, 64, 0.64
 TITLES = {
     "particle_reconstruction": "Reconstruction: particles", "jet_reconstruction": "Reconstruction: jets",
     "anomaly": "Anomaly detection", "anomaly_mass": "AUC in windows of the jet mass",
@@ -182,14 +182,17 @@ def _figure(path: Path, description: str) -> str:
     from PIL import Image
 
     with Image.open(path) as image:
+        shown = round(SCALE * image.width)
         small = image.convert("RGB")
         if small.width > WIDTH:
             small = small.resize((WIDTH, round(small.height * WIDTH / small.width)), Image.Resampling.LANCZOS)
         buffer = io.BytesIO()
         small.quantize(COLOURS).save(buffer, "PNG", optimize=True)
-    return _image(buffer.getvalue(), description)
+    return _image(buffer.getvalue(), description, shown)
 
 
-def _image(data: bytes, description: str) -> str:
+def _image(data: bytes, description: str, width: int | None = None) -> str:
     encoded = base64.b64encode(data).decode("ascii")
-    return f"<figure><img alt='{escape(description, quote=True)}' src='data:image/png;base64,{encoded}'></figure>"
+    size = f" width='{width}'" if width else ""
+    alt = escape(description, quote=True)
+    return f"<figure><img alt='{alt}'{size} src='data:image/png;base64,{encoded}'></figure>"

@@ -28,7 +28,8 @@ thead th:first-child { position: sticky; left: 0; z-index: 1; border-right: 1px 
 figure { margin: .8rem 0; } img { max-width: 100%; height: auto; }
 pre { overflow-x: auto; background: #f6f8fa; padding: .6rem; font-size: .8rem; }
 section > details { border-top: 1px solid var(--line); padding-top: .6rem; margin-top: 1rem; }
-@media (max-width: 600px) {
+@media screen and (max-width: 600px) {
+  figure { overflow-x: auto; } img { max-width: none; width: 46rem; }
   main { padding: .6rem; } nav ul { columns: 1; }
   th[scope=row], thead th:first-child { max-width: 9.5rem; white-space: normal; }
 }
