@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--processes", type=int, default=1, help="trainings at a time (default: %(default)s)")
     add("--threads", type=int, default=1, help="threads of each (default: %(default)s)")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. data.root=DIR (repeatable)")
-    add("--redraw", action="store_true", help="only tables and figure of the trainings that are there")
+    add("--redraw", action="store_true", help="only draw the stored table of DIR again")
     add("--quiet", action="store_true", help="no progress bar")
 
 
@@ -33,11 +33,16 @@ def run(options: argparse.Namespace) -> int:
 
     from lgae_pyg.evaluation.efficiency import Plan, collect, run_jobs
     from lgae_pyg.evaluation.studies import draw_study
+    from lgae_pyg.evaluation.study_results import StudyResults
 
+    if options.redraw:
+        draw_study(StudyResults.load(options.out), options.out, not options.quiet)
+        print(f"Figure:  {options.out / 'figures'}")
+        return 0
     plan = Plan(
         experiments=options.experiments.split(","),
-        sizes=[int(size) for size in options.sizes.split(",")],
-        seeds=[int(seed) for seed in options.seeds.split(",")],
+        sizes=_numbers("--sizes", options.sizes),
+        seeds=_numbers("--seeds", options.seeds),
         folder=options.out,
         shown=options.shown,
         epochs=options.epochs,
@@ -47,15 +52,13 @@ def run(options: argparse.Namespace) -> int:
         threads=options.threads,
         overrides=options.set,
     )
-    failed = {}
-    if not options.redraw:
-        silent = True if options.quiet else None
-        with tqdm(total=len(plan.jobs()), desc="efficiency", unit="run", disable=silent) as bar:
-            try:
-                failed = run_jobs(plan, lambda job, note: (bar.set_postfix_str(job.name), bar.update()))
-            except KeyboardInterrupt:
-                print("lgae efficiency: interrupted; the same command goes on from here", file=sys.stderr)
-                return 130
+    silent = True if options.quiet else None
+    with tqdm(total=len(plan.jobs()), desc="efficiency", unit="run", disable=silent) as bar:
+        try:
+            failed = run_jobs(plan, lambda job, note: (bar.set_postfix_str(job.name), bar.update()))
+        except KeyboardInterrupt:
+            print("lgae efficiency: interrupted; the same command goes on from here", file=sys.stderr)
+            return 130
     for job, note in failed.items():
         print(f"{job.name} failed: {note}", file=sys.stderr)
     results = collect(plan)
@@ -64,3 +67,10 @@ def run(options: argparse.Namespace) -> int:
     print(results.tables["efficiency"].to_text(), end="\n\n")
     print(f"Tables:  {plan.folder}\nFigure:  {plan.folder / 'figures'}")
     return int(bool(failed))
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    try:
+        return [int(word) for word in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{option} {text}: give whole numbers with commas between them") from None

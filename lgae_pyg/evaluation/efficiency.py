@@ -1,5 +1,6 @@
 """Data efficiency: how the errors grow when a model is trained on few jets (arXiv:2212.07347, Fig. 7)."""
 
+import csv
 import json
 import os
 import subprocess
@@ -25,8 +26,11 @@ ERRORS = {
     "pt": "median |δpT|",
     "mse": "particle MSE [TeV²]",
 }
+GEV_PER_TEV = 1000.0
 #: What a run has found out, in its folder.
 MEASURED = "efficiency.json"
+#: Words that say where and how fast a training runs, not what it learns.
+_INDIFFERENT = ("runs", "trainer.threads")
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,9 @@ class Plan:
         processes: trainings at a time.
         threads: threads of each.
         overrides: further words for Hydra, e.g. ``data.root=...``.
+
+    Raises:
+        ValueError: if a number is below one, something is named twice, or ``shown`` is less than a training set.
     """
 
     experiments: Sequence[str]
@@ -78,6 +85,20 @@ class Plan:
     processes: int = 1
     threads: int = 1
     overrides: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("experiments", "sizes", "seeds"):
+            values = list(getattr(self, name))
+            if not values or len(set(values)) < len(values):
+                raise ValueError(f"{name}={','.join(map(str, values))}: give at least one, and each once")
+        numbers = {name: getattr(self, name) for name in _COUNTS} | {"sizes": min(self.sizes)}
+        for name, value in numbers.items():
+            if value < 1:
+                raise ValueError(f"{name}={value}: must be at least 1")
+        if max(self.sizes) > self.shown:
+            raise ValueError(
+                f"shown={self.shown}: a training set of {max(self.sizes)} jets could not be seen once; show more"
+            )
 
     def jobs(self) -> list[Job]:
         """All trainings, small ones first."""
@@ -93,9 +114,26 @@ class Plan:
             f"trainer.threads={self.threads}", "logger=csv", *self.overrides,
         ]  # fmt: skip
 
+    def shown_to(self, job: Job) -> int:
+        """How many jets a training by gradients sees: :attr:`shown`, up to whole passes over its jets."""
+        repeats = max(1, round(max(1, self.shown // self.epochs) / job.jets))  # as JetDataModule repeats them
+        return job.jets * repeats * self._epochs(job)
+
+    def settings(self, job: Job) -> dict[str, Any]:
+        """What the numbers of a job depend on: results with other settings are not mixed with these."""
+        return _without_indifferent({"words": self.words(job), "test_jets": self.test_jets})
+
     def _epochs(self, job: Job) -> int:
         per_epoch = max(job.jets, self.shown // self.epochs)
         return max(1, round(self.shown / per_epoch))
+
+
+_COUNTS = ("shown", "epochs", "val_jets", "test_jets", "processes", "threads")
+
+
+def _without_indifferent(settings: dict[str, Any]) -> dict[str, Any]:
+    words = [word for word in settings["words"] if word.partition("=")[0] not in _INDIFFERENT]
+    return {**settings, "words": words}
 
 
 def run_jobs(plan: Plan, done: Callable[[Job, str], object] = lambda job, note: None) -> dict[Job, str]:
@@ -136,8 +174,7 @@ def run_jobs(plan: Plan, done: Callable[[Job, str], object] = lambda job, note: 
 def _train_and_measure(plan: Plan, job: Job) -> str:
     folder = plan.folder / "runs" / job.name
     stored = folder / MEASURED
-    wanted = {"words": plan.words(job), "test_jets": plan.test_jets}
-    if stored.exists() and json.loads(stored.read_text(encoding="utf-8"))["wanted"] == wanted:
+    if _measured(plan, job) is not None:
         return ""
     command = [sys.executable, "-m", "lgae_pyg.training", *plan.words(job)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(plan.threads)}
@@ -145,10 +182,19 @@ def _train_and_measure(plan: Plan, job: Job) -> str:
     if finished.returncode:
         lines = (finished.stderr.strip() or finished.stdout.strip()).splitlines()
         return lines[-1] if lines else f"the training ended with status {finished.returncode}"
-    content = {"wanted": wanted, "label": None, **measure(folder, plan.test_jets)}
+    content = {"wanted": plan.settings(job), "label": None, **measure(folder, plan.test_jets)}
     text = json.dumps(content, indent=1).encode()
     write_atomically(stored, lambda file: file.write(text))
     return ""
+
+
+def _measured(plan: Plan, job: Job) -> dict[str, Any] | None:
+    """What a job has found out with the settings of the plan; ``None`` if it has not, or with others."""
+    stored = plan.folder / "runs" / job.name / MEASURED
+    if not stored.exists():
+        return None
+    content = json.loads(stored.read_text(encoding="utf-8"))
+    return content if _without_indifferent(content["wanted"]) == plan.settings(job) else None
 
 
 def measure(folder: Path, test_jets: int) -> dict[str, Any]:
@@ -169,35 +215,86 @@ def measure(folder: Path, test_jets: int) -> dict[str, Any]:
     one = results.reconstructions[0]
     comparisons = list(jet_comparisons([one], results.target))
     errors = comparisons[0 if one.pixels is None else 1][2].abs()  # pixels: against the jet's own image
-    error = None if one.pixels is not None else squared_error(one, results.target) / subject.unit_in_gev**2
+    error = None if one.pixels is not None else squared_error(one, results.target) / GEV_PER_TEV**2
     numbers = {"mass": float(errors[:, 0].nanmedian()), "pt": float(errors[:, 1].nanmedian()), "mse": error}
     return {**numbers, "label": subject.label, "origin": test.origin, "jets": jets, "unit": subject.unit}
 
 
 def collect(plan: Plan) -> StudyResults:
-    """The tables of all runs that are measured.
+    """The tables of all runs that are measured with the settings of the plan.
 
     Raises:
         ValueError: if there is none.
     """
     found = []
     for job in plan.jobs():
-        stored = plan.folder / "runs" / job.name / MEASURED
-        if stored.exists():
-            found.append((job, json.loads(stored.read_text(encoding="utf-8"))))
+        one = _measured(plan, job)
+        if one is not None:
+            found.append((job, {**one, **_epochs(plan.folder / "runs" / job.name)}))
     if not found:
-        raise ValueError(f"no training in {plan.folder / 'runs'} is complete: nothing can be compared")
-    first = found[0][1]
-    caption = (
-        "Errors against the number of training jets, a choice of all classes alike from the training split. Each "
-        f"training was shown {plan.shown} jets in all, a small set more often; the weights with the smallest loss "
-        f"on {plan.val_jets} validation jets count. Measured on {first['jets']} test jets, {first['origin']}; "
-        "images are compared with the jet's own image."
-    )
-    runs = Table("efficiency_runs", caption, _columns({"seed": "seed"}), tuple(_run_rows(found)))
+        raise ValueError(
+            f"no training in {plan.folder / 'runs'} is complete with these settings: nothing can be compared"
+        )
+    found = _distinct_labels(found)
+    caption = _caption(plan, found)
+    lead = {"seed": "seed", "best_epoch": "best epoch", "last_epoch": "last epoch", "shown": "jets shown"}
+    runs = Table("efficiency_runs", caption, _columns(lead), tuple(_run_rows(plan, found)))
     summary = Table("efficiency", caption, _summary_columns(), tuple(_summary_rows(found)))
     description = {"caption": caption, "label": "several models", "settings": _settings(plan)}
     return StudyResults("efficiency", {"efficiency": summary, "efficiency_runs": runs}, {}, description)
+
+
+def _epochs(folder: Path) -> dict[str, float]:
+    """``best_epoch``, whose weights count, and ``last_epoch`` of a run; NaN if its ``metrics.csv`` is not there."""
+    try:
+        text = (folder / "metrics.csv").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {"best_epoch": float("nan"), "last_epoch": float("nan")}
+    rows = list(csv.DictReader(text.splitlines()))
+    best = min(rows, key=lambda row: float(row["val/loss"]))
+    return {"best_epoch": int(best["epoch"]), "last_epoch": int(rows[-1]["epoch"])}
+
+
+def _distinct_labels(found: Sequence[tuple[Job, dict[str, Any]]]) -> list[tuple[Job, dict[str, Any]]]:
+    """The same, with the experiment named in labels that two experiments share."""
+    owners: dict[str, set[str]] = {}
+    for job, one in found:
+        owners.setdefault(one["label"], set()).add(job.experiment)
+    shared = {label for label, experiments in owners.items() if len(experiments) > 1}
+    return [
+        (job, {**one, "label": f"{one['label']} ({job.experiment})"} if one["label"] in shared else one)
+        for job, one in found
+    ]
+
+
+def _caption(plan: Plan, found: Sequence[tuple[Job, dict[str, Any]]]) -> str:
+    shown = sorted({plan.shown_to(job) for job, _ in found})
+    number = " to ".join(map(str, shown if len(shown) == 1 else (shown[0], shown[-1])))
+    first = found[0][1]
+    caption = (
+        "Errors against the number of training jets, a choice of all classes alike from the training split; "
+        "δ = (reconstructed - true) / true. Each training by gradients was shown "
+        f"{number} jets in all, a small set more often; the weights with the smallest loss on {plan.val_jets} "
+        f"validation jets count. Measured on {first['jets']} test jets, {first['origin']}"
+    )
+    pixels = list(dict.fromkeys(one["label"] for _, one in found if one["mse"] is None))
+    if pixels:
+        caption += f". {', '.join(pixels)}: compared with the jet's own image; pixels have no particle error"
+    return f"{caption}.{_untrained(found)}"
+
+
+def _untrained(found: Sequence[tuple[Job, dict[str, Any]]]) -> str:
+    """A sentence for each model of which trainings ended where they began: their numbers are not of a training."""
+    sentences = ""
+    for label in dict.fromkeys(one["label"] for _, one in found):
+        runs = [one for _, one in found if one["label"] == label and one["last_epoch"] > 0]  # not closed forms
+        initial = sum(one["best_epoch"] == 0 for one in runs)
+        if initial:
+            sentences += (
+                f" {label}: in {initial} of {len(runs)} trainings no epoch was better than the initial weights, "
+                "which count then."
+            )
+    return sentences
 
 
 def _settings(plan: Plan) -> dict[str, Any]:
@@ -209,9 +306,11 @@ def _columns(more: dict[str, str]) -> dict[str, str]:
     return {"model": "model", "jets": "training jets", **more, **ERRORS}
 
 
-def _run_rows(found: Iterable[tuple[Job, dict[str, Any]]]) -> Iterable[tuple]:
+def _run_rows(plan: Plan, found: Iterable[tuple[Job, dict[str, Any]]]) -> Iterable[tuple]:
     for job, one in found:
-        yield one["label"], job.jets, job.seed, *(float("nan") if one[e] is None else one[e] for e in ERRORS)
+        errors = (float("nan") if one[error] is None else one[error] for error in ERRORS)
+        shown = 0 if one["last_epoch"] == 0 else plan.shown_to(job)  # closed forms are fitted, not shown jets
+        yield one["label"], job.jets, job.seed, one["best_epoch"], one["last_epoch"], shown, *errors
 
 
 def _summary_columns() -> dict[str, str]:

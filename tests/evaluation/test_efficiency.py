@@ -5,8 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from lgae_pyg.cli import main
 from lgae_pyg.evaluation import efficiency
 from lgae_pyg.evaluation.efficiency import Plan, collect, run_jobs
+from lgae_pyg.evaluation.figures.efficiency import FIGURES
 from lgae_pyg.evaluation.studies import draw_study
 
 
@@ -77,3 +79,96 @@ def test_the_table_by_hand(plan: Plan, trained: list[str]) -> None:
 def test_nothing_to_compare(plan: Plan) -> None:
     with pytest.raises(ValueError, match=r"no training in .* is complete"):
         collect(plan)
+
+
+def test_results_with_other_settings_are_not_taken(plan: Plan, trained: list[str], tmp_path) -> None:
+    run_jobs(plan)
+    other = Plan(plan.experiments, plan.sizes, plan.seeds, plan.folder, shown=1600, epochs=4)
+    with pytest.raises(ValueError, match="complete with these settings"):
+        collect(other)
+    run_jobs(Plan(["a_fast"], [10], [0], plan.folder, shown=1600, epochs=4))
+    rows = collect(other).tables["efficiency_runs"].records()
+    assert [(row["model"], row["jets"], row["seed"], row["shown"]) for row in rows] == [("A", 10, 0, 1600)]
+    assert "shown 1600 jets in all" in collect(other).caption
+
+
+def test_threads_and_place_do_not_matter(plan: Plan, trained: list[str], tmp_path) -> None:
+    run_jobs(plan)
+    trained.clear()
+    moved = plan.folder.rename(tmp_path.parent / f"{tmp_path.name}_moved")
+    same = Plan(plan.experiments, plan.sizes, plan.seeds, moved, shown=800, epochs=4, processes=3, threads=2)
+    run_jobs(same)
+    assert trained == ["b_fast_10_seed2"]  # the one that had failed
+    assert len(collect(same).tables["efficiency_runs"]) == 11
+
+
+def test_experiments_with_one_label_stay_apart(plan: Plan, trained: list[str], monkeypatch) -> None:
+    measure = efficiency.measure
+    monkeypatch.setattr(efficiency, "measure", lambda *words: {**measure(*words), "label": "X"})
+    run_jobs(plan)
+    rows = collect(plan).tables["efficiency"].records()
+    expected = [("X (a_fast)", 3), ("X (a_fast)", 3), ("X (b_fast)", 2), ("X (b_fast)", 3)]
+    assert [(row["model"], row["seeds"]) for row in rows] == expected
+
+
+def test_jets_shown_are_those_of_the_training(tmp_path) -> None:
+    plan = Plan(["a"], [10, 3000, 10_000], [0], tmp_path, shown=20_000, epochs=4)
+    assert [plan.shown_to(job) for job in plan.jobs()] == [20_000, 24_000, 20_000]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"shown": 99}, "training set of 100 jets could not be seen once"),
+        ({"epochs": 0}, "epochs=0: must be at least 1"),
+        ({"sizes": [0, 10]}, "sizes=0: must be at least 1"),
+        ({"seeds": [1, 1]}, "seeds=1,1: give at least one, and each once"),
+        ({"experiments": []}, "experiments=: give at least one"),
+    ],
+)
+def test_bad_plans(tmp_path, change: dict, message: str) -> None:
+    words = {"experiments": ["a"], "sizes": [100], "seeds": [0], "folder": tmp_path, "shown": 800, "epochs": 4}
+    with pytest.raises(ValueError, match=message):
+        Plan(**{**words, **change})
+
+
+def test_models_of_pixels_alone_can_be_drawn(plan: Plan, trained: list[str]) -> None:
+    only = Plan(["b_fast"], [10, 100], [0, 1], plan.folder, shown=800, epochs=4)
+    run_jobs(only)
+    results = collect(only)
+    assert "pixels have no particle error" in results.caption
+    scales = [axes.get_yscale() for axes in FIGURES["efficiency"](results).axes]
+    assert scales == ["log", "log", "linear"]
+    assert len(draw_study(results, only.folder, False)) == 2
+
+
+def test_redraw_draws_the_stored_table(plan: Plan, trained: list[str], capsys) -> None:
+    run_jobs(plan)
+    collect(plan).save(plan.folder)
+    table = (plan.folder / "efficiency.csv").read_bytes()
+    trained.clear()
+    assert main(["efficiency", "--redraw", "--quiet", "--out", str(plan.folder), "--shown", "77777"]) == 0
+    assert trained == [] and (plan.folder / "efficiency.csv").read_bytes() == table
+    assert main(["efficiency", "--redraw", "--out", str(plan.folder / "none")]) == 1
+    assert "run the study first" in capsys.readouterr().err
+
+
+def test_sizes_that_are_no_numbers(capsys) -> None:
+    assert main(["efficiency", "--sizes", "10,many"]) == 1
+    assert "--sizes 10,many: give whole numbers" in capsys.readouterr().err
+
+
+def test_trainings_that_end_where_they_began_are_named(plan: Plan, trained: list[str]) -> None:
+    run_jobs(plan)
+    losses = {"a_fast_10_seed0": (1.0, 2.0, 3.0), "a_fast_10_seed1": (3.0, 1.0, 2.0), "b_fast_10_seed0": (1.0,)}
+    for name, values in losses.items():
+        lines = ["epoch,val/loss", *(f"{epoch},{loss}" for epoch, loss in enumerate(values))]
+        (plan.folder / "runs" / name / "metrics.csv").write_text("\n".join(lines))
+    results = collect(plan)
+    assert results.caption.endswith(
+        " A: in 1 of 2 trainings no epoch was better than the initial weights, which count then."
+    )  # B is a closed form: it has no epoch to be better
+    rows = results.tables["efficiency_runs"].records()
+    names = ("best_epoch", "last_epoch", "shown")
+    epochs = {(row["model"], row["seed"]): tuple(row[name] for name in names) for row in rows[:4]}
+    assert epochs["A", 0] == (0, 2, 800) and epochs["A", 1] == (1, 2, 800) and epochs["B", 0] == (0, 0, 0)

@@ -21,16 +21,23 @@ def efficiency_figure(results: StudyResults) -> Figure:
     table = results.tables["efficiency"]
     figure, row = plt.subplots(1, len(PANELS), figsize=(11.4, 4.6))
     for axes, (error, label) in zip(row, PANELS.items()):
-        _draw(axes, table, error)
-        axes.set(xscale="log", yscale="log", xlabel="training jets", ylabel=label)
-        axes.grid(alpha=0.3)
+        seen = _draw(axes, table, error)
+        axes.set(xlabel="training jets", ylabel=label)
+        if seen:
+            axes.set(xscale="log", yscale="log")
+            axes.grid(alpha=0.3)
+        else:  # a logarithmic axis without a positive number is an error of matplotlib
+            axes.set(xticks=[], yticks=[])
+            axes.text(0.5, 0.5, "no errors above zero", transform=axes.transAxes, ha="center")
     handles, labels = row[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
     add_caption(figure, f"Medians over seeds; bands: smallest to largest. {results.caption}")
     return figure
 
 
-def _draw(axes: Axes, table: Table, error: str) -> None:
+def _draw(axes: Axes, table: Table, error: str) -> bool:
+    """Draws the curves, and says whether anything can be seen of them on a logarithmic axis."""
+    seen = False
     records = table.records()
     for number, label in enumerate(dict.fromkeys(row["model"] for row in records)):
         rows = [row for row in records if row["model"] == label]
@@ -38,8 +45,10 @@ def _draw(axes: Axes, table: Table, error: str) -> None:
         style = STYLES[number % len(STYLES)]
         ends = ("", "_min", "_max")
         middle, low, high = (np.array([row[f"{error}{end}"] for row in rows], float) for end in ends)
+        seen = seen or bool((high > 0).any())
         axes.plot(jets, middle, marker="osD^"[number % 4], markersize=4, label=label, **style)
         axes.fill_between(jets, low, high, color=style["color"], alpha=0.15, linewidth=0)
+    return seen
 
 
 FIGURES = {"efficiency": efficiency_figure}
