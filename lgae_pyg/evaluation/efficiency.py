@@ -233,7 +233,8 @@ def collect(plan: Plan) -> StudyResults:
             found.append((job, {**one, **_epochs(plan.folder / "runs" / job.name)}))
     if not found:
         raise ValueError(
-            f"no training in {plan.folder / 'runs'} is complete with these settings: nothing can be compared"
+            f"no training in {plan.folder / 'runs'} is complete with these settings: give those that it was "
+            "trained with, or another folder (--out)"
         )
     found = _distinct_labels(found)
     caption = _caption(plan, found)
@@ -245,7 +246,7 @@ def collect(plan: Plan) -> StudyResults:
 
 
 def _epochs(folder: Path) -> dict[str, float]:
-    """``best_epoch``, whose weights count, and ``last_epoch`` of a run; NaN if its ``metrics.csv`` is not there."""
+    """``best_epoch``, whose weights count, and ``last_epoch`` of a run; NaN if there is no ``metrics.csv``."""
     try:
         text = (folder / "metrics.csv").read_text(encoding="utf-8")
     except FileNotFoundError:

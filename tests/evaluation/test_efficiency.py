@@ -59,7 +59,7 @@ def test_only_what_is_missing_is_trained(plan: Plan, trained: list[str]) -> None
     run_jobs(plan)
     assert trained == ["b_fast_10_seed2"]
     trained.clear()
-    run_jobs(Plan(["a_fast"], [10], [0], plan.folder, shown=1600, epochs=4))  # other settings: trained anew
+    run_jobs(Plan(["a_fast"], [10], [0], plan.folder, shown=1600, epochs=4))  # other settings
     assert trained == ["a_fast_10_seed0"]
 
 

@@ -28,7 +28,8 @@ def efficiency_figure(results: StudyResults) -> Figure:
             axes.grid(alpha=0.3)
         else:  # a logarithmic axis without a positive number is an error of matplotlib
             axes.set(xticks=[], yticks=[])
-            axes.text(0.5, 0.5, "no errors above zero", transform=axes.transAxes, ha="center")
+            words = "not defined for these models, or zero"
+            axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", fontsize=9)
     handles, labels = row[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
     add_caption(figure, f"Medians over seeds; bands: smallest to largest. {results.caption}")
