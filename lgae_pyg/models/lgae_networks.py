@@ -76,7 +76,7 @@ class LMPStack(nn.Module):
         last = len(channels) - 1
         irreps = [level_irreps(tau, level, last, max_weight) for level, tau in enumerate(channels)]
         self.irreps_out = irreps[-1]
-        self.input = MixReps(scalar_vector(scalars_in, vectors_in), irreps[0])
+        self.input = MixReps(scalar_vector(scalars_in, vectors_in), irreps[0], conv["backend"])
         self.convs = nn.ModuleList(
             LMPConv(
                 before,
@@ -148,12 +148,13 @@ class Encoder(nn.Module):
             scalars_in, complex_momenta=False, constant_radial=False, vectors_in=vectors_in, **stack
         )
         self.to_latent: nn.Module | None = None
+        backend = stack["conv"]["backend"]
         if aggregation == "mix":
-            self.aggregation = MixAggregation(self.stack.irreps_out, latent, num_particles)
+            self.aggregation = MixAggregation(self.stack.irreps_out, latent, num_particles, backend)
         else:
-            self.to_latent = MixReps(self.stack.irreps_out, latent)
+            self.to_latent = MixReps(self.stack.irreps_out, latent, backend)
             rounding = ROUNDING ** stack["max_weight"]
-            self.aggregation = build_aggregation(aggregation, latent, behaviour.max_by_square, rounding)
+            self.aggregation = build_aggregation(aggregation, latent, behaviour.max_by_square, rounding, backend)
             if aggregation == "sum":
                 share = [1 / num_particles] * max(tau for tau, _ in self.stack.irreps_out)
                 self.to_latent.reset_parameters({str(SCALAR): share, str(VECTOR): share})
@@ -216,14 +217,15 @@ class Decoder(nn.Module):
         self.behaviour = behaviour = stack["behaviour"]
         self.num_particles = num_particles
         self.irreps_latent = latent
-        self.to_particles = MixReps(latent, scalar_vector(num_particles, num_particles))
+        backend = stack["conv"]["backend"]
+        self.to_particles = MixReps(latent, scalar_vector(num_particles, num_particles), backend)
         self.stack = LMPStack(
             1 if behaviour.constant_decoder_scalars else 2,
             complex_momenta=True,
             constant_radial=behaviour.constant_decoder_radial,
             **stack,
         )
-        self.output = MixReps(self.stack.irreps_out, scalar_vector(1, 1))
+        self.output = MixReps(self.stack.irreps_out, scalar_vector(1, 1), backend)
 
     def forward(self, latent: Latent, ptr: Tensor, nodes: int | None = None) -> Tensor:
         layout = dense_layout(ptr, self.num_particles, nodes)

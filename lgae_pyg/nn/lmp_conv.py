@@ -14,7 +14,7 @@ from lgae_pyg.nn.mix_reps import MixReps
 from lgae_pyg.nn.radial import LorentzianBell
 from lgae_pyg.nn.scalar_mlp import ScalarMLP
 from lgae_pyg.ops.backends.choice import check_backend, choose_backend
-from lgae_pyg.ops.backends.compiled import Perceptron, compiled_level
+from lgae_pyg.ops.backends.compiled_level import Level, Perceptron, compiled_level
 from lgae_pyg.ops.bells import Bells, bell_sum, lower
 from lgae_pyg.ops.graphs import complete_graph
 from lgae_pyg.ops.messages import neighbour_sum
@@ -129,7 +129,7 @@ class LMPConv(MessagePassing):
         self.radial = LorentzianBell(
             channels, num_bells, max_degree + 1, complex_momenta, constant=constant_radial
         )
-        self.mix = MixReps(self.irreps_cat, self.irreps_out)
+        self.mix = MixReps(self.irreps_cat, self.irreps_out, backend)
         scalars = self.irreps_out.multiplicity(SCALAR)
         self.mlp: nn.Module | None = None
         if mlp_depth and scalars:
@@ -149,14 +149,14 @@ class LMPConv(MessagePassing):
             and not self.self_loops
             and not ordered_products
             and not isinstance(self.scalar_edge, complex)
+            and not self.radial.constant
             and (self.mlp is None or self.mlp.slope is not None)
         )
         self.channels, share = self.irreps_in.multiplicity(SCALAR), 1 / self.neighbours
-        edge = self.scalar_edge * share if self.compiled_level else share
-        scalars, vectors = [edge, share / 2, 1.0, 1.0, 0.5], [edge, share, 1.0, 1.0]
-        for name, scale in (("scalar_scale", scalars), ("vector_scale", vectors)):
-            columns = torch.tensor(scale, dtype=torch.float64).repeat_interleave(self.channels)
-            self.register_buffer(name, columns.view(1, -1, 1), persistent=False)
+        if self.compiled_level:
+            edge = self.scalar_edge * share
+            self.scalar_scales = (edge, share / 2, 1.0, 1.0, 0.5)
+            self.vector_scales = (edge, share, 1.0, 1.0)
 
     def _message_couplings(self) -> list[Coupling]:
         edges = [Irrep(degree / 2, degree / 2) for degree in range(self.max_degree + 1)]
@@ -208,15 +208,15 @@ class LMPConv(MessagePassing):
         if ptr is None:
             ptr = torch.tensor([0, len(x)], device=x.device)
         if self.closed_form and edge_index is None:
-            bells = self._bells()
-            choice = choose_backend(self.backend, x, pos, bells.weight.dtype, self.channels)
+            radial = torch.float32 if self.mixed_precision else self.radial.weight.dtype
+            choice = choose_backend(self.backend, x, pos, radial, self.channels)
             if choice == "compiled" and self.compiled_level and present is None:
-                return self._compiled(x, pos, bells, ptr)
+                return compiled_level(x, pos, self._level(), ptr, self.mixed_precision)
         else:
             choice = "edge_list"
         features = unpack(x, self.irreps_in)
         if choice != "edge_list":
-            messages = self._closed_form_messages(features, pos, bells, ptr, present)
+            messages = self._closed_form_messages(features, pos, ptr, present)
         else:
             if edge_index is None:
                 edge_index = complete_graph(ptr, self.self_loops)
@@ -229,21 +229,19 @@ class LMPConv(MessagePassing):
         bells = self.radial.folded()
         return lower(bells, torch.float32) if self.mixed_precision else bells
 
-    def _compiled(self, x: Tensor, pos: Tensor, bells: Bells, ptr: Tensor) -> Tensor:
-        """The whole level in one kernel."""
-        scalars, vectors = (name for name, *_ in self.mix.plan)
-        weights = (self.mix.weights[scalars] * self.scalar_scale, self.mix.weights[vectors] * self.vector_scale)
-        mlp = self.mlp
-        layers = None
+    def _level(self) -> Level:
+        """The parameters of the level as one kernel takes them."""
+        radial = (self.radial.a, self.radial.b, self.radial.c, self.radial.weight, self.radial.bias)
+        mixing = self.mix.weights.values()
+        mlp, perceptron = self.mlp, None
         if mlp is not None:
-            layers = Perceptron(*mlp.parameters_by_layer(), mlp.slope, mlp.residual, mlp.squash)
-        return compiled_level(x, pos, bells, *weights, layers, ptr)
+            perceptron = Perceptron(*mlp.parameters_by_layer(), mlp.slope, mlp.residual, mlp.squash)
+        return Level(radial, *mixing, self.scalar_scales, self.vector_scales, perceptron)
 
     def _closed_form_messages(
         self,
         features: dict[Irrep, Tensor],
         pos: Tensor,
-        bells: Bells,
         ptr: Tensor,
         present: Tensor | None,
     ) -> dict[Irrep, Tensor]:
@@ -251,7 +249,7 @@ class LMPConv(MessagePassing):
             features[SCALAR].squeeze(-1),
             features[VECTOR],
             pos,
-            bells,
+            self._bells(),
             ptr,
             self.self_loops,
             self.backend,

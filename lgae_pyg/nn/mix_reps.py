@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from lgae_pyg.lorentz.irreps import Irreps
+from lgae_pyg.ops.backends.choice import check_backend, runs_compiled
+from lgae_pyg.ops.backends.compiled_nodes import compiled_mix
+from lgae_pyg.ops.mixing import MixedIrrep, mix_channels
 from lgae_pyg.ops.products import as_complex
-
-#: Up to so many numbers per irrep and row, one product with a sparse matrix is faster than turning rows around.
-SMALL = 32
 
 
 class MixReps(nn.Module):
@@ -27,17 +27,20 @@ class MixReps(nn.Module):
     Args:
         irreps_in: irreps of the input, such as ``"8x(0,0)+8x(1/2,1/2)"``.
         irreps_out: irreps of the output; each must also be in the input.
+        backend: ``auto`` and ``fused`` use a compiled kernel on the CPU, the others PyTorch.
 
     Raises:
-        ValueError: if an output irrep is not in the input.
+        ValueError: if an output irrep is not in the input, or for an unknown back-end.
 
     Shapes:
         - **input:** packed features :math:`(*, \text{irreps\_in.dim})`, complex (real ones are taken as such)
         - **output:** :math:`(*, \text{irreps\_out.dim})`, complex
     """
 
-    def __init__(self, irreps_in: Irreps | str, irreps_out: Irreps | str):
+    def __init__(self, irreps_in: Irreps | str, irreps_out: Irreps | str, backend: str = "auto"):
         super().__init__()
+        check_backend(backend)
+        self.backend = backend
         self.irreps_in, self.irreps_out = Irreps(irreps_in), Irreps(irreps_out)
         self.weights = nn.ParameterDict()
         for channels, irrep in self.irreps_out:
@@ -47,8 +50,11 @@ class MixReps(nn.Module):
             self.weights[str(irrep)] = nn.Parameter(torch.empty(channels, available, 2))
         widths = {irrep: channels * irrep.dim for channels, irrep in self.irreps_in}
         begins = dict(zip(widths, accumulate(widths.values(), initial=0)))
-        #: For each output irrep: the name of its weights, where its channels stand in the input, its dimension.
-        self.plan = [(str(irrep), begins[irrep], widths[irrep], irrep.dim) for _, irrep in self.irreps_out]
+        #: The output irreps, in the order of the weights.
+        self.plan = [
+            MixedIrrep(begins[irrep], self.irreps_in.multiplicity(irrep), irrep.dim, channels)
+            for channels, irrep in self.irreps_out
+        ]
         self.reset_parameters()
 
     def reset_parameters(self, scales: dict[str, Sequence[float]] | None = None) -> None:
@@ -66,26 +72,8 @@ class MixReps(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = as_complex(x)
-        mixed = []
-        for name, begin, width, dim in self.plan:
-            part = x.narrow(-1, begin, width)
-            weight = torch.view_as_complex(self.weights[name]).to(part.dtype)
-            if width <= SMALL:
-                mixed.append(part @ _componentwise(weight, dim))
-            else:
-                mixed.append((weight @ part.unflatten(-1, (-1, dim))).flatten(-2))
-        return torch.cat(mixed, dim=-1)
+        mix = compiled_mix if runs_compiled(self.backend, "mix", x) else mix_channels
+        return mix(x, list(self.weights.values()), self.plan)
 
     def extra_repr(self) -> str:
         return f"{self.irreps_in} -> {self.irreps_out}"
-
-
-def _componentwise(weight: Tensor, dim: int) -> Tensor:
-    r"""The matrix :math:`W^T \otimes 1` that mixes the channels of rows of packed components.
-
-    Shapes:
-        - weight: :math:`(c', c)`
-        - **output:** :math:`(c\, d, c'\, d)`
-    """
-    blocks = torch.diag_embed(weight.mT.unsqueeze(-1).expand(-1, -1, dim))
-    return blocks.permute(0, 2, 1, 3).reshape(weight.shape[1] * dim, weight.shape[0] * dim)

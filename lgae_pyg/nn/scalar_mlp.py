@@ -81,10 +81,9 @@ class ScalarMLP(nn.Module):
                 layer.reset_parameters()
 
     def parameters_by_layer(self) -> tuple[list[Tensor], list[Tensor]]:
-        """Weights and biases of the linear layers, in the precision in which they are applied."""
+        """Weights and biases of the linear layers."""
         linear = [layer for layer in self.layers if isinstance(layer, nn.Linear)]
-        dtype = self.precision or linear[0].weight.dtype
-        return [layer.weight.to(dtype) for layer in linear], [layer.bias.to(dtype) for layer in linear]
+        return [layer.weight for layer in linear], [layer.bias for layer in linear]
 
     def forward(self, scalars: Tensor) -> Tensor:
         flat = torch.view_as_real(scalars).flatten(-2)

@@ -9,9 +9,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from lgae_pyg.nn.radial import LorentzianBell
 from lgae_pyg.ops import levels
-from lgae_pyg.ops.backends.compiled import Perceptron, _level, _sum, compiled_level
-from lgae_pyg.ops.bells import Bells, lower
+from lgae_pyg.ops.backends.compiled import _sum
+from lgae_pyg.ops.backends.compiled_level import Level as Parameters
+from lgae_pyg.ops.backends.compiled_level import Perceptron, _level, compiled_level
 from lgae_pyg.ops.messages import neighbour_sum
 
 
@@ -36,7 +38,10 @@ class Level:
             return torch.randn(*shape, generator=generator, dtype=torch.float64) / shape[-1] ** 0.5
 
         self.features = torch.cat([scalars, vectors.flatten(-2)], -1)
-        self.momenta, self.bells = momenta, Bells(*(part.detach() for part in bells.folded()))
+        self.momenta, self.bells = momenta, bells
+        with torch.no_grad():  # which begin at zero
+            bells.a.copy_(draw(len(bells.a)))
+        self.scalar_scales, self.vector_scales = draw(5).tolist(), draw(4).tolist()
         self.scalar_weight, self.vector_weight = draw(out, 5 * channels, 2), draw(out, 4 * channels, 2)
         self.weights = [draw(after, before) for before, after in pairwise(widths)] if depth else []
         self.biases = [draw(after) for after in widths[1:]] if depth else []
@@ -44,24 +49,37 @@ class Level:
         self.need_gradients()
 
     def need_gradients(self) -> None:
-        parts = [self.features, self.momenta, *self.bells[:3], self.scalar_weight, self.vector_weight]
+        parts = [self.features, self.momenta, *self.radial, self.scalar_weight, self.vector_weight]
         self.leaves = [part.requires_grad_() for part in (*parts, *self.weights, *self.biases)]
 
-    def compiled(self, dtype: torch.dtype = torch.float64) -> Tensor:
-        weights, biases = ([part.to(dtype) for part in parts] for parts in (self.weights, self.biases))
-        layers = Perceptron(weights, biases, 0.01, *self.options) if self.depth else None
-        bells = lower(self.bells, dtype)
-        mixing = (self.scalar_weight, self.vector_weight)
-        return compiled_level(self.features, self.momenta, bells, *mixing, layers, self.ptr)
+    @property
+    def radial(self) -> list[Tensor]:
+        return [self.bells.a, self.bells.b, self.bells.c, self.bells.weight, self.bells.bias]
+
+    def parameters(self) -> Parameters:
+        layers = Perceptron(self.weights, self.biases, 0.01, *self.options) if self.depth else None
+        scales = self.scalar_scales, self.vector_scales
+        return Parameters(self.radial, self.scalar_weight, self.vector_weight, *scales, layers)
+
+    def compiled(self, single: bool = False) -> Tensor:
+        return compiled_level(self.features, self.momenta, self.parameters(), self.ptr, single)
 
     def plain(self) -> Tensor:
         channels = self.features.shape[-1] // 5
         scalars, vectors = self.features[:, :channels], self.features[:, channels:].unflatten(-1, (channels, 4))
-        sums = neighbour_sum(scalars, vectors, self.momenta, self.bells, self.ptr, backend="edge_list")
+        bells = self.bells.folded()
+        sums = neighbour_sum(scalars, vectors, self.momenta, bells, self.ptr, backend="edge_list")
         scalar_sums = (sums.scalar_from_scalar, sums.scalar_from_vector)
         vector_sums = (sums.vector_from_vector, sums.vector_from_scalar)
         packed = torch.cat([part.flatten(1) for part in (*scalar_sums, *vector_sums)], -1)
-        mixed = levels.mix_products(self.features, packed, self.scalar_weight, self.vector_weight)
+        weights = (
+            weight * torch.tensor(scales, dtype=torch.float64).repeat_interleave(channels).view(1, -1, 1)
+            for weight, scales in (
+                (self.scalar_weight, self.scalar_scales),
+                (self.vector_weight, self.vector_scales),
+            )
+        )
+        mixed = levels.mix_products(self.features, packed, *weights)
         if not self.depth:
             return mixed
         return levels.scalar_perceptron(mixed, self.weights, self.biases, 0.01, *self.options)
@@ -102,7 +120,7 @@ def test_level(
 def test_mixed_precision(complex_momenta: bool) -> None:
     """Bells and perceptron in float32 between features in float64: close, but not equal, and of the right type."""
     level = Level([9, 1, 17], 4, 3, 2, complex_momenta, (True, True), 0)
-    low, high = level.compiled(torch.float32), level.plain()
+    low, high = level.compiled(single=True), level.plain()
     assert low.dtype == torch.complex128
     assert 1e-10 < relative_difference(low, high) < 1e-5
     for a, b in zip(level.gradients(low), level.gradients(high)):
@@ -139,21 +157,31 @@ def squashed(values: Tensor) -> Tensor:
     one, zero = torch.zeros(1, 5, 2).double(), torch.zeros(1, 4, 2).double()
     one[0, 2, 0] = 1
     layers = Perceptron([torch.zeros(2, 2).double()] * 2, [torch.zeros(2).double()] * 2, 0.01, True, True)
-    parameters = torch.zeros(2, 1, 2, 1).double(), torch.zeros(2, 1, 2).double()
-    bells = Bells(torch.ones(1).double(), *parameters, parameters[1])
+    bells = LorentzianBell(1, num_bells=1).double()
+    radial = (bells.a, bells.b, bells.c, bells.weight, bells.bias)
     ptr = torch.arange(len(values) + 1)
     momenta = torch.zeros(len(values), 4).double()
-    return compiled_level(features, momenta, bells, one, zero, layers, ptr)[:, 0].real
+    level = Parameters(radial, one, zero, perceptron=layers)
+    return compiled_level(features, momenta, level, ptr)[:, 0].real
 
 
 def test_custom_operators_are_sound() -> None:
     """Fake tensors, autograd and functionalisation, as torch.compile needs them."""
     level = Level([5, 1, 3], 2, 2, 1, True, (True, True), 0)
-    radial = torch.cat([part.detach().flatten() for part in level.bells[:3]]).requires_grad_()
-    mixing = torch.randn(2 * 2 * (10 + 8)).double().requires_grad_()
-    layers = torch.randn(2 * 4 * 12 + 12 + 4).double().requires_grad_()
+    radial = torch.cat([part.detach().flatten() for part in level.bells.folded()[:3]]).requires_grad_()
     checks = ("test_schema", "test_faketensor", "test_autograd_registration", "test_aot_dispatch_dynamic")
-    inputs = (level.features, level.momenta, radial)
-    torch.library.opcheck(_sum, (*inputs, 4, level.ptr), test_utils=checks)
-    arguments = (*inputs, mixing, layers, [4, 2, 12, 1], 0.01, True, True, level.ptr)
+    inputs = (level.features, level.momenta)
+    torch.library.opcheck(_sum, (*inputs, radial, 4, level.ptr), test_utils=checks)
+    layers = [part for pair in zip(level.weights, level.biases) for part in pair]
+    parts = [*level.radial, level.scalar_weight, level.vector_weight, *layers]
+    parameters = [part.detach().requires_grad_() for part in parts]
+    scales = [*level.scalar_scales, *level.vector_scales]
+    arguments = (*inputs, parameters, scales, [2, 12, 1], 0.01, True, True, False, level.ptr)
     torch.library.opcheck(_level, arguments, test_utils=checks)
+
+
+def test_parameters_of_other_sizes_are_refused() -> None:
+    level = Level([5, 1, 3], 2, 2, 1, True, (True, True), 0)
+    level.biases[0] = level.biases[0][:5]
+    with pytest.raises(ValueError, match="parameters of a level"):
+        level.compiled()

@@ -53,7 +53,11 @@ def num_concatenated(name: str) -> int:
 
 
 def build_aggregation(
-    name: str, irreps: Irreps | str, largest_square: bool = False, rounding: float = ROUNDING
+    name: str,
+    irreps: Irreps | str,
+    largest_square: bool = False,
+    rounding: float = ROUNDING,
+    backend: str = "auto",
 ) -> Aggregation:
     """Builds a permutation-invariant aggregation from its name.
 
@@ -62,6 +66,7 @@ def build_aggregation(
         irreps: irreps of the features.
         largest_square: see :class:`ExtremumAggregation`.
         rounding: see there.
+        backend: see there.
 
     Raises:
         ValueError: for an unknown name or a mixture of ``+`` and ``&``.
@@ -71,11 +76,12 @@ def build_aggregation(
         raise ValueError(f"aggregation '{name}' mixes & and +: concatenate (a&b) or average (a+b)")
     for symbol, mode in (("&", "cat"), ("+", "mean")):
         if symbol in name:
-            parts = [build_aggregation(part, irreps, largest_square, rounding) for part in name.split(symbol)]
+            options = (largest_square, rounding, backend)
+            parts = [build_aggregation(part, irreps, *options) for part in name.split(symbol)]
             return CombinedAggregation(irreps, parts, mode)
     name = {"average": "mean"}.get(name.strip(), name.strip())
     if name in ("min", "max"):
-        return ExtremumAggregation(irreps, name, largest_square, rounding)
+        return ExtremumAggregation(irreps, name, largest_square, rounding, backend)
     if name in ("mean", "sum"):
         return LinearAggregation(name)
     raise ValueError(

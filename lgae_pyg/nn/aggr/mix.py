@@ -22,6 +22,7 @@ class MixAggregation(Aggregation):
         irreps_in: irreps of the particles.
         irreps_out: irreps of the latent space.
         num_particles: the number of slots :math:`N`.
+        backend: see :class:`~lgae_pyg.nn.MixReps`.
 
     Raises:
         ValueError: when called, for a jet of more than :math:`N` particles.
@@ -31,12 +32,14 @@ class MixAggregation(Aggregation):
         - **output:** :math:`(B, \text{irreps\_out.dim})`, complex
     """
 
-    def __init__(self, irreps_in: Irreps | str, irreps_out: Irreps | str, num_particles: int):
+    def __init__(
+        self, irreps_in: Irreps | str, irreps_out: Irreps | str, num_particles: int, backend: str = "auto"
+    ):
         super().__init__()
         self.irreps_in, self.num_particles = Irreps(irreps_in), num_particles
         self.widths = [channels * irrep.dim for channels, irrep in self.irreps_in]
         slots = Irreps([(channels * num_particles, irrep) for channels, irrep in self.irreps_in])
-        self.mix = MixReps(slots, irreps_out)
+        self.mix = MixReps(slots, irreps_out, backend)
 
     def reset_parameters(self) -> None:
         """Draws new mixing weights."""

@@ -53,6 +53,34 @@ def choose_backend(name: str, features: Tensor, momenta: Tensor, radial_dtype: t
     return _constant(name, *kind, channels)
 
 
+def runs_compiled(name: str, kernels: str, features: Tensor) -> bool:
+    """Whether an operation on nodes alone is to run in a compiled kernel: where ``fused`` or ``auto`` allow it, on
+    the CPU, if it can be built.
+
+    Args:
+        name: one of ``BACKENDS``.
+        kernels: those of :func:`~lgae_pyg.ops.backends.compiled_nodes.node_library`.
+        features: node features, complex.
+    """
+    return name in ("auto", "fused") and features.device.type == "cpu" and _can_build(kernels, features.dtype)
+
+
+@torch.compiler.assume_constant_result
+def _can_build(kernels: str, dtype: torch.dtype) -> bool:
+    return _builds(kernels, dtype.to_real())
+
+
+@cache
+def _builds(kernels: str, dtype: torch.dtype) -> bool:
+    if dtype not in NAMES:
+        return False
+    try:
+        importlib.import_module("lgae_pyg.ops.backends.compiled_nodes").node_library(kernels, dtype)
+    except CompilationError:
+        return False
+    return True
+
+
 @torch.compiler.assume_constant_result
 def _constant(*kind: object) -> str:
     """Keeps torch.compile from looking into the choice."""

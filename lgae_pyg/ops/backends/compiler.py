@@ -41,8 +41,15 @@ def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
     return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
 
 
+def pointers(tensors: Sequence[Tensor]) -> ctypes.Array:
+    """The addresses of some tensors' memory, as one argument of a kernel."""
+    return (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
+
+
 def plain(tensor: Tensor) -> Tensor:
     """The numbers of a tensor as a kernel expects them: in order, conjugation and sign carried out."""
+    if tensor.is_contiguous() and not tensor.is_conj() and not tensor.is_neg():
+        return tensor
     return tensor.detach().resolve_conj().resolve_neg().contiguous()
 
 

@@ -2,12 +2,9 @@
 // at a time go through all of it, so that what lies between stays in the cache.
 #include <algorithm>
 
-#include "products.h"
+#include "parameters.h"
 #include "sum_backward.h"
 #include "tasks.h"
-#if DEPTH > 0
-#include "perceptron.h"
-#endif
 
 namespace {
 
@@ -171,23 +168,24 @@ class LevelBackward {
 
 }  // namespace
 
-// Where there is a perceptron, `layers` holds its parameters.
 #if DEPTH > 0
-#define MAKE_LEVEL                                                                   \
-    MixingWeights mixing_weights(mixing);                                            \
-    perceptron::Weights layer_weights(layers);                                       \
-    Level level{{features, momenta, Radial(radial, bells)}, ptr, mixing_weights, layer_weights, \
+#define MAKE_LEVEL                                                                                  \
+    LevelParameters of_level(parameters, bells, scales);                                            \
+    MixingWeights mixing(of_level.mixing.data());                                                   \
+    perceptron::Weights layers(parameters + place::layers);                                         \
+    Level level{{features, momenta, Radial(of_level.radial.data(), bells)}, ptr, mixing, layers,    \
                 {COMPUTE(slope), residual != 0, squash != 0}};
 #else
-#define MAKE_LEVEL                     \
-    (void)layers, (void)slope, (void)residual, (void)squash; \
-    MixingWeights mixing_weights(mixing); \
-    Level level{{features, momenta, Radial(radial, bells)}, ptr, mixing_weights};
+#define MAKE_LEVEL                                       \
+    (void)slope, (void)residual, (void)squash;           \
+    LevelParameters of_level(parameters, bells, scales); \
+    MixingWeights mixing(of_level.mixing.data());        \
+    Level level{{features, momenta, Radial(of_level.radial.data(), bells)}, ptr, mixing};
 #endif
 
-extern "C" void level_forward(const T* features, const T* momenta, const int64_t* ptr, int64_t jets, const R* radial,
-                              int64_t bells, const T* mixing, const COMPUTE* layers, double slope, int residual,
-                              int squash, T* sums, T* out, int threads, Parallel parallel) {
+extern "C" void level_forward(const T* features, const T* momenta, const int64_t* ptr, int64_t jets,
+                              const T* const* parameters, int64_t bells, const double* scales, double slope,
+                              int residual, int squash, T* sums, T* out, int threads, Parallel parallel) {
     MAKE_LEVEL
     auto bounds = groups(ptr, jets);
     run_tasks(int64_t(bounds.size()) - 1, {threads, parallel}, [&] {
@@ -197,10 +195,10 @@ extern "C" void level_forward(const T* features, const T* momenta, const int64_t
     });
 }
 
-extern "C" void level_backward(const T* features, const T* momenta, const int64_t* ptr, int64_t jets, const R* radial,
-                               int64_t bells, const T* mixing, const COMPUTE* layers, double slope, int residual,
-                               int squash, const T* sums, const T* upstream, T* grad_features, T* grad_momenta,
-                               R* grad_radial, T* grad_mixing, COMPUTE* grad_layers, int count, Parallel parallel) {
+extern "C" void level_backward(const T* features, const T* momenta, const int64_t* ptr, int64_t jets,
+                               const T* const* parameters, int64_t bells, const double* scales, double slope,
+                               int residual, int squash, const T* sums, const T* upstream, T* grad_features,
+                               T* grad_momenta, T* const* grad_parameters, int count, Parallel parallel) {
     MAKE_LEVEL
     SumGradients grads{grad_features, grad_momenta};
     Threads threads{count, parallel};
@@ -219,7 +217,8 @@ extern "C" void level_backward(const T* features, const T* momenta, const int64_
             worker->end_group({radials.row(task), mixings.row(task), perceptrons.row(task)});
         };
     });
-    radials.sum(grad_radial, threads);
-    mixings.sum(grad_mixing, threads);
-    perceptrons.sum(grad_layers, threads);
+    of_level.gradients(radials.sum(threads), mixings.sum(threads), grad_parameters);
+#if DEPTH > 0
+    perceptron::spread(perceptrons.sum(threads), grad_parameters + place::layers);
+#endif
 }

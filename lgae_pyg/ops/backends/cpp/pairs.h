@@ -120,13 +120,39 @@ INLINE int sum_column(int c, int i) {
     return 12 * TAU + 8 * c + i - 12;
 }
 
-// Transposes one column of node-major data into a row, and repeats its beginning behind its end.
-inline void fill_row(T* row, const T* column, size_t step, const Shape& shape) {
-    for (size_t i = 0; i < shape.n; ++i) row[i] = column[i * step];
-    size_t i = shape.n;
-    if (shape.n >= size_t(V))
-        for (; i + V <= shape.stride; i += V) Simd<T>::store(row + i, Simd<T>::load(row + i - shape.n));
-    for (; i < shape.stride; ++i) row[i] = row[i - shape.n];
+// Transposes node-major data, `step` numbers apart, into rows: number column(r) of each node into row r.
+template <class Column>
+inline void transpose(T* rows, int count, const T* nodes, size_t step, const Shape& shape, Column column) {
+    for (int r = 0; r < count; ++r) {
+        T* row = rows + r * shape.stride;
+        const T* from = nodes + column(r);
+        for (size_t i = 0; i < shape.n; ++i) row[i] = from[i * step];
+    }
+}
+
+// Repeats the beginning of each row behind its end. Nothing is read that was stored just before in other pieces, for
+// which a processor waits long: rows are transposed before, and their last numbers come first.
+inline void repeat(T* rows, int count, const Shape& shape) {
+    const size_t n = shape.n;
+    for (T* row = rows; row < rows + count * shape.stride; row += shape.stride) {
+        size_t i = n;
+        if (n >= size_t(V)) {
+            const vec first = Simd<T>::load(row);
+            for (size_t at = (n - 1) / V * V + V; at > 0; at -= V)
+                Simd<T>::store(row + n + at - V, Simd<T>::load(row + at - V));
+            Simd<T>::store(row + 2 * n, first);
+            i = 2 * n + V;
+        }
+        for (; i < shape.stride; ++i) row[i] = row[i - n];
+    }
+}
+
+// Momenta and features of the nodes of a jet as rows.
+inline void read_nodes(const T* momenta, const T* features, const Shape& shape, T* p, T* x) {
+    transpose(p, COORDS, momenta, COORDS, shape, [](int i) { return i; });
+    transpose(x, TAU * IN, features, FEATURES, shape, [](int i) { return feature_column(i / IN, i % IN); });
+    repeat(p, COORDS, shape);
+    repeat(x, TAU * IN, shape);
 }
 
 struct Radial {

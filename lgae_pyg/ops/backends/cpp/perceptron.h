@@ -33,8 +33,8 @@ constexpr int columns_out(int layer) { return layer == DEPTH ? ENDS : HIDDEN; }
 // Weights with padded rows: `forward[l]` is (in, out), `backward[l]` (out, in).
 class Weights {
   public:
-    // Matrix and bias of each layer, one after another.
-    explicit Weights(const T* from) {
+    // `from`: matrix and bias of each layer, one after another.
+    explicit Weights(const F* const* from) {
         for (int l = 0; l < LAYERS; ++l) {
             T* there = forward_[l].reserve(fan_in(l) * columns_out(l));
             T* back = backward_[l].reserve(fan_out(l) * columns_in(l));
@@ -42,12 +42,12 @@ class Weights {
             std::memset(there, 0, fan_in(l) * columns_out(l) * sizeof(T));
             std::memset(back, 0, fan_out(l) * columns_in(l) * sizeof(T));
             std::memset(bias, 0, columns_out(l) * sizeof(T));
-            for (int o = 0; o < fan_out(l); ++o)
+            const F *weight = from[2 * l], *constant = from[2 * l + 1];
+            for (int o = 0; o < fan_out(l); ++o) {
                 for (int i = 0; i < fan_in(l); ++i)
-                    there[i * columns_out(l) + o] = back[o * columns_in(l) + i] = from[o * fan_in(l) + i];
-            from += fan_out(l) * fan_in(l);
-            std::memcpy(bias, from, fan_out(l) * sizeof(T));
-            from += fan_out(l);
+                    there[i * columns_out(l) + o] = back[o * columns_in(l) + i] = T(weight[o * fan_in(l) + i]);
+                bias[o] = T(constant[o]);
+            }
         }
     }
     const T* forward(int l) { return forward_[l].reserve(0); }
@@ -57,6 +57,15 @@ class Weights {
   private:
     Buffer<T> forward_[LAYERS], backward_[LAYERS], biases_[LAYERS];
 };
+
+// Spreads the gradients of all layers, one after another, over their matrices and biases.
+inline void spread(const T* from, F* const* out) {
+    for (int l = 0; l < LAYERS; ++l)
+        for (int bias = 0; bias < 2; ++bias) {
+            int count = fan_out(l) * (bias ? 1 : fan_in(l));
+            for (int i = 0; i < count; ++i) out[2 * l + bias][i] = F(*from++);
+        }
+}
 
 struct Options {
     T slope;
@@ -148,9 +157,9 @@ class Worker {
         T *weight = grad_weights_[l].reserve(0), *bias = grad_biases_[l].reserve(0);
         size_t row = columns_out(l);
         for (int i = 0; i < columns_out(l); i += V) {
-            vec total = Simd<T>::load(bias + i);
-            for (int r = 0; r < ROWS; ++r) total += Simd<T>::load(grad + r * row + i);
-            Simd<T>::store(bias + i, total);
+            vec total[4] = {Simd<T>::load(bias + i)};  // sums that need not wait for each other
+            for (int r = 0; r < ROWS; ++r) total[r % 4] += Simd<T>::load(grad + r * row + i);
+            Simd<T>::store(bias + i, (total[0] + total[1]) + (total[2] + total[3]));
         }
         if (l == 0) multiply<ADD, ENDS>(weight, grad, 1, row, layers_[l], WIDTH, ROWS);
         else if (l == DEPTH) multiply<ADD, HIDDEN>(weight, grad, 1, row, layers_[l], INPUTS, ROWS);

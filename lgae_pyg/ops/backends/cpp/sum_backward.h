@@ -106,19 +106,14 @@ class SumBackward {
         p_ = momenta_.reserve(COORDS * stride);
         x_ = features_.reserve(TAU * IN * stride);
         g_ = upstream_.reserve(TAU * SUMS * stride);
-        for (int i = 0; i < COORDS; ++i) fill_row(p_ + i * stride, in_.momenta + begin * COORDS + i, COORDS, shape);
-        for (int c = 0; c < TAU; ++c) {
-            for (int i = 0; i < IN; ++i)
-                fill_row(x_ + (c * IN + i) * stride, in_.features + begin * FEATURES + feature_column(c, i), FEATURES, shape);
-            for (int i = 0; i < SUMS; ++i)
-                fill_row(g_ + (c * SUMS + i) * stride, upstream + sum_column(c, i), PACKED_SUMS,
-                         shape);
-        }
+        transpose(g_, TAU * SUMS, upstream, PACKED_SUMS, shape, [](int i) { return sum_column(i / SUMS, i % SUMS); });
+        read_nodes(in_.momenta + begin * COORDS, in_.features + begin * FEATURES, shape, p_, x_);
+        repeat(g_, TAU * SUMS, shape);
         grad_x_ = grad_features_.reserve(TAU * IN * shape.row);
         std::memset(grad_x_, 0, TAU * IN * shape.row * sizeof(T));
         if (!out_.momenta) return;
-        grad_p_ = grad_momenta_.reserve(COORDS * stride);
-        std::memset(grad_p_, 0, COORDS * stride * sizeof(T));
+        grad_p_ = grad_momenta_.reserve(2 * COORDS * stride);
+        std::memset(grad_p_, 0, 2 * COORDS * stride * sizeof(T));
     }
 
     void walk(const Shape& shape, size_t first, size_t end) {
@@ -228,12 +223,13 @@ class SumBackward {
         }
     }
 
-    // A gradient of p_i - p_{i + k}: added to the one and taken from the other.
+    // A gradient of p_i - p_{i + k}: added to the one and, in a row of its own, to what is taken from the other. In one
+    // row, the next pairs would read across what these have just stored.
     INLINE void move(const Shape& shape, int coordinate, size_t i, size_t k, vec grad, size_t lanes) {
         if (lanes < size_t(V)) grad = only(grad, lanes);
-        T* row = grad_p_ + coordinate * shape.stride;
+        T *row = grad_p_ + coordinate * shape.stride, *other = row + COORDS * shape.stride + k;
         Simd<T>::store(row + i, Simd<T>::load(row + i) + grad);
-        Simd<T>::store(row + i + k, Simd<T>::load(row + i + k) - grad);
+        Simd<T>::store(other + i, Simd<T>::load(other + i) + grad);
     }
 
     // From the gradients of the mixtures to those of the widths and, in place of the arguments, of the arguments.
@@ -337,8 +333,8 @@ class SumBackward {
         if (!out_.momenta) return;
         for (size_t i = 0; i < shape.n; ++i)
             for (int mu = 0; mu < COORDS; ++mu) {
-                const T* row = grad_p_ + mu * shape.stride + i;
-                out_.momenta[(begin + i) * COORDS + mu] = row[0] + row[shape.n];
+                const T *row = grad_p_ + mu * shape.stride + i, *other = row + COORDS * shape.stride;
+                out_.momenta[(begin + i) * COORDS + mu] = row[0] - (other[0] + other[shape.n]);
             }
     }
 

@@ -35,11 +35,7 @@ class SumForward {
         T* p = momenta_.reserve(COORDS * shape.stride);
         T* x = features_.reserve(TAU * IN * shape.stride);
         T* sums = sums_.reserve(TAU * SUMS * shape.row);
-        for (int i = 0; i < COORDS; ++i) fill_row(p + i * shape.stride, in_.momenta + begin * COORDS + i, COORDS, shape);
-        for (int c = 0; c < TAU; ++c)
-            for (int i = 0; i < IN; ++i)
-                fill_row(x + (c * IN + i) * shape.stride, in_.features + begin * FEATURES + feature_column(c, i), FEATURES,
-                         shape);
+        read_nodes(in_.momenta + begin * COORDS, in_.features + begin * FEATURES, shape, p, x);
         for (size_t i = 0; i < TAU * SUMS * shape.row; ++i) sums[i] = 0;
         size_t chunk = FORWARD_BYTES / (OUT * shape.stride * sizeof(R));
         if (chunk < 1) chunk = 1;

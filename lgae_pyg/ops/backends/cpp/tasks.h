@@ -60,7 +60,7 @@ template <class T>
 class GroupSums {
   public:
     GroupSums(Buffer<T>& memory, int64_t groups, size_t count)
-        : groups_(groups), count_(count), rows_(memory.reserve(groups * count)) {}
+        : groups_(groups), count_(count), rows_(memory.reserve((groups + 1) * count)) {}
     T* row(int64_t group) const { return rows_ + group * count_; }
 
     void sum(T* out, Threads threads) const {
@@ -73,6 +73,12 @@ class GroupSums {
                     for (size_t i = begin; i < end; ++i) out[i] += row(group)[i];
             };
         });
+    }
+
+    // The sum in memory of its own.
+    const T* sum(Threads threads) const {
+        sum(row(groups_), threads);
+        return row(groups_);
     }
 
   private:
