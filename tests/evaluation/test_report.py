@@ -275,6 +275,22 @@ def test_figures_of_lines_are_small_and_keep_their_white(tmp_path) -> None:
     assert set(row[:648]) == {255} and set(row[652:]) == {0}  # no ringing beside the edge
 
 
+def test_thin_lines_keep_their_colours_beside_large_areas(tmp_path) -> None:
+    from PIL import Image, ImageDraw
+
+    colours = {"#0072b2": 10, "#009e73": 20, "#d55e00": 30, "#cc79a7": 40, "#e69f00": 50, "#b2182b": 60}
+    picture = Image.merge("RGB", [Image.linear_gradient("L").resize((400, 400)) for _ in range(3)])
+    for colour, y in colours.items():
+        ImageDraw.Draw(picture).line((0, y, 40, y), colour)  # 41 of 160,000 pixels
+    picture.save(tmp_path / "lines.png")
+    data = re.search("base64,([^']*)", page_module._figure(tmp_path / "lines.png", "lines"))[1]
+    with Image.open(io.BytesIO(base64.b64decode(data))) as small:
+        shown = small.convert("RGB")
+    for colour, y in colours.items():
+        wanted = bytes.fromhex(colour[1:])
+        assert max(abs(a - b) for a, b in zip(shown.getpixel((20, y)), wanted)) <= 8, colour
+
+
 def test_wandb_passes_over_runs_without_checkpoint(tmp_path, monkeypatch, capsys) -> None:
     from lgae_pyg.training import result_panels
 
