@@ -271,8 +271,8 @@ def test_figures_of_lines_are_small_and_keep_their_white(tmp_path) -> None:
     with Image.open(io.BytesIO(base64.b64decode(data))) as small:
         pixels = small.convert("L")
         row = [pixels.getpixel((x, 300)) for x in range(pixels.width)]
-    assert small.size == (1300, 650)
-    assert set(row[:648]) == {255} and set(row[652:]) == {0}  # no ringing beside the edge
+    assert small.size == (1200, 600)
+    assert set(row[:598]) == {255} and set(row[602:]) == {0}  # no ringing beside the edge
 
 
 def test_thin_lines_keep_their_colours_beside_large_areas(tmp_path) -> None:
@@ -289,6 +289,22 @@ def test_thin_lines_keep_their_colours_beside_large_areas(tmp_path) -> None:
     for colour, y in colours.items():
         wanted = bytes.fromhex(colour[1:])
         assert max(abs(a - b) for a, b in zip(shown.getpixel((20, y)), wanted)) <= 8, colour
+
+
+def test_colour_maps_have_no_false_steps(tmp_path) -> None:
+    import numpy as np
+    from matplotlib import colormaps
+    from PIL import Image
+
+    values = np.linspace(0, 1, 400)[:, None] * np.ones((1, 200))
+    both = np.hstack([colormaps[name](values)[..., :3] for name in ("viridis", "RdBu_r")])
+    drawn = (both * 255).astype(np.uint8)
+    Image.fromarray(drawn).save(tmp_path / "maps.png")
+    data = re.search("base64,([^']*)", page_module._figure(tmp_path / "maps.png", "maps"))[1]
+    with Image.open(io.BytesIO(base64.b64decode(data))) as small:
+        shown = np.asarray(small.convert("RGB")).astype(int)
+    assert np.abs(shown - drawn).max() <= 16
+    assert len(np.unique(shown[:, 0], axis=0)) > 60 and len(np.unique(shown[:, -1], axis=0)) > 60
 
 
 def test_wandb_passes_over_runs_without_checkpoint(tmp_path, monkeypatch, capsys) -> None:

@@ -16,7 +16,7 @@ from lgae_pyg.evaluation.report.style import STYLE
 from lgae_pyg.evaluation.table import Table, Value, format_value
 
 #: Largest width of a figure in pixels, number of its colours, and its width on the page per pixel of the file.
-WIDTH, COLOURS, SCALE = 1300, 128, 0.64
+WIDTH, COLOURS, SCALE = 1200, 256, 0.64
 TITLES = {
     "particle_reconstruction": "Reconstruction: particles", "jet_reconstruction": "Reconstruction: jets",
     "anomaly": "Anomaly detection", "anomaly_mass": "AUC in windows of the jet mass",
@@ -190,8 +190,8 @@ def _figure(path: Path, description: str) -> str:
         if small.width > WIDTH:
             small = small.resize((WIDTH, round(small.height * WIDTH / small.width)), Image.Resampling.HAMMING)
         buffer = io.BytesIO()
-        # median cut, the default, gives its colours to large areas and those of thin lines become one
-        palette = small.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        # median cut, the default, makes the colours of thin lines one; without k-means colour maps get steps
+        palette = small.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
         palette.save(buffer, "PNG", optimize=True)
     return _image(buffer.getvalue(), description, shown)
 
