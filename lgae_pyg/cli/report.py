@@ -17,9 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Writes the page and, beside it, the joined tables; prints these."""
-    from lgae_pyg.evaluation.report import collect_run, joined_tables, write_report
+    from lgae_pyg.evaluation.report import collect_runs, joined_tables, write_report
 
-    runs = [collect_run(source) for source in options.runs]
+    runs = collect_runs(options.runs)
     path = write_report(runs, options.out, options.title)
     folder = path.parent / f"{path.stem}_tables"
     for table in joined_tables(runs):
@@ -30,17 +30,23 @@ def run(options: argparse.Namespace) -> int:
             print(one.without())
         elif one.missing:
             print(f"{one.name}: without {', '.join(one.missing)} (--studies of lgae evaluate)")
-    if options.wandb:
-        _log(options.runs, runs)
     print(f"Page:   {path} ({path.stat().st_size / 2**20:.1f} MiB)\nTables: {folder}")
+    if options.wandb:
+        _log(runs)
     return 0
 
 
-def _log(sources: Sequence[str], runs: Sequence[Any]) -> None:
-    from lgae_pyg.training.result_panels import log_results
+def _log(runs: Sequence[Any]) -> None:
+    """Adds what runs hold to their W&B runs; an error only if none of them has a checkpoint."""
+    from lgae_pyg.training.result_panels import has_checkpoint, log_results
 
-    for source, one in zip(sources, runs):
-        if not one.tables:
+    evaluated = [one for one in runs if one.tables]
+    if not any(has_checkpoint(one.folder) for one in evaluated):
+        names = ", ".join(one.name for one in evaluated)
+        raise ValueError(f"nothing for W&B: no checkpoint in {names} says which W&B run it is")
+    for one in evaluated:
+        if not has_checkpoint(one.folder):
+            print(f"W&B:    nothing of {one.name}: no checkpoint there says which W&B run it is")
             continue
         tables, figures = {}, {}
         for study in one.tables:
@@ -49,4 +55,4 @@ def _log(sources: Sequence[str], runs: Sequence[Any]) -> None:
             for name, table in one.tables[study].items():
                 tables[f"{prefix}{name}"] = (list(table.columns), table.rows)
             figures |= {f"{prefix}{path.stem}": path for path in one.figures[study]}
-        print(f"W&B:    {log_results(Path(source), tables, figures)}")
+        print(f"W&B:    {log_results(one.folder, tables, figures)}")

@@ -10,6 +10,11 @@ from lgae_pyg.training.keep import RUN_STATE
 from lgae_pyg.training.loggers import start, wandb_mode
 
 
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a run's folder holds the checkpoint that names its W&B run."""
+    return (folder / "checkpoints" / LAST).exists()
+
+
 def log_results(
     folder: Path,
     tables: Mapping[str, tuple[Sequence[str], Sequence[Sequence[Any]]]],

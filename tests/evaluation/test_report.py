@@ -1,5 +1,7 @@
 """The report: complete, by itself, and safe."""
 
+import base64
+import io
 import json
 import re
 from html.parser import HTMLParser
@@ -9,7 +11,9 @@ import pytest
 
 from lgae_pyg.cli import main
 from lgae_pyg.evaluation.published import PUBLISHED
-from lgae_pyg.evaluation.report import collect_run, joined_tables, write_report
+from lgae_pyg.evaluation.report import collect_run, collect_runs, joined_tables, write_report
+from lgae_pyg.evaluation.report import page as page_module
+from lgae_pyg.evaluation.results import FORMAT as RESULTS_FORMAT
 from lgae_pyg.evaluation.study_results import StudyResults
 from lgae_pyg.evaluation.table import Table
 
@@ -206,3 +210,115 @@ def test_what_does_not_apply_stays_visible_and_is_no_difference(tmp_path) -> Non
     (table,) = joined_tables(runs)
     assert [row[0] for row in table.rows] == ["A", "LinearAE"]
     assert "<td class='number'>nan</td>" in write_report(runs, tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def ids_of(page: str) -> list[str]:
+    checker = Checker()
+    checker.feed(page)
+    return checker.ids
+
+
+def test_runs_in_folders_of_the_same_name_are_told_apart(tmp_path) -> None:
+    sources = [make_run(tmp_path / seed / "run", "LGAE", value) for seed, value in (("s0", 0.7), ("s1", 0.8))]
+    sources.append(make_run(tmp_path / "other", "GNNAE", 0.6))
+    runs = collect_runs(sources)
+    assert [run.name for run in runs] == ["s0/run", "s1/run", "other"]
+    (table,) = joined_tables(runs)
+    assert table.rows == (("LGAE (s0/run)", 0.7), BASE, ("LGAE (s1/run)", 0.8), ("GNNAE", 0.6))
+    ids = ids_of(write_report(runs, tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert len(ids) == len(set(ids)) and {"table-training-0", "table-training-1"} <= set(ids)
+
+
+def test_a_run_given_twice_is_an_error(tmp_path) -> None:
+    run = make_run(tmp_path / "a", "A", 0.7)
+    with pytest.raises(ValueError, match="a is given twice"):
+        collect_runs([run, tmp_path / "b" / ".." / "a"])
+
+
+def test_tables_of_two_evaluations_of_a_run_have_different_ids(tmp_path) -> None:
+    run = make_run(tmp_path / "a", "A", 0.7)
+    make_run(run / "evaluation_val", "A", 0.6)
+    (run / "evaluation_val" / "evaluation" / "anomaly").rename(run / "evaluation_val" / "anomaly")
+    page = write_report([collect_run(run)], tmp_path / "r.html").read_text(encoding="utf-8")
+    ids = ids_of(page)
+    assert len(ids) == len(set(ids)) and sum("anomaly_scores" in one for one in ids) == 2
+
+
+def test_the_current_folder_has_a_name(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(make_run(tmp_path / "a", "A", 0.7))
+    assert collect_run(".").name == "a" and collect_runs(["."])[0].missing == collect_run(tmp_path / "a").missing
+
+
+def test_the_evaluation_of_a_run_stands_for_the_run(tmp_path) -> None:
+    run = make_run(tmp_path / "a", "A", 0.7)
+    table = Table("jet_reconstruction", "J.", {"model": "model"}, (("A",),))
+    about = {"format": RESULTS_FORMAT, "description": {"caption": "c"}, "reconstructions": []}
+    table.save(run / "evaluation")
+    described = {"name": table.name, "caption": table.caption, "columns": table.columns}
+    (run / "evaluation" / "results.json").write_text(json.dumps(about | {"tables": [described]}))
+    content = collect_run(run / "evaluation")
+    assert (content.name, content.folder) == ("a", run) and content == collect_run(run)
+    assert len(content.curve) == 2 and content.config == "name: <b>bold</b>\n"
+
+
+def test_figures_of_lines_are_small_and_keep_their_white(tmp_path) -> None:
+    from PIL import Image, ImageDraw
+
+    picture = Image.new("RGB", (2600, 1300), "white")
+    ImageDraw.Draw(picture).rectangle((1300, 0, 2600, 1300), "black")
+    picture.save(tmp_path / "edge.png")
+    data = re.search("base64,([^']*)", page_module._figure(tmp_path / "edge.png", "edge"))[1]
+    with Image.open(io.BytesIO(base64.b64decode(data))) as small:
+        pixels = small.convert("L")
+        row = [pixels.getpixel((x, 300)) for x in range(pixels.width)]
+    assert small.size == (1200, 600)
+    assert set(row[:598]) == {255} and set(row[602:]) == {0}  # no ringing beside the edge
+
+
+def test_thin_lines_keep_their_colours_beside_large_areas(tmp_path) -> None:
+    from PIL import Image, ImageDraw
+
+    colours = {"#0072b2": 10, "#009e73": 20, "#d55e00": 30, "#cc79a7": 40, "#e69f00": 50, "#b2182b": 60}
+    picture = Image.merge("RGB", [Image.linear_gradient("L").resize((400, 400)) for _ in range(3)])
+    for colour, y in colours.items():
+        ImageDraw.Draw(picture).line((0, y, 40, y), colour)  # 41 of 160,000 pixels
+    picture.save(tmp_path / "lines.png")
+    data = re.search("base64,([^']*)", page_module._figure(tmp_path / "lines.png", "lines"))[1]
+    with Image.open(io.BytesIO(base64.b64decode(data))) as small:
+        shown = small.convert("RGB")
+    for colour, y in colours.items():
+        wanted = bytes.fromhex(colour[1:])
+        assert max(abs(a - b) for a, b in zip(shown.getpixel((20, y)), wanted)) <= 8, colour
+
+
+def test_colour_maps_have_no_false_steps(tmp_path) -> None:
+    import numpy as np
+    from matplotlib import colormaps
+    from PIL import Image
+
+    values = np.linspace(0, 1, 400)[:, None] * np.ones((1, 200))
+    both = np.hstack([colormaps[name](values)[..., :3] for name in ("viridis", "RdBu_r")])
+    drawn = (both * 255).astype(np.uint8)
+    Image.fromarray(drawn).save(tmp_path / "maps.png")
+    data = re.search("base64,([^']*)", page_module._figure(tmp_path / "maps.png", "maps"))[1]
+    with Image.open(io.BytesIO(base64.b64decode(data))) as small:
+        shown = np.asarray(small.convert("RGB")).astype(int)
+    assert np.abs(shown - drawn).max() <= 16
+    assert len(np.unique(shown[:, 0], axis=0)) > 60 and len(np.unique(shown[:, -1], axis=0)) > 60
+
+
+def test_wandb_passes_over_runs_without_checkpoint(tmp_path, monkeypatch, capsys) -> None:
+    from lgae_pyg.training import result_panels
+
+    make_run(tmp_path / "bare", "A", 0.7)
+    make_run(tmp_path / "trained", "B", 0.8)
+    logged = []
+    monkeypatch.setattr(result_panels, "log_results", lambda folder, *_: logged.append(folder) or "offline-run")
+    out = ["--wandb", "--out", str(tmp_path / "r.html")]
+    assert main(["report", str(tmp_path / "bare"), *out]) == 1
+    assert "no checkpoint in bare says" in capsys.readouterr().err and not logged
+    (tmp_path / "trained" / "checkpoints").mkdir()
+    (tmp_path / "trained" / "checkpoints" / "last.ckpt").touch()
+    assert main(["report", str(tmp_path / "bare"), str(tmp_path / "trained"), *out]) == 0
+    assert logged == [tmp_path / "trained"]
+    assert "nothing of bare: no checkpoint there" in capsys.readouterr().out

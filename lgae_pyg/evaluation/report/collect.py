@@ -3,7 +3,7 @@
 import csv
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ class RunContent:
     """What a run's folder holds.
 
     Attributes:
-        name: name of the folder.
+        name: name of the folder; with those above it where two runs would have the same.
         label: printed name of the model, or the folder's.
         tables: tables by study and name.
         figures: PNG files by study.
@@ -37,6 +37,7 @@ class RunContent:
         curve: rows of ``metrics.csv``.
         about: plain values: checkpoint, epoch, versions, recipe.
         missing: studies that were not run.
+        folder: of the run itself, with its checkpoints.
 
     A study in another folder than ``evaluation`` (of another split, say) is named ``STUDY (FOLDER)``.
     """
@@ -50,6 +51,7 @@ class RunContent:
     curve: list[dict[str, str]] = field(default_factory=list)
     about: dict[str, Any] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    folder: Path = Path()
 
     def without(self) -> str:
         """A sentence for a run that has no results at all."""
@@ -59,6 +61,33 @@ class RunContent:
         """The run, and the folder of the evaluation if it is not the usual one."""
         folder = study.partition(" (")[2].rstrip(")")
         return f"{self.name}/{folder}" if folder else self.name
+
+
+def collect_runs(sources: Sequence[str | os.PathLike[str]]) -> list[RunContent]:
+    """Reads several runs and gives them different names.
+
+    Args:
+        sources: see :func:`collect_run`. Runs whose folders have the same name are named with as many of the
+            folders above as it takes: ``s0/run`` and ``s1/run``.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if a folder is given twice, or a file is damaged.
+    """
+    paths = [_named(source) for source in sources]
+    for place, path in enumerate(paths):
+        if path in paths[:place]:
+            raise ValueError(f"{path} is given twice: name each run once")
+    runs = [collect_run(source) for source in sources]
+    for run, path in zip(runs, paths):
+        others = [other.parts for other in paths if other != path]
+        depth = 1
+        while any(other[-depth:] == path.parts[-depth:] for other in others):
+            depth += 1
+        named = "/".join(path.parts[-depth:])
+        run.label = named if run.label == run.name else run.label
+        run.name = named
+    return runs
 
 
 def collect_run(source: str | os.PathLike[str]) -> RunContent:
@@ -74,7 +103,8 @@ def collect_run(source: str | os.PathLike[str]) -> RunContent:
     folder = Path(source)
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}")
-    run = RunContent(folder.name, folder.name)
+    name = _named(source).name
+    run = RunContent(name, name, folder=_home(folder))
     if (folder / STUDY).exists():  # a study of its own, such as that of data efficiency
         _read(run, folder, json.loads((folder / STUDY).read_text(encoding="utf-8"))["study"], STUDY)
         return run
@@ -88,12 +118,24 @@ def collect_run(source: str | os.PathLike[str]) -> RunContent:
         for study, place, name in _places(other):
             if (place / name).exists():
                 _read(run, place, f"{study} ({other.name})", name)
-    if (folder / "config.yaml").exists():
-        run.config = (folder / "config.yaml").read_text(encoding="utf-8")
-    if (folder / "metrics.csv").exists():
-        with open(folder / "metrics.csv", newline="", encoding="utf-8") as file:
+    if (run.folder / "config.yaml").exists():
+        run.config = (run.folder / "config.yaml").read_text(encoding="utf-8")
+    if (run.folder / "metrics.csv").exists():
+        with open(run.folder / "metrics.csv", newline="", encoding="utf-8") as file:
             run.curve = list(csv.DictReader(file))
     return run
+
+
+def _home(folder: Path) -> Path:
+    """The run that an evaluation belongs to, if it stands in one; otherwise the folder itself."""
+    above = Path(os.path.abspath(folder)).parent
+    return above if (folder / RESULTS).exists() and (above / "config.yaml").exists() else folder
+
+
+def _named(source: str | os.PathLike[str]) -> Path:
+    """The folder that gives a run its name, also for ``.``; an ``evaluation`` is called as its run."""
+    path = Path(os.path.abspath(source))
+    return Path(os.path.abspath(_home(path))) if path.name == "evaluation" else path
 
 
 def _places(base: Path) -> list[tuple[str, Path, str]]:
