@@ -54,6 +54,9 @@ class CNNAE(nn.Module):
 
     permutation_invariant = True
 
+    #: Results have ``native`` coordinates, in which losses may be taken.
+    has_native = True
+
     def __init__(self, latent_size: int = 55, pixels: int = 40, max_radius: float = 0.8, channels: int = 128):
         super().__init__()
         sizes = {"latent_size": latent_size, "pixels": pixels, "max_radius": max_radius, "channels": channels}

@@ -88,6 +88,9 @@ class GNNAE(nn.Module):
           :math:`(B, N d)`, where slots without a particle hold zeros; there are no four-vectors in it
     """
 
+    #: Results have ``native`` coordinates, in which losses may be taken.
+    has_native = True
+
     def __init__(
         self,
         level: str = "jet",

@@ -126,7 +126,7 @@ class LinearAE(nn.Module):
     def encode(self, batch: Any) -> Latent:
         """Real latent vectors :math:`(B, 2\\tau, 4)`; no scalars."""
         if torch.isnan(self.encoder).any():
-            raise RuntimeError("LinearAE is not fitted: call fit(training batches) first")
+            raise ValueError("LinearAE is not fitted: call fit(training batches) first")
         vectors = torch.einsum("ik,bim->bkm", self.encoder, self._slots(batch))
         return Latent(vectors.new_zeros(len(vectors), 0), vectors)
 

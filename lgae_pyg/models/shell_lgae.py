@@ -70,6 +70,9 @@ class ShellLGAE(nn.Module):
           ``native`` holds them beside the true ones in the same order
     """
 
+    #: Results have ``native`` coordinates, in which losses may be taken.
+    has_native = True
+
     def __init__(
         self,
         order: str = "list",

@@ -1,7 +1,7 @@
 """Starting an LGAE from the closed-form linear autoencoder."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lgae_pyg.models.lgae import LGAE
 from lgae_pyg.models.lgae_networks import LMPStack
@@ -9,6 +9,20 @@ from lgae_pyg.models.linear_ae import LinearAE
 from lgae_pyg.nn.mix_reps import MixReps
 
 _VECTOR = "(1/2,1/2)"
+
+
+def check_warm_start(model: nn.Module) -> None:
+    """Refuses models that cannot start from a linear one.
+
+    Raises:
+        ValueError: if the model is not an LGAE with ``mix`` aggregation.
+    """
+    if not isinstance(model, LGAE):
+        raise ValueError(f"only LGAE-Mix can start from LinearAE, not {type(model).__name__}: warm_start=null")
+    if model.aggregation != "mix":
+        raise ValueError(
+            f"only LGAE-Mix can start from LinearAE, not aggregation '{model.aggregation}': warm_start=null"
+        )
 
 
 @torch.no_grad()
@@ -27,8 +41,7 @@ def warm_start_from_linear(model: LGAE, linear: LinearAE) -> LGAE:
     Raises:
         ValueError: if the two do not fit each other.
     """
-    if model.aggregation != "mix":
-        raise ValueError(f"only LGAE-Mix can start from LinearAE, not aggregation '{model.aggregation}'")
+    check_warm_start(model)
     for key in ("latent_vectors", "num_particles", "conserve_momentum"):
         if model.config[key] != linear.config[key]:
             raise ValueError(f"{key} differs: {model.config[key]} (LGAE) and {linear.config[key]} (LinearAE)")

@@ -14,6 +14,7 @@ from torch import nn
 
 from lgae_pyg.checkpoint import plain
 from lgae_pyg.models import LinearAE, build_model, warm_start_from_linear
+from lgae_pyg.models.warm_start import check_warm_start
 from lgae_pyg.training.configuration import save_config
 from lgae_pyg.training.data import JetDataModule
 from lgae_pyg.training.folder import RunFolder, open_folder
@@ -105,10 +106,15 @@ def check_config(config: Mapping[str, Any]) -> None:
     if trainer["accelerator"] in ("gpu", "cuda") and not torch.cuda.is_available():
         raise ValueError("trainer.accelerator=gpu, but there is no CUDA GPU here: choose trainer=cpu")
     # What these refuse would otherwise be found out only after the jets have been made.
-    AutoencoderModule(build_model(model_config(config)), *loss_arguments(config))
+    model = build_model(model_config(config))
+    module = AutoencoderModule(model, *loss_arguments(config))
+    if module.space == "native" and not getattr(model, "has_native", False):
+        raise ValueError(f"{config['model']['name']} works in four-momenta: set loss.space=momenta")
     build_optimizer([nn.Parameter(torch.zeros(1))], config.get("optimizer") or {})
     if config.get("warm_start") not in (None, "linear"):
         raise ValueError(f"warm_start={config['warm_start']} is unknown; choose linear or null")
+    if config.get("warm_start") == "linear":
+        check_warm_start(model)
 
 
 def model_config(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def test_warm_start_refuses_what_does_not_fit(jets: Batch) -> None:
 
 
 def test_bad_use_is_explained(jets: Batch) -> None:
-    with pytest.raises(RuntimeError, match="not fitted"):
+    with pytest.raises(ValueError, match="not fitted"):
         LinearAE(4)(jets)
     with pytest.raises(ValueError, match="do not fit 6 particles"):
         LinearAE(4, num_particles=6)

@@ -147,6 +147,8 @@ def test_folder_of_another_training_is_refused(config, tmp_path):
         ({"logger": {"colour": 1}}, "logger does not know colour"),
         ({"loader": {"batch": 3}}, "loader does not know batch"),
         ({"warm_start": "nothing"}, "warm_start=nothing"),
+        ({"warm_start": "linear"}, "only LGAE-Mix can start from LinearAE, not Tiny"),
+        ({"loss": {"names": ["mse"], "space": "native"}}, "set loss.space=momenta"),
         ({"data": {"name": "Nothing"}}, "no data set named"),
         ({"data": {"name": "JetNet", "root": ".", "colour": 1}}, "colour"),
     ],
