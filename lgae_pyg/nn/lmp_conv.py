@@ -81,7 +81,8 @@ class LMPConv(MessagePassing):
             differences of momenta, invariants, messages and sums keep the precision of the parameters.
 
     Raises:
-        ValueError: for an unknown back-end, or irreps that the products cannot reach.
+        ValueError: for an unknown back-end, or irreps that the products cannot reach; when called, for features or
+            momenta of other shapes.
 
     Shapes:
         - **input:** packed features :math:`(n, \text{irreps\_in.dim})`, complex or real, momenta ``pos``
@@ -204,11 +205,11 @@ class LMPConv(MessagePassing):
         ptr: Tensor | None = None,
         present: Tensor | None = None,
     ) -> Tensor:
-        x = as_complex(x)
+        x, pos = self._checked(as_complex(x), pos)
         if ptr is None:
             ptr = torch.tensor([0, len(x)], device=x.device)
         if self.closed_form and edge_index is None:
-            radial = torch.float32 if self.mixed_precision else self.radial.weight.dtype
+            radial = torch.float32 if self.mixed_precision else x.real.dtype
             choice = choose_backend(self.backend, x, pos, radial, self.channels)
             if choice == "compiled" and self.compiled_level and present is None:
                 return compiled_level(x, pos, self._level(), ptr, self.mixed_precision)
@@ -225,9 +226,19 @@ class LMPConv(MessagePassing):
         own = [couple(features[a], features[b], a, b, out) for a, b, out, _ in self.self_couplings]
         return self._update(messages, features, own)
 
-    def _bells(self) -> Bells:
-        bells = self.radial.folded()
-        return lower(bells, torch.float32) if self.mixed_precision else bells
+    def _checked(self, x: Tensor, pos: Tensor) -> tuple[Tensor, Tensor]:
+        """Features and momenta in one precision, the highest of theirs and of the parameters."""
+        if x.shape[1:] != (self.irreps_in.dim,) or pos.shape != (len(x), 4):
+            raise ValueError(
+                f"LMPConv needs features (n, {self.irreps_in.dim}) for {self.irreps_in} and momenta (n, 4), "
+                f"but got {tuple(x.shape)} and {tuple(pos.shape)}"
+            )
+        dtype = torch.promote_types(torch.promote_types(x.dtype, pos.dtype), self.radial.weight.dtype)
+        return x.to(dtype), pos.to(dtype if pos.is_complex() else dtype.to_real())
+
+    def _bells(self, dtype: torch.dtype) -> Bells:
+        """The radial functions for features of some precision."""
+        return lower(self.radial.folded(), torch.float32 if self.mixed_precision else dtype.to_real())
 
     def _level(self) -> Level:
         """The parameters of the level as one kernel takes them."""
@@ -249,7 +260,7 @@ class LMPConv(MessagePassing):
             features[SCALAR].squeeze(-1),
             features[VECTOR],
             pos,
-            self._bells(),
+            self._bells(pos.dtype),
             ptr,
             self.self_loops,
             self.backend,
@@ -271,7 +282,7 @@ class LMPConv(MessagePassing):
         difference = pos_i - pos_j
         zonal = zonal_functions(difference, self.max_degree)
         alive = None if present_i is None else present_i & present_j
-        factors = bell_sum(minkowski_square(difference), self._bells(), alive)
+        factors = bell_sum(minkowski_square(difference), self._bells(pos_i.dtype), alive)
         blocks: dict[Irrep, list[Tensor]] = defaultdict(list)
         for edge, irrep, out, channels in self.message_couplings:
             factor = factors[:, edge.weight, :channels].unsqueeze(-1)

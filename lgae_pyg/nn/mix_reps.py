@@ -30,7 +30,8 @@ class MixReps(nn.Module):
         backend: ``auto`` and ``fused`` use a compiled kernel on the CPU, the others PyTorch.
 
     Raises:
-        ValueError: if an output irrep is not in the input, or for an unknown back-end.
+        ValueError: if an output irrep is not in the input, or for an unknown back-end; when called, for features
+            of another width.
 
     Shapes:
         - **input:** packed features :math:`(*, \text{irreps\_in.dim})`, complex (real ones are taken as such)
@@ -72,6 +73,10 @@ class MixReps(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = as_complex(x)
+        if x.shape[-1] != self.irreps_in.dim:
+            raise ValueError(
+                f"MixReps needs {self.irreps_in.dim} columns for {self.irreps_in}, but got {x.shape[-1]}"
+            )
         mix = compiled_mix if runs_compiled(self.backend, "mix", x) else mix_channels
         return mix(x, list(self.weights.values()), self.plan)
 

@@ -208,3 +208,24 @@ def test_mixed_precision_rounds_invariants_alone(jets: Batch) -> None:
     expected = act(irreps, transform, out)
     assert 1e-10 < rounding < 1e-5
     assert (boosted - expected).norm() < 1e-5 * expected.norm()
+
+
+@pytest.mark.parametrize("backend", ["fused", "dense", "edge_list"])
+def test_precisions_are_brought_together(backend: str, jets: Batch) -> None:
+    """Features, momenta and parameters of different precision: all are taken in the highest."""
+    conv = LMPConv("1x(0,0)+1x(1/2,1/2)", "2x(0,0)+2x(1/2,1/2)", backend=backend)
+    x = torch.cat([torch.ones(jets.num_nodes, 1), jets.pos.float()], -1)
+    mixed = conv(x, jets.pos.double(), ptr=jets.ptr)
+    assert mixed.dtype == torch.complex128
+    torch.testing.assert_close(mixed, conv.double()(x.double(), jets.pos.double(), ptr=jets.ptr))
+
+
+@pytest.mark.parametrize("backend", ["fused", "dense", "edge_list"])
+def test_shapes_that_do_not_fit_are_refused(backend: str, jets: Batch) -> None:
+    conv = LMPConv("1x(0,0)+1x(1/2,1/2)", "2x(0,0)+2x(1/2,1/2)", backend=backend).double()
+    n = jets.num_nodes
+    for columns, momenta in ((6, jets.pos), (5, jets.pos[:, :3]), (5, jets.pos[1:])):
+        with pytest.raises(ValueError, match="LMPConv needs"):
+            conv(torch.ones(n, columns).double(), momenta.double(), ptr=jets.ptr)
+    with pytest.raises(ValueError, match="MixReps needs 5 columns"):
+        MixReps("1x(0,0)+1x(1/2,1/2)", "1x(0,0)", backend=backend)(torch.ones(3, 6))

@@ -126,3 +126,19 @@ def test_custom_operators_are_sound() -> None:
     torch.library.opcheck(
         _extremum, (x, torch.tensor([0, 3, 7]), [3, 1, 2, 4], True, True, 1e-13), test_utils=CHECKS
     )
+
+
+@pytest.mark.parametrize(
+    "ptr", [torch.tensor([0, 3]), torch.tensor([1, 6]), torch.tensor([0, 4, 3, 6]), torch.tensor([0, 6]).int()]
+)
+def test_offsets_that_do_not_fit_are_refused(ptr: Tensor) -> None:
+    with pytest.raises(ValueError, match="ptr must"):
+        compiled_extremum(draw(0, 6, 5), ptr, [(1, 1), (1, 4)], Choice(False, False, 4096.0))
+
+
+def test_widths_that_do_not_fit_are_refused() -> None:
+    x, weights, irreps = mixing([(3, 1, 2), (2, 4, 3)], 7, 0)
+    with pytest.raises(ValueError, match="do not fit"):
+        compiled_mix(x[:, :-1], weights, irreps)
+    with pytest.raises(ValueError, match="do not fit"):
+        compiled_extremum(x, torch.tensor([0, 7]), [(3, 1)], Choice(False, False, 4096.0))

@@ -74,6 +74,8 @@ class ExtremumAggregation(Aggregation):
         dim_size: int | None = None,
         dim: int = -2,
     ) -> Tensor:
+        if x.shape[-1] != self.irreps.dim:
+            raise ValueError(f"{self} needs {self.irreps.dim} columns, but got {x.shape[-1]}")
         ptr = offsets(index, ptr, dim_size)
         choose = compiled_extremum if runs_compiled(self.backend, "extremum", x) else extremum
         return choose(x, ptr, self.sizes, self.choice)

@@ -13,7 +13,7 @@ import ctypes
 import torch
 from torch import Tensor
 
-from lgae_pyg.ops.backends.compiler import NAMES, load_library, plain, pointer, threads
+from lgae_pyg.ops.backends.compiler import NAMES, check_offsets, load_library, plain, pointer, threads
 from lgae_pyg.ops.bells import Bells
 
 
@@ -60,9 +60,19 @@ def _flat_bells(bells: Bells) -> Tensor:
 
 
 class Inputs:
-    """Nodes and jets, which all kernels begin with; holds the tensors while their memory is used."""
+    """Nodes and jets, which all kernels begin with; holds the tensors while their memory is used.
+
+    Raises:
+        ValueError: if they do not fit each other; kernels would read whatever lies behind.
+    """
 
     def __init__(self, features: Tensor, momenta: Tensor, ptr: Tensor):
+        if momenta.shape != (len(features), 4) or momenta.real.dtype != features.real.dtype:
+            raise ValueError(
+                f"momenta of {len(features)} nodes must have the shape ({len(features)}, 4) and the precision "
+                f"{features.real.dtype}, not {tuple(momenta.shape)} and {momenta.real.dtype}"
+            )
+        check_offsets(ptr, len(features))
         self.features, self.momenta, self.ptr = map(plain, (features, momenta, ptr))
         jets = ctypes.c_int64(len(ptr) - 1)
         self.values = (pointer(self.features), pointer(self.momenta), pointer(self.ptr), jets)

@@ -11,7 +11,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lgae_pyg.ops.backends.compiler import NAMES, load_library, plain, pointer, pointers, threads
+from lgae_pyg.ops.backends.compiler import (
+    NAMES,
+    check_offsets,
+    load_library,
+    plain,
+    pointer,
+    pointers,
+    threads,
+)
 from lgae_pyg.ops.extremum import TIE, Choice
 from lgae_pyg.ops.mixing import MixedIrrep
 
@@ -68,6 +76,9 @@ class _Mix:
         self.x, self.weights = plain(x), [plain(weight) for weight in weights]
         blocks, self.width = [], 0
         for weight, irrep in zip(self.weights, _mixed_irreps(irreps)):
+            behind = irrep.begin + irrep.channels * irrep.dim
+            if weight.shape != (irrep.mixed, irrep.channels, 2) or x.shape[1] < behind:
+                raise ValueError(f"{tuple(x.shape)} features and {tuple(weight.shape)} weights do not fit {irrep}")
             blocks.append((irrep.begin, irrep.channels, self.width, irrep.mixed, irrep.dim, pointer(weight)))
             self.width += irrep.mixed * irrep.dim
         self.library = node_library("mix", x.real.dtype)
@@ -130,6 +141,9 @@ def _jets(ptr: Tensor, blocks: Sequence[int]) -> tuple:
 def _extremum(
     x: Tensor, ptr: Tensor, blocks: list[int], largest: bool, by_square: bool, rounding: float
 ) -> tuple[Tensor, Tensor]:
+    check_offsets(ptr, len(x))
+    if x.shape[1] != sum(channels * dim for channels, dim in zip(blocks[::2], blocks[1::2])):
+        raise ValueError(f"{tuple(x.shape)} features do not fit channels and dimensions {blocks}")
     x, ptr = plain(x), plain(ptr)
     out = x.new_empty(len(ptr) - 1, x.shape[-1])
     shares = x.real.new_empty(len(x), 2 * sum(blocks[::2]))

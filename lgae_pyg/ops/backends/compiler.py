@@ -53,6 +53,18 @@ def plain(tensor: Tensor) -> Tensor:
     return tensor.detach().resolve_conj().resolve_neg().contiguous()
 
 
+def check_offsets(ptr: Tensor, nodes: int) -> None:
+    """Refuses offsets that do not describe the nodes that a kernel would visit.
+
+    Raises:
+        ValueError: if they are not integers from 0 to the number of nodes that never fall.
+    """
+    if ptr.dtype != torch.int64 or ptr.dim() != 1 or len(ptr) < 1:
+        raise ValueError(f"ptr must be a list of offsets, int64, not {tuple(ptr.shape)} {ptr.dtype}")
+    if int(ptr[0]) != 0 or int(ptr[-1]) != nodes or bool((ptr[1:] < ptr[:-1]).any()):
+        raise ValueError(f"ptr must rise from 0 to the number of nodes, {nodes}, but is {ptr.tolist()[:10]}...")
+
+
 def threads() -> tuple[ctypes.c_int, ctypes.c_void_p]:
     """How a kernel runs in parallel: the number of threads of PyTorch, and the entry point of its OpenMP."""
     return ctypes.c_int(torch.get_num_threads()), _openmp()
