@@ -233,12 +233,13 @@ class LMPConv(MessagePassing):
                 f"LMPConv needs features (n, {self.irreps_in.dim}) for {self.irreps_in} and momenta (n, 4), "
                 f"but got {tuple(x.shape)} and {tuple(pos.shape)}"
             )
-        dtype = torch.promote_types(torch.promote_types(x.dtype, pos.dtype), self.radial.weight.dtype)
-        return x.to(dtype), pos.to(dtype if pos.is_complex() else dtype.to_real())
+        dtype = torch.promote_types(torch.promote_types(x.real.dtype, pos.real.dtype), self.radial.weight.dtype)
+        as_complex_type = torch.promote_types(dtype, torch.complex64)
+        return x.to(as_complex_type), pos.to(as_complex_type if pos.is_complex() else dtype)
 
     def _bells(self, dtype: torch.dtype) -> Bells:
         """The radial functions for features of some precision."""
-        return lower(self.radial.folded(), torch.float32 if self.mixed_precision else dtype.to_real())
+        return lower(self.radial.folded(), torch.float32 if self.mixed_precision else dtype)
 
     def _level(self) -> Level:
         """The parameters of the level as one kernel takes them."""
@@ -260,7 +261,7 @@ class LMPConv(MessagePassing):
             features[SCALAR].squeeze(-1),
             features[VECTOR],
             pos,
-            self._bells(pos.dtype),
+            self._bells(pos.real.dtype),
             ptr,
             self.self_loops,
             self.backend,
@@ -282,7 +283,7 @@ class LMPConv(MessagePassing):
         difference = pos_i - pos_j
         zonal = zonal_functions(difference, self.max_degree)
         alive = None if present_i is None else present_i & present_j
-        factors = bell_sum(minkowski_square(difference), self._bells(pos_i.dtype), alive)
+        factors = bell_sum(minkowski_square(difference), self._bells(pos_i.real.dtype), alive)
         blocks: dict[Irrep, list[Tensor]] = defaultdict(list)
         for edge, irrep, out, channels in self.message_couplings:
             factor = factors[:, edge.weight, :channels].unsqueeze(-1)
