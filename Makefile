@@ -18,7 +18,7 @@ RUN := runs/quickstart
 
 help:
 	@echo "make setup       virtual environment in $(VENV), this package and its companions"
-	@echo "make quickstart  generate jets, train an LGAE, write its tables and figures (about 15 minutes)"
+	@echo "make quickstart  generate jets, train an LGAE, write its tables and figures (5 minutes and a download)"
 	@echo "make test        the tests"
 	@echo "make slow        the slow studies among the tests"
 	@echo "make lint        ruff"
