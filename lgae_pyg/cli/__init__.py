@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after ``lgae``; the process's own when omitted.
 
     Returns:
-        The exit status: 0 success, 1 a failure that the message explains, 2 a wrong call.
+        The exit status: 0 success, 1 a failure that the message explains, 2 a wrong call, 130 after Ctrl-C.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(prog="lgae", description="Lorentz-equivariant networks for jets.")
@@ -48,3 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, ImportError) as error:
         print(f"lgae {options.command}: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"lgae {options.command}: stopped", file=sys.stderr)
+        return 130

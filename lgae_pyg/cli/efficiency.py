@@ -8,7 +8,8 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     add = parser.add_argument
-    add("--experiments", default="lgae_mix_fast,cnnae_fast,gnnae_pl_fast,linear_fast", metavar="A,B")
+    models = "lgae_mix_fast,cnnae_fast,gnnae_pl_fast,linear_fast"
+    add("--experiments", default=models, metavar="A,B", help="of lgae train (default: %(default)s)")
     add("--sizes", default="10,100,1000,10000,50000", metavar="N,M", help="training jets (default: %(default)s)")
     add("--seeds", default="0,1,2,3,4", metavar="A,B", help="default: %(default)s")
     add("--out", type=Path, default=Path("runs/efficiency"), metavar="DIR", help="default: %(default)s")

@@ -285,3 +285,14 @@ def test_the_command_from_checkpoint_to_figures(tmp_path, monkeypatch, capsys, t
     monkeypatch.undo()
     assert study.default_folder(tmp_path / "run") == tmp_path / "run" / "evaluation"
     assert study.default_folder(file, "val", "/some/jets") == tmp_path / "run" / "evaluation_val_jets"
+
+
+def test_ctrl_c_is_one_line(monkeypatch, capsys):
+    from lgae_pyg.cli import evaluate, main
+
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluate, "run", interrupted)
+    assert main(["evaluate", "runs/any"]) == 130
+    assert capsys.readouterr().err == "lgae evaluate: stopped\n"

@@ -69,7 +69,8 @@ def roc_figure(results: StudyResults) -> Figure:
     figure, panels = _panels(results, draw)
     smallest = 1 / len(_background(results)["mass"])
     for axes in panels:
-        axes.plot([smallest, 1], [smallest, 1], color="0.8", linewidth=0.8, zorder=0)
+        chance = np.geomspace(smallest, 1, 200)  # a curve, since one axis is logarithmic
+        axes.plot(chance, chance, color="0.8", linewidth=0.8, zorder=0)
         axes.set_yscale("log")
         axes.set_ylim(max(smallest, 1e-4), 1)
         axes.set_xlim(0, 1)
