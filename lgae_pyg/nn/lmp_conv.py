@@ -239,7 +239,8 @@ class LMPConv(MessagePassing):
 
     def _bells(self, dtype: torch.dtype) -> Bells:
         """The radial functions for features of some precision."""
-        return lower(self.radial.folded(), torch.float32 if self.mixed_precision else dtype)
+        bells = self.radial.folded(dtype)
+        return lower(bells, torch.float32) if self.mixed_precision else bells
 
     def _level(self) -> Level:
         """The parameters of the level as one kernel takes them."""

@@ -71,12 +71,17 @@ class LorentzianBell(nn.Module):
         nn.init.uniform_(self.weight, -bound, bound)
         nn.init.uniform_(self.bias, -bound, bound)
 
-    def folded(self) -> Bells:
-        """The parameters with amplitudes and offsets folded into one matrix and one bias."""
+    def folded(self, dtype: torch.dtype | None = None) -> Bells:
+        """The parameters with amplitudes and offsets folded into one matrix and one bias.
+
+        Args:
+            dtype: the precision in which that is done; that of the parameters when omitted.
+        """
+        parts = (self.a, self.b, self.c, self.weight, self.bias)
+        a, b, c, weight, bias = (part.to(dtype or part.dtype) for part in parts)
         if self.constant:
-            return Bells(self.c.square(), torch.zeros_like(self.weight), self.bias, self.bias)
-        folded = self.bias + self.weight @ self.a
-        return Bells(self.c.square(), self.weight * self.b, folded, self.bias)
+            return Bells(c.square(), torch.zeros_like(weight), bias, bias)
+        return Bells(c.square(), weight * b, bias + weight @ a, bias)
 
     def forward(self, invariant: Tensor, present: Tensor | None = None) -> Tensor:
         return bell_sum(invariant, self.folded(), present)

@@ -217,7 +217,18 @@ def test_precisions_are_brought_together(backend: str, jets: Batch) -> None:
     x = torch.cat([torch.ones(jets.num_nodes, 1), jets.pos.float()], -1)
     mixed = conv(x, jets.pos.double(), ptr=jets.ptr)
     assert mixed.dtype == torch.complex128
-    torch.testing.assert_close(mixed, conv.double()(x.double(), jets.pos.double(), ptr=jets.ptr))
+    exact = conv.double()(x.double(), jets.pos.double(), ptr=jets.ptr)
+    torch.testing.assert_close(mixed, exact, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("backend", ["fused", "dense", "edge_list"])
+def test_a_layer_as_pytorch_makes_it_is_right_in_float32(backend: str, jets: Batch) -> None:
+    conv = LMPConv("2x(0,0)+2x(1/2,1/2)", "2x(0,0)+2x(1/2,1/2)", neighbours=30.0, backend=backend)
+    x = torch.randn(jets.num_nodes, 10, dtype=torch.complex64)
+    single = conv(x, jets.pos.float(), ptr=jets.ptr)
+    assert single.dtype == torch.complex64
+    exact = conv.double()(x.to(torch.complex128), jets.pos.float().double(), ptr=jets.ptr)
+    assert (single - exact).norm() < 1e-5 * exact.norm()
 
 
 @pytest.mark.parametrize("backend", ["fused", "dense", "edge_list"])
