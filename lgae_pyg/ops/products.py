@@ -47,6 +47,7 @@ def is_scalar_vector(irreps: Irreps) -> bool:
 
 
 @lru_cache(maxsize=4096)
+@torch.inference_mode(False)  # a table first used in inference must serve a later training
 def _coupling(a: Irrep, b: Irrep, c: Irrep, dtype: torch.dtype, device: torch.device) -> Tensor:
     return clebsch_gordan(a, b, c).to(device, dtype)
 

@@ -9,6 +9,7 @@ from torch_geometric.nn import MessagePassing
 from lgae_pyg.lorentz import Irreps, boost, random_lorentz, representation_matrix, rotation
 from lgae_pyg.nn import LMPConv, MixReps
 from lgae_pyg.ops.graphs import complete_graph
+from lgae_pyg.ops.products import _coupling
 
 IRREPS = [
     ("2x(0,0)+2x(1/2,1/2)", "3x(0,0)+3x(1/2,1/2)", 1, 1),
@@ -240,3 +241,15 @@ def test_shapes_that_do_not_fit_are_refused(backend: str, jets: Batch) -> None:
             conv(torch.ones(n, columns).double(), momenta.double(), ptr=jets.ptr)
     with pytest.raises(ValueError, match="MixReps needs 5 columns"):
         MixReps("1x(0,0)+1x(1/2,1/2)", "1x(0,0)", backend=backend)(torch.ones(3, 6))
+
+
+def test_a_layer_first_used_in_inference_can_be_trained(jets: Batch) -> None:
+    """The tables of coefficients are shared by all layers, and must not be those of inference alone."""
+    _coupling.cache_clear()
+    conv = build("1x(0,0)+1x(1/2,1/2)", "1x(0,0)+1x(1/2,1/2)+1x(1,1)", 2, 1)
+    x = torch.randn(jets.num_nodes, 5, dtype=torch.complex128)
+    with torch.inference_mode():
+        conv(x, jets.pos, ptr=jets.ptr)
+    conv(x, jets.pos, ptr=jets.ptr).abs().sum().backward()
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in conv.parameters())
+    assert conv.radial.weight.grad.any()
