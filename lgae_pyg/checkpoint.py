@@ -14,15 +14,16 @@ import os
 import pickle
 import platform
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lgae_pyg.files import first_line, plain, write_atomically
 from lgae_pyg.models import build_model
 from lgae_pyg.version import __version__
 
@@ -63,33 +64,6 @@ class Checkpoint:
     format: int = FORMAT
 
 
-def plain(value: Any, where: str = "value") -> Any:
-    """Turns nested mappings, sequences, paths and scalars into ``dict``, ``list``, ``str`` and numbers.
-
-    Args:
-        value: what is to be written into a header.
-        where: its name in the error message.
-
-    Raises:
-        TypeError: something in it is no plain value.
-    """
-    if value is None or type(value) in (bool, int, float, str):
-        return value
-    for kind in (int, float, str):  # subclasses, such as NumPy's float64, are no plain values for torch.load
-        if isinstance(value, kind):
-            return kind(value)
-    if isinstance(value, Mapping):
-        return {str(key): plain(entry, f"{where}.{key}") for key, entry in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        entries = sorted(value) if isinstance(value, set | frozenset) else value
-        return [plain(entry, f"{where}[{i}]") for i, entry in enumerate(entries)]
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
-        return value.item()
-    raise TypeError(f"{where} is a {type(value).__name__}: a checkpoint's header takes only plain values")
-
-
 def describe(
     model: nn.Module,
     data: Mapping[str, Any] | None = None,
@@ -123,34 +97,6 @@ def package_versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return versions
-
-
-def write_atomically(path: str | os.PathLike, write: Callable[[BinaryIO], Any]) -> Path:
-    """Writes a file so that at every moment either the old content or the new one is there, never a part.
-
-    The bytes go to a hidden file in the same folder, which then takes the name of the old one. Its name is
-    always the same, so that a process killed while writing leaves at most one such file behind.
-
-    Args:
-        path: the file; its folder is made if missing.
-        write: called with the open binary file.
-
-    Returns:
-        The path.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with open(partial, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    return path
 
 
 def save_checkpoint(path: str | os.PathLike, model: nn.Module, **description: Any) -> Path:
@@ -239,11 +185,6 @@ def check_header(path: str | os.PathLike, content: Mapping[str, Any]) -> None:
     missing += [] if isinstance(content.get("state_dict"), dict) else ["state_dict"]
     if missing:
         raise CheckpointError(f"{path}: incomplete checkpoint, missing {', '.join(missing)}")
-
-
-def first_line(error: BaseException) -> str:
-    """Returns the first line of an error's text."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def load_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> Checkpoint:

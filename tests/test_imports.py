@@ -15,6 +15,10 @@ PACKAGE = Path(lgae_pyg.__file__).parent
 FLOORS = {
     "version": 0,
     "config": 0,
+    "files": 0,
+    "registry": 0,
+    "tables": 0.05,
+    "progress": 0,
     "lorentz": 0.1,
     "ops": 1.0,
     "data": 1.1,

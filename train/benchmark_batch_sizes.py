@@ -13,7 +13,7 @@ from statistics import median
 from lgae_pyg.benchmark.cases import SUBJECTS, Case, Sizes
 from lgae_pyg.benchmark.study import machine_sentence
 from lgae_pyg.benchmark.worker import CaseRunner, Probe, Surroundings
-from lgae_pyg.evaluation.table import Table
+from lgae_pyg.tables import Table
 
 COLUMNS = {
     "model": "model", "precision": "precision", "backend": "back-end", "jets": "jets",

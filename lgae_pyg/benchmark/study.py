@@ -24,8 +24,8 @@ from lgae_pyg.benchmark.tables import (
     speed_table,
 )
 from lgae_pyg.benchmark.worker import Probe, Surroundings, knows_mixed
-from lgae_pyg.checkpoint import write_atomically
-from lgae_pyg.evaluation.table import Table
+from lgae_pyg.files import write_atomically
+from lgae_pyg.tables import Table
 
 #: Back-ends whose memory is studied when none are chosen.
 MEMORY_BACKENDS = ("fused", "dense")

@@ -7,7 +7,7 @@ from lgae_pyg.benchmark.cases import SUBJECTS, Case
 from lgae_pyg.benchmark.epoch import EpochResult
 from lgae_pyg.benchmark.schedule import KINDS, Result
 from lgae_pyg.benchmark.statistics import SPREAD, LinearFit, fit_line, rate
-from lgae_pyg.evaluation.table import Table
+from lgae_pyg.tables import Table
 
 MISSING = "–"
 MIB, GIGA = 2**20, 1e9

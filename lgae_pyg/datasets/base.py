@@ -16,9 +16,9 @@ from torch import Tensor
 from torch_geometric.data import Dataset
 
 from lgae_pyg.data import JetData, JetLoader, JetStore
+from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.datasets.pythia import read_recipe
 
-UNITS_IN_GEV = {"GeV": 1.0, "TeV": 1e3, "PeV": 1e6}
 SPLITS = ("train", "val", "test")
 
 # Streams of random numbers that depend on the same seed and class must not be the same numbers.

@@ -16,7 +16,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lgae_pyg.data import DataFileError, JetStore
-from lgae_pyg.datasets.base import AZIMUTH_STREAM, UNITS_IN_GEV, JetDataset, plain
+from lgae_pyg.data.units import UNITS_IN_GEV
+from lgae_pyg.datasets.base import AZIMUTH_STREAM, JetDataset, plain
 from lgae_pyg.lorentz.kinematics import from_pt_eta_phi_m, massless
 
 CLASSES = ("g", "q", "t", "w", "z")

@@ -5,7 +5,7 @@ from lgae_pyg.evaluation.precision import precision_scan
 from lgae_pyg.evaluation.reconstruction import Jets, Reconstruction
 from lgae_pyg.evaluation.results import EvaluationResults
 from lgae_pyg.evaluation.study import default_folder, evaluate, evaluate_model
-from lgae_pyg.evaluation.table import Table
+from lgae_pyg.tables import Table
 
 __all__ = [
     "EvaluationResults",

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from lgae_pyg.evaluation.anomaly_tables import Scores, anomaly_tables
 from lgae_pyg.evaluation.baselines import fit_baselines
 from lgae_pyg.evaluation.latent_scores import LatentDensity, latent_invariants
-from lgae_pyg.evaluation.progress import steps
 from lgae_pyg.evaluation.studies import StudyOptions
 from lgae_pyg.evaluation.study_results import StudyResults
 from lgae_pyg.evaluation.subject import Sample, Subject, batches_of, run_model
@@ -25,6 +24,7 @@ from lgae_pyg.metrics.anomaly_scores import (
 )
 from lgae_pyg.metrics.features import jet_features
 from lgae_pyg.ops.images import pixel_momenta
+from lgae_pyg.progress import steps
 
 #: The score that a model is judged by, fixed beforehand: Chamfer in the coordinates that the model works in,
 #: pixels for images, as in the paper.

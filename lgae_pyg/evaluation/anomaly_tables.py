@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from lgae_pyg.evaluation.progress import steps
-from lgae_pyg.evaluation.table import Table
 from lgae_pyg.metrics import bootstrap
 from lgae_pyg.metrics.equal_mass import FEWEST, area_at_equal_mass
 from lgae_pyg.metrics.roc import figures_of_merit
+from lgae_pyg.progress import steps
+from lgae_pyg.tables import Table
 
 Scores = dict[str, NDArray[np.float64]]
 

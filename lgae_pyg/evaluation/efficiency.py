@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from lgae_pyg.checkpoint import BEST, write_atomically
+from lgae_pyg.checkpoint import BEST
 from lgae_pyg.evaluation.reconstruction import jet_comparisons, squared_error
 from lgae_pyg.evaluation.study import evaluate_model
 from lgae_pyg.evaluation.study_results import StudyResults
 from lgae_pyg.evaluation.subject import Subject, choose
-from lgae_pyg.evaluation.table import Table
+from lgae_pyg.files import write_atomically
+from lgae_pyg.tables import Table
 
 #: Errors by name and heading, each a median over the test jets (the last a mean).
 ERRORS = {

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lgae_pyg.evaluation.table import Table
 from lgae_pyg.lorentz import boost, equivariance_error, rotation
+from lgae_pyg.tables import Table
 
 RAPIDITIES = tuple(float(rapidity) for rapidity in range(11))
 ANGLES = tuple(step * math.pi / 5 for step in range(11))

@@ -8,17 +8,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lgae_pyg.evaluation.progress import steps
 from lgae_pyg.evaluation.reconstruction import Jets
 from lgae_pyg.evaluation.studies import StudyOptions
 from lgae_pyg.evaluation.study_results import StudyResults
 from lgae_pyg.evaluation.subject import Sample, Subject, batches_of, run_model
-from lgae_pyg.evaluation.table import Table
 from lgae_pyg.losses import jet_sum
 from lgae_pyg.losses.padding import pad_jets
 from lgae_pyg.metrics import bootstrap
 from lgae_pyg.metrics.features import JET_FEATURES, PARTICLE_FEATURES, jet_features, particle_features
 from lgae_pyg.metrics.wasserstein import wasserstein_1
+from lgae_pyg.progress import steps
+from lgae_pyg.tables import Table
 
 Array = NDArray[np.float64]
 

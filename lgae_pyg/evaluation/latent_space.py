@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from lgae_pyg.evaluation.latent_codes import JET, Codes, encode_sample
 from lgae_pyg.evaluation.latent_traversal import traversals
 from lgae_pyg.evaluation.probes import probe_table
-from lgae_pyg.evaluation.progress import steps
 from lgae_pyg.evaluation.studies import StudyOptions
 from lgae_pyg.evaluation.study_results import StudyResults
 from lgae_pyg.evaluation.subject import Subject, batches_of
-from lgae_pyg.evaluation.table import Table
 from lgae_pyg.lorentz.kinematics import mass
 from lgae_pyg.metrics import bootstrap, bootstrap_quantiles
 from lgae_pyg.metrics.regression import pearson, varies
+from lgae_pyg.progress import steps
+from lgae_pyg.tables import Table
 
 Array = NDArray[np.float64]
 COMPONENTS = ("E", "px", "py", "pz")

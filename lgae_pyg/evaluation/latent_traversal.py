@@ -11,11 +11,11 @@ from torch import Tensor
 
 from lgae_pyg.evaluation.latent_codes import Codes, scalar_parts
 from lgae_pyg.evaluation.subject import Sample, Subject
-from lgae_pyg.evaluation.table import Table
 from lgae_pyg.lorentz.kinematics import mass, transverse_momentum
 from lgae_pyg.losses import jet_sum
 from lgae_pyg.models import Latent
 from lgae_pyg.ops.images import jet_images
+from lgae_pyg.tables import Table
 
 Array = NDArray[np.float64]
 

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from lgae_pyg.evaluation.equivariance import ANGLES, DRAWS, RAPIDITIES, Scan, network_function
-from lgae_pyg.evaluation.table import Table
 from lgae_pyg.lorentz import boost, rotation
 from lgae_pyg.models import MODELS, build_model
+from lgae_pyg.tables import Table
 
 PRECISIONS = ("float64", "mixed", "float32")
 #: Rotations leave all sizes as they are, so few angles show what there is to see.

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from lgae_pyg.data import JetLoader
 from lgae_pyg.evaluation.latent_codes import Codes
 from lgae_pyg.evaluation.subject import Sample, Subject
-from lgae_pyg.evaluation.table import Table
 from lgae_pyg.lorentz.kinematics import mass, transverse_momentum
 from lgae_pyg.metrics import bootstrap
 from lgae_pyg.metrics.nsubjettiness import nsubjettiness
 from lgae_pyg.metrics.regression import choose_ridge, r_squared, varies
+from lgae_pyg.tables import Table
 
 Array = NDArray[np.float64]
 #: Strengths of the ridge regression; 0 is least squares.

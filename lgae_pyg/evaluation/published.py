@@ -1,6 +1,6 @@
 """Published numbers on JetNet: Hao et al., Eur. Phys. J. C 83 (2023) 485, arXiv:2212.07347, Tables 2, 3 and 4."""
 
-from lgae_pyg.evaluation.table import Table
+from lgae_pyg.tables import Table
 
 SOURCE = (
     "Published, on JetNet (gluon and light-quark jets to train on; top, W and Z as signals), trained on an RTX "

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from lgae_pyg.evaluation.pixels import PixelCollector, Pixels
-from lgae_pyg.evaluation.table import Table
 from lgae_pyg.losses import hungarian, jet_sum, mse
 from lgae_pyg.metrics import (
     JET_FEATURES,
@@ -23,6 +22,7 @@ from lgae_pyg.metrics import (
     summary,
 )
 from lgae_pyg.ops.graphs import node_to_graph
+from lgae_pyg.tables import Table
 
 HEADINGS = {
     "pt_rel": "pT_rel", "eta_rel": "η_rel", "phi_rel": "φ_rel",

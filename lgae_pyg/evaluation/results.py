@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from lgae_pyg.checkpoint import write_atomically
 from lgae_pyg.evaluation.pixels import Pixels
 from lgae_pyg.evaluation.reconstruction import Jets, Reconstruction
-from lgae_pyg.evaluation.table import Table, read_csv
+from lgae_pyg.files import write_atomically
+from lgae_pyg.tables import Table, read_csv
 
 FORMAT = 1
 ARRAYS, DESCRIPTION = "results.npz", "results.json"

@@ -10,14 +10,13 @@ import torch
 
 from lgae_pyg.checkpoint import find_checkpoint, load_checkpoint, package_versions
 from lgae_pyg.data import JetLoader
+from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.datasets import build_dataset
-from lgae_pyg.datasets.base import UNITS_IN_GEV
 from lgae_pyg.evaluation.baselines import fit_baselines, num_particles
 from lgae_pyg.evaluation.equivariance import ANGLES, RAPIDITIES, Records, equivariance_scan, unit_records
 from lgae_pyg.evaluation.labels import describe_model
 from lgae_pyg.evaluation.pixels import PixelCollector
 from lgae_pyg.evaluation.precision import TRANSFORMATIONS, has_precisions, precision_scan
-from lgae_pyg.evaluation.progress import steps
 from lgae_pyg.evaluation.reconstruction import (
     Jets,
     Reconstruction,
@@ -29,7 +28,8 @@ from lgae_pyg.evaluation.reconstruction import (
 )
 from lgae_pyg.evaluation.results import EvaluationResults
 from lgae_pyg.evaluation.subject import choose
-from lgae_pyg.evaluation.table import Table
+from lgae_pyg.progress import steps
+from lgae_pyg.tables import Table
 
 #: Why a model has no equivariance scan.
 NOT_SCANNED = (

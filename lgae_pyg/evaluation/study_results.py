@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from lgae_pyg.checkpoint import plain, write_atomically
-from lgae_pyg.evaluation.table import Table, read_csv
+from lgae_pyg.files import plain, write_atomically
+from lgae_pyg.tables import Table, read_csv
 
 FORMAT = 1
 ARRAYS, DESCRIPTION = "arrays.npz", "study.json"

@@ -11,8 +11,8 @@ import torch
 
 from lgae_pyg.checkpoint import load_checkpoint, package_versions
 from lgae_pyg.data import JetLoader, JetStore
+from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.datasets import build_dataset
-from lgae_pyg.datasets.base import UNITS_IN_GEV
 from lgae_pyg.evaluation.labels import describe_model
 
 #: What jets are called that come from gluons and light quarks.

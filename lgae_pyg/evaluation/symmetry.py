@@ -12,15 +12,15 @@ from torch import Tensor
 
 from lgae_pyg.data import JetLoader
 from lgae_pyg.evaluation.equivariance import MEASURES, Scan, network_function
-from lgae_pyg.evaluation.progress import steps
 from lgae_pyg.evaluation.studies import StudyOptions
 from lgae_pyg.evaluation.study_results import StudyResults
 from lgae_pyg.evaluation.subject import Subject
-from lgae_pyg.evaluation.table import Table
 from lgae_pyg.lorentz import boost, representation_matrix, rotation
 from lgae_pyg.losses import assign, jet_sum
 from lgae_pyg.models import Latent
 from lgae_pyg.nn import LMPConv
+from lgae_pyg.progress import steps
+from lgae_pyg.tables import Table
 
 #: Jets that are transformed, at most, and jets of a batch.
 JETS, BATCH = 200, 50

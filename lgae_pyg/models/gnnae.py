@@ -23,6 +23,7 @@ from lgae_pyg.models.gnnae_networks import (
 )
 from lgae_pyg.models.result import Latent, Native, Reconstruction, offsets_of
 from lgae_pyg.ops.graphs import dense_layout, node_to_graph
+from lgae_pyg.registry import check_choice
 
 LEVELS = {"jet": "JL", "particle": "PL"}
 COORDINATES = 3
@@ -113,9 +114,9 @@ class GNNAE(nn.Module):
         backend: str = "auto",
     ):
         super().__init__()
-        _check_choice("level", level, LEVELS)
-        _check_choice("aggregation", aggregation, JET_MAPS)
-        _check_choice("decode", decode, ("jet", "slots"))
+        check_choice("level", level, LEVELS)
+        check_choice("aggregation", aggregation, JET_MAPS)
+        check_choice("decode", decode, ("jet", "slots"))
         if level == "particle" and decode == "slots" and not padded:
             raise ValueError("decode='slots' of codes of particles needs padded=True: empty slots have no code")
         latent = latent or {"jet": 45, "particle": 2}[level]
@@ -276,8 +277,3 @@ class GNNAE(nn.Module):
 def _totals(p4: Tensor, ptr: Tensor) -> Tensor:
     """The four-momentum of each jet, the sum of its particles."""
     return p4.new_zeros(len(ptr) - 1, 4).index_add(0, node_to_graph(ptr, len(p4)), p4)
-
-
-def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise ValueError(f"unknown {name} '{value}': choose one of {', '.join(choices)}")

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from lgae_pyg.metrics.compression import compression_rates
 from lgae_pyg.models.behaviour import Behaviour
 from lgae_pyg.models.lgae_networks import Decoder, Encoder, scalar_vector
-from lgae_pyg.models.momentum import jet_totals, restore_total
 from lgae_pyg.models.result import Latent, Reconstruction, offsets_of
 from lgae_pyg.nn.aggr import num_concatenated
+from lgae_pyg.ops.jets import jet_totals, restore_total
+from lgae_pyg.registry import check_choice
 
 READOUTS = ("sum", "real", "imag", "mean")
 CONV_ARGUMENTS = ("num_bells", "mlp_depth", "mlp_width", "activation", "backend", "mixed_precision")
@@ -94,8 +95,8 @@ class LGAE(nn.Module):
         behaviour: str | dict[str, Any] | Behaviour = "clean",
     ):
         super().__init__()
-        _check_choice("readout", readout, READOUTS)
-        _check_choice("decode", decode, ("jet", "slots"))
+        check_choice("readout", readout, READOUTS)
+        check_choice("decode", decode, ("jet", "slots"))
         if latent_vectors is None:
             latent_vectors = 9 if aggregation == "mix" else 4
         behaviour = Behaviour.named(behaviour)
@@ -220,11 +221,6 @@ class LGAE(nn.Module):
                 f"shape ({len(batch.pos)}, {wanted}), but 'x' {found}"
             )
         return x
-
-
-def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise ValueError(f"unknown {name} '{value}': choose one of {', '.join(choices)}")
 
 
 def _shrink_total(vectors: Tensor, factor: float) -> Tensor:

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from lgae_pyg.lorentz.irreps import Irrep, Irreps
 from lgae_pyg.lorentz.kinematics import energy, minkowski_dot, minkowski_square
 from lgae_pyg.models.behaviour import Behaviour
-from lgae_pyg.models.momentum import append_totals, jet_totals
 from lgae_pyg.models.result import Latent
 from lgae_pyg.nn.aggr import MixAggregation, build_aggregation
 from lgae_pyg.nn.aggr.extremum import ROUNDING
 from lgae_pyg.nn.lmp_conv import LMPConv
 from lgae_pyg.nn.mix_reps import MixReps
 from lgae_pyg.ops.graphs import dense_layout, node_to_graph
+from lgae_pyg.ops.jets import append_totals, jet_totals
 from lgae_pyg.ops.products import SCALAR, VECTOR, as_complex, products_within
 
 

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from lgae_pyg.lorentz.kinematics import energy, transverse_momentum
 from lgae_pyg.metrics.compression import compression_rates
-from lgae_pyg.models.momentum import restore_total
 from lgae_pyg.models.result import Latent, Reconstruction, offsets_of
 from lgae_pyg.ops.graphs import dense_layout
+from lgae_pyg.ops.jets import restore_total
 
 
 class LinearAE(nn.Module):

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from lgae_pyg.checkpoint import write_atomically
+from lgae_pyg.files import write_atomically
 
 # What may change when a training is continued: limits, and where and how it is shown, not what is computed.
 FREE = ("name", "runs", "resume", "overwrite", "logger")

@@ -10,7 +10,8 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from lgae_pyg.checkpoint import BEST, LAST, read_checkpoint, write_atomically
+from lgae_pyg.checkpoint import BEST, LAST, read_checkpoint
+from lgae_pyg.files import write_atomically
 from lgae_pyg.training.record import EpochRecorder
 from lgae_pyg.training.signals import (
     GracefulStop,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from lgae_pyg.training.optimization import check_keys
+from lgae_pyg.registry import check_keys
 
 KEYS = ("wandb", "project", "entity", "tags", "panels_every")
 

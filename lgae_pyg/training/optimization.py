@@ -7,6 +7,8 @@ from typing import Any
 from torch import nn, optim
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
+from lgae_pyg.registry import check_keys
+
 OPTIMIZERS: dict[str, tuple[type[optim.Optimizer], tuple[str, ...]]] = {
     "adam": (optim.Adam, ("lr", "betas", "eps", "weight_decay")),
     "adamw": (optim.AdamW, ("lr", "betas", "eps", "weight_decay")),
@@ -22,14 +24,6 @@ SCHEDULES: dict[str, tuple[str, ...]] = {
     "exponential": ("warmup_epochs", "decay"),
     "plateau": ("factor", "patience", "threshold", "min_lr"),
 }
-
-
-def check_keys(what: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """Raises :class:`ValueError` naming the keys of a configuration that nobody reads."""
-    known = set(known)
-    unknown = sorted(set(given) - known)
-    if unknown:
-        raise ValueError(f"{what} does not know {', '.join(unknown)}; it knows {', '.join(sorted(known))}")
 
 
 def build_optimizer(parameters: Iterable[nn.Parameter], config: Mapping[str, Any]) -> optim.Optimizer:

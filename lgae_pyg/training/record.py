@@ -10,7 +10,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 
-from lgae_pyg.checkpoint import write_atomically
+from lgae_pyg.files import write_atomically
 from lgae_pyg.losses import get_loss
 from lgae_pyg.metrics import PARTICLE_FEATURES, particle_features, relative_error, summary
 from lgae_pyg.training.guard import NonFiniteGuard

@@ -12,9 +12,10 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch import nn
 
-from lgae_pyg.checkpoint import plain
+from lgae_pyg.files import plain
 from lgae_pyg.models import LinearAE, build_model, warm_start_from_linear
 from lgae_pyg.models.warm_start import check_warm_start
+from lgae_pyg.registry import check_keys
 from lgae_pyg.training.configuration import save_config
 from lgae_pyg.training.data import JetDataModule
 from lgae_pyg.training.folder import RunFolder, open_folder
@@ -23,7 +24,7 @@ from lgae_pyg.training.keep import AtomicCheckpointIO, RunCheckpoints
 from lgae_pyg.training.loggers import build_logger, finish
 from lgae_pyg.training.memory import keep_freed_memory
 from lgae_pyg.training.module import AutoencoderModule
-from lgae_pyg.training.optimization import build_optimizer, check_keys
+from lgae_pyg.training.optimization import build_optimizer
 from lgae_pyg.training.panels import Panels
 from lgae_pyg.training.progress import progress_callbacks, quieten, show, show_log
 from lgae_pyg.training.record import EpochRecorder

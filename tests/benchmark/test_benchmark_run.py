@@ -15,7 +15,7 @@ from lgae_pyg.benchmark.process import ProcessError, Remote, one_line
 from lgae_pyg.benchmark.schedule import STOPPED, Effort, measure, measure_memory
 from lgae_pyg.benchmark.worker import CaseRunner, Probe, Surroundings
 from lgae_pyg.cli import main
-from lgae_pyg.evaluation.table import read_csv
+from lgae_pyg.tables import read_csv
 
 HERE = Surroundings(threads=1)
 

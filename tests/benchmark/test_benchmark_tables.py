@@ -16,7 +16,7 @@ from lgae_pyg.benchmark.tables import (
     ratio_table,
     speed_table,
 )
-from lgae_pyg.evaluation.table import read_csv
+from lgae_pyg.tables import read_csv
 
 PEAKS = {"float64": 40e9, "float32": 80e9, "bandwidth": 1e10}
 

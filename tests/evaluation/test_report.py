@@ -15,7 +15,7 @@ from lgae_pyg.evaluation.report import collect_run, collect_runs, joined_tables,
 from lgae_pyg.evaluation.report import page as page_module
 from lgae_pyg.evaluation.results import FORMAT as RESULTS_FORMAT
 from lgae_pyg.evaluation.study_results import StudyResults
-from lgae_pyg.evaluation.table import Table
+from lgae_pyg.tables import Table
 
 BASE = ("LinearAE", 0.5)
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from lgae_pyg.evaluation.table import Table, format_value, read_csv
+from lgae_pyg.tables import Table, format_value, read_csv
 
 TABLE = Table(
     "errors",

@@ -13,8 +13,8 @@ from lgae_pyg.data import JetData, JetLoader, JetStore
 from lgae_pyg.lorentz import boost, equivariance_error, random_lorentz, rotation
 from lgae_pyg.losses import mse
 from lgae_pyg.models import LGAE, LinearAE, build_model, warm_start_from_linear
-from lgae_pyg.models.momentum import append_totals, jet_totals
 from lgae_pyg.models.result import Latent
+from lgae_pyg.ops.jets import append_totals, jet_totals
 from lgae_pyg.training.module import AutoencoderModule
 
 SMALL = {"encoder_channels": (2, 3), "decoder_channels": (3, 2), "mlp_depth": 1, "mlp_width": 2}

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from lgae_pyg.evaluation.figures.style import STYLES, add_caption
 from lgae_pyg.evaluation.study_results import StudyResults
-from lgae_pyg.evaluation.table import Table
+from lgae_pyg.tables import Table
 
 PANELS = {
     "mass": r"median $|\delta M_\mathrm{jet}|$",

@@ -10,8 +10,8 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from lgae_pyg.checkpoint import write_atomically
 from lgae_pyg.evaluation.results import EvaluationResults
+from lgae_pyg.files import write_atomically
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart; line styles repeat the distinction.
 STYLES = (

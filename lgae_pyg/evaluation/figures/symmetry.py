@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from lgae_pyg.evaluation.figures.style import STYLES, add_caption
 from lgae_pyg.evaluation.results import EvaluationResults
-from lgae_pyg.evaluation.table import Table
+from lgae_pyg.tables import Table
 
 CURVES = (
     ("network_norm", "network, all particles", STYLES[0], "o"),

@@ -13,7 +13,7 @@ from lgae_pyg.evaluation.results import FORMAT as RESULTS_FORMAT
 from lgae_pyg.evaluation.studies import STUDIES
 from lgae_pyg.evaluation.study_results import DESCRIPTION as STUDY
 from lgae_pyg.evaluation.study_results import FORMAT as STUDY_FORMAT
-from lgae_pyg.evaluation.table import Table, read_csv
+from lgae_pyg.tables import Table, read_csv
 
 #: Tables that are compared across runs, in this order; the rest stands with its run.
 COMPARED = (

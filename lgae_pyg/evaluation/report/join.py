@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from lgae_pyg.evaluation.report.collect import COMPARED, RunContent
-from lgae_pyg.evaluation.table import Table, Value, format_value
+from lgae_pyg.tables import Table, Value, format_value
 
 Row = tuple[Value, ...]
 

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from lgae_pyg.checkpoint import package_versions, write_atomically
+from lgae_pyg.checkpoint import package_versions
 from lgae_pyg.evaluation.published import PUBLISHED
 from lgae_pyg.evaluation.report.collect import RunContent
 from lgae_pyg.evaluation.report.join import joined_tables
 from lgae_pyg.evaluation.report.style import STYLE
-from lgae_pyg.evaluation.table import Table, Value, format_value
+from lgae_pyg.files import write_atomically
+from lgae_pyg.tables import Table, Value, format_value
 
 #: Largest width of a figure in pixels, number of its colours, and its width on the page per pixel of the file.
 WIDTH, COLOURS, SCALE = 1200, 256, 0.64

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lgae_pyg.checkpoint import write_atomically
+from lgae_pyg.files import write_atomically
 
 Value = str | int | float
 

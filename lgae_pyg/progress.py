@@ -1,4 +1,4 @@
-"""Progress bars of evaluations."""
+"""Progress bars."""
 
 import contextlib
 from collections.abc import Callable, Iterator
