@@ -10,10 +10,12 @@ tensors and plain values only and never runs code from the file. It holds two en
 Lightning's checkpoints carry the same two entries beside Lightning's own, so they are opened in the same way.
 """
 
+import errno
 import os
 import pickle
 import platform
 import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -24,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from lgae_pyg.files import first_line, plain, write_atomically
-from lgae_pyg.models import build_model
+from lgae_pyg.models import build_model, check_config, contract_of
 from lgae_pyg.version import __version__
 
 FORMAT = 1
@@ -67,19 +69,20 @@ class Checkpoint:
 def describe(
     model: nn.Module,
     data: Mapping[str, Any] | None = None,
-    unit: str = "TeV",
+    unit: str | None = None,
     config: Mapping[str, Any] | None = None,
     epoch: int | None = None,
     metrics: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """Returns the header of a checkpoint; the arguments are those of :func:`save_checkpoint`."""
-    if not hasattr(model, "config"):
+    facts = contract_of(model)
+    if not facts.config:
         raise CheckpointError(f"{type(model).__name__} has no attribute 'config', so it could not be rebuilt")
     header = {
         "format": FORMAT,
-        "model": model.config,
+        "model": facts.config,
         "data": data,
-        "unit": unit,
+        "unit": unit or facts.unit,
         "versions": package_versions(),
         "config": config or {},
         "epoch": epoch,
@@ -99,20 +102,46 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The network inside of PyTorch's wrappers (``torch.compile``, data parallelism)."""
+    wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    while True:
+        if isinstance(model, torch._dynamo.OptimizedModule):
+            model = model._orig_mod
+        elif isinstance(model, wrappers):
+            model = model.module
+        else:
+            return model
+
+
 def save_checkpoint(path: str | os.PathLike, model: nn.Module, **description: Any) -> Path:
     """Writes a model as a self-describing checkpoint, atomically.
 
     Args:
         path: file to write; an older one is replaced.
-        model: network with an attribute ``config`` that :func:`lgae_pyg.models.build_model` understands.
-        **description: any of ``data`` (recipe of the data set), ``unit`` (of the momenta, default TeV),
-            ``config`` (resolved configuration of the training), ``epoch``, ``metrics``; plain values only.
+        model: network with an attribute ``config`` that :func:`lgae_pyg.models.build_model` understands; around it
+            there may be a wrapper of PyTorch (``torch.compile``, data parallelism).
+        **description: any of ``data`` (recipe of the data set), ``unit`` (of the momenta; the model's own when
+            omitted), ``config`` (resolved configuration of the training), ``epoch``, ``metrics``; plain values.
 
     Returns:
         The path.
+
+    Raises:
+        CheckpointError: the configuration does not make this model, so that another one would be loaded
+            (:func:`lgae_pyg.models.check_config`).
+        TypeError: something is no plain value.
     """
+    model = unwrapped(model)
+    header = describe(model, **description)
+    try:
+        check_config(model)
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
+    if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
+        warnings.warn(f"{type(model).__name__} has forward hooks, which are not in the checkpoint", stacklevel=2)
     state = {PREFIX + name: tensor for name, tensor in model.state_dict().items()}
-    content = {HEADER: describe(model, **description), "state_dict": state}
+    content = {HEADER: header, "state_dict": state}
     return write_atomically(path, lambda file: torch.save(content, file))
 
 
@@ -155,19 +184,33 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[
     """
     try:
         content = torch.load(path, map_location=map_location, weights_only=True)
-    except (FileNotFoundError, PermissionError, IsADirectoryError):
-        raise
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path}: not a checkpoint of lgae_pyg; it holds something other than tensors and plain values, "
             "which is not read because it could run code"
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path}: damaged or truncated ({first_line(error)})") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # what torch says of some truncated files
+            raise
+        raise CheckpointError(f"{path}: damaged or truncated ({error})") from error
+    except Exception as error:
+        raise _unreadable(path, error, map_location) from error
     if not isinstance(content, dict) or not isinstance(content.get(HEADER), dict):
         raise CheckpointError(f"{path}: not a checkpoint of lgae_pyg, the entry '{HEADER}' is missing")
     check_header(path, content)
     return content
+
+
+def _unreadable(path: str | os.PathLike, error: Exception, map_location: Any) -> CheckpointError:
+    """Says why a file could not be read; only one that was looked at and found so is called damaged."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+    except zipfile.BadZipFile as reason:
+        return CheckpointError(f"{path}: damaged or truncated, or no checkpoint ({reason})")
+    if broken is not None:
+        return CheckpointError(f"{path}: damaged, its part {broken} has a wrong checksum")
+    return CheckpointError(f"{path}: whole, but cannot be loaded to '{map_location}': {first_line(error)}")
 
 
 def check_header(path: str | os.PathLike, content: Mapping[str, Any]) -> None:
@@ -210,6 +253,7 @@ def load_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> Check
     if reference is not None:
         model.to(device=reference.device, dtype=reference.dtype)
     load_state(file, model, state)
+    model.unit = header["unit"]
     known = set(Checkpoint.__dataclass_fields__) - {"model", "path"}
     described = {key: header[key] for key in known if key in header}
     return Checkpoint(model=model.eval(), path=file, **described)

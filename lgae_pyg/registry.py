@@ -1,6 +1,8 @@
 """Choosing by name, with errors that say what there is and what was probably meant."""
 
 import difflib
+import importlib
+import sys
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
@@ -43,3 +45,31 @@ def suggestion(word: object, names: Iterable[str]) -> str:
     """Returns ``" (did you mean X?)"`` if a name is close to the word, else nothing."""
     close = difflib.get_close_matches(str(word), list(names), 1)
     return f" (did you mean {close[0]}?)" if close else ""
+
+
+def locate(what: str, target: str, base: type[T]) -> type[T]:
+    """Imports a class by where it is defined, such as ``my_package.nets.MyNet``.
+
+    Only classes that derive from ``base`` are returned, and modules of Python itself are never imported.
+
+    Args:
+        what: what it is, for the messages, e.g. ``"model"``.
+        target: dotted name of the class.
+        base: the class that it must derive from.
+
+    Raises:
+        ValueError: there is no such class, or it is of another kind.
+    """
+    module, _, name = target.rpartition(".")
+    if not all(part.isidentifier() for part in target.split(".")) or not module:
+        raise ValueError(f"{what} '{target}': give the class as my_package.my_module.MyClass")
+    if module.split(".")[0] in sys.stdlib_module_names:
+        raise ValueError(f"{what} '{target}': {module} is a module of Python itself")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        problem = f"{what} '{target}' cannot be imported ({error}): is its folder on Python's path?"
+        raise ValueError(problem) from error
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise ValueError(f"{what} '{target}' does not derive from {base.__module__}.{base.__name__}")
+    return found

@@ -89,7 +89,7 @@ class Reconstruction:
 
     @property
     def compression(self) -> dict[str, float]:
-        """The size of the code in percent of the jet's; see :func:`~lgae_pyg.metrics.compression_rates`."""
+        """The size of the code in percent of the jet's; see :func:`~lgae_pyg.ops.compression_rates`."""
         return compression_rates(self.latent_size, self.num_particles, self.side_information)
 
 

@@ -1,7 +1,6 @@
 """Measures of reconstruction: features, relative errors, matching, statistics, compression."""
 
 from lgae_pyg.metrics.bootstrap import bootstrap, bootstrap_quantiles
-from lgae_pyg.metrics.compression import compression_rates
 from lgae_pyg.metrics.emd import exact_emd
 from lgae_pyg.metrics.features import (
     JET_FEATURES,
@@ -12,6 +11,7 @@ from lgae_pyg.metrics.features import (
 )
 from lgae_pyg.metrics.matching import match_particles
 from lgae_pyg.metrics.statistics import STATISTICS, summary
+from lgae_pyg.ops.compression import compression_rates
 
 __all__ = [
     "JET_FEATURES",

@@ -1,11 +1,12 @@
 """Networks. They never see data sets, losses or training."""
 
+from lgae_pyg.models.base import Autoencoder, Model, Tagger, contract_of
 from lgae_pyg.models.behaviour import Behaviour
 from lgae_pyg.models.cnnae import CNNAE
 from lgae_pyg.models.gnnae import GNNAE
 from lgae_pyg.models.lgae import LGAE
 from lgae_pyg.models.linear_ae import LinearAE
-from lgae_pyg.models.registry import MODELS, build_model
+from lgae_pyg.models.registry import MODELS, build_model, check_config
 from lgae_pyg.models.result import Images, Latent, Native, Reconstruction
 from lgae_pyg.models.shell_lgae import ShellLGAE
 from lgae_pyg.models.warm_start import warm_start_from_linear
@@ -15,13 +16,18 @@ __all__ = [
     "GNNAE",
     "LGAE",
     "MODELS",
+    "Autoencoder",
     "Behaviour",
     "Images",
     "Latent",
     "LinearAE",
+    "Model",
     "Native",
     "Reconstruction",
     "ShellLGAE",
+    "Tagger",
     "build_model",
+    "check_config",
+    "contract_of",
     "warm_start_from_linear",
 ]

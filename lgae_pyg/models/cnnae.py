@@ -5,14 +5,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lgae_pyg.metrics.compression import compression_rates
+from lgae_pyg.models.base import Autoencoder
 from lgae_pyg.models.result import Images, Latent, Native, Reconstruction, offsets_of
 from lgae_pyg.nn.same_conv import DoublingConv2d, HalvingConv2d
-from lgae_pyg.ops.graphs import node_to_graph
 from lgae_pyg.ops.images import jet_images, pixel_momenta
+from lgae_pyg.ops.jets import jet_totals
 
 
-class CNNAE(nn.Module):
+class CNNAE(Autoencoder):
     r"""Convolutional autoencoder of jet images (Hao et al., arXiv:2212.07347, Appendix A.3).
 
     A jet becomes an image of :math:`p_T^\text{rel}` over :math:`(\eta^\text{rel}, \phi^\text{rel})`, around the
@@ -52,10 +52,12 @@ class CNNAE(nn.Module):
           sum to :math:`S`
     """
 
-    permutation_invariant = True
-
-    #: Results have ``native`` coordinates, in which losses may be taken.
     has_native = True
+    output_kind = "pixels"
+    headline = "val/loss"
+    anomaly_score = "mse_pixels"
+    #: Jet pT, pseudorapidity, azimuth, and the sum of the pixels.
+    side_information = 4
 
     def __init__(self, latent_size: int = 55, pixels: int = 40, max_radius: float = 0.8, channels: int = 128):
         super().__init__()
@@ -65,7 +67,6 @@ class CNNAE(nn.Module):
                 raise ValueError(f"{name} must be positive, not {size}")
         if pixels % 4:
             raise ValueError(f"pixels must be divisible by 4 (two layers halve the image), but are {pixels}")
-        self.config: dict[str, Any] = {"name": "CNNAE", **sizes}
         self.latent_size, self.pixels, self.max_radius = latent_size, pixels, max_radius
         self.small = (pixels // 4, pixels // 4, channels)
         features = channels * (pixels // 4) ** 2
@@ -87,23 +88,19 @@ class CNNAE(nn.Module):
                 nn.init.zeros_(parameter)
 
     @property
+    def image_grid(self) -> tuple[int, float]:
+        """Pixels along each side and half the width of the images."""
+        return self.pixels, self.max_radius
+
+    @property
     def label(self) -> str:
         """A short printed name."""
         return f"CNNAE L={self.latent_size}"
 
-    @property
-    def side_information(self) -> int:
-        """Numbers that the decoder is told: jet pT, pseudorapidity, azimuth, and the sum of the pixels."""
-        return 4
-
-    def compression(self, num_particles: int = 30) -> dict[str, float]:
-        """Size of the code as a percentage of a jet of so many particles; see :func:`compression_rates`."""
-        return compression_rates(self.latent_size, num_particles, self.side_information)
-
     def images(self, batch: Any) -> tuple[Tensor, Tensor]:
         """The images of the jets, :math:`(B, P, P)`, and the momenta that they are relative to, :math:`(B, 4)`."""
         ptr = offsets_of(batch)
-        axis = batch.pos.new_zeros(len(ptr) - 1, 4).index_add(0, node_to_graph(ptr, len(batch.pos)), batch.pos)
+        axis = jet_totals(batch.pos, ptr)
         return jet_images(batch.pos, ptr, self.pixels, self.max_radius, axis), axis
 
     def encode(self, batch: Any) -> Latent:

@@ -11,7 +11,7 @@ from lgae_pyg.lorentz.kinematics import (
     relative_coordinates,
     transverse_momentum,
 )
-from lgae_pyg.metrics.compression import compression_rates
+from lgae_pyg.models.base import Autoencoder
 from lgae_pyg.models.gnnae_networks import (
     JET_MAPS,
     GraphNet,
@@ -23,6 +23,7 @@ from lgae_pyg.models.gnnae_networks import (
 )
 from lgae_pyg.models.result import Latent, Native, Reconstruction, offsets_of
 from lgae_pyg.ops.graphs import dense_layout, node_to_graph
+from lgae_pyg.ops.jets import jet_totals
 from lgae_pyg.registry import check_choice
 
 LEVELS = {"jet": "JL", "particle": "PL"}
@@ -33,7 +34,7 @@ NODE_SIZES = ((30,), (15,), (8,))
 EDGE_SIZES = ((50, 40, 30), (30, 30, 30), (16, 20, 30))
 
 
-class GNNAE(nn.Module):
+class GNNAE(Autoencoder):
     r"""Graph neural network autoencoder on relative coordinates (Hao et al., arXiv:2212.07347, App. A.2).
 
     A particle is :math:`x_i = (p_T / p_T^\mathrm{jet}, \eta - \eta^\mathrm{jet}, \phi - \phi^\mathrm{jet})`,
@@ -89,8 +90,8 @@ class GNNAE(nn.Module):
           :math:`(B, N d)`, where slots without a particle hold zeros; there are no four-vectors in it
     """
 
-    #: Results have ``native`` coordinates, in which losses may be taken.
     has_native = True
+    anomaly_score = "chamfer_relative"
 
     def __init__(
         self,
@@ -127,27 +128,9 @@ class GNNAE(nn.Module):
         self.decode_to, self.padded, self.squash_output = decode, padded, squash_output
         sizes = (node_sizes, edge_sizes), (decoder_node_sizes or node_sizes, decoder_edge_sizes or edge_sizes)
         encoder_sizes, decoder_sizes = ([[list(step) for step in kind] for kind in pair] for pair in sizes)
-        self.config: dict[str, Any] = {
-            "name": "GNNAE",
-            "level": level,
-            "latent": latent,
-            "num_particles": num_particles,
-            "node_sizes": encoder_sizes[0],
-            "edge_sizes": encoder_sizes[1],
-            "decoder_node_sizes": decoder_sizes[0],
-            "decoder_edge_sizes": decoder_sizes[1],
-            "alpha": float(alpha),
-            "aggregation": aggregation,
-            "mix_width": mix_width,
-            "last_activation": last_activation,
-            "squash_output": squash_output,
-            "scale": scale,
-            "decode": decode,
-            "padded": padded,
-            "distance": distance,
-            "neighbours": float(neighbours),
-            "backend": backend,
-        }
+        self.latent = latent
+        self.resolve(latent=latent, scale=scale)
+        self.resolve(decoder_node_sizes=decoder_sizes[0], decoder_edge_sizes=decoder_sizes[1])
         self.register_buffer("scale", torch.tensor(scale), persistent=False)
         options = (alpha, last_activation, distance, neighbours, backend)
         outputs = GraphNet(*decoder_sizes, COORDINATES, *options)
@@ -168,8 +151,7 @@ class GNNAE(nn.Module):
     @property
     def latent_size(self) -> int:
         """Real numbers in the code of a jet, :math:`L` or :math:`N d`, side information not counted."""
-        latent = self.config["latent"]
-        return latent if self.level == "jet" else latent * self.num_particles
+        return self.latent if self.level == "jet" else self.latent * self.num_particles
 
     @property
     def side_information(self) -> int:
@@ -179,13 +161,8 @@ class GNNAE(nn.Module):
     @property
     def label(self) -> str:
         """A short printed name, as in the paper."""
-        latent = self.config["latent"]
-        size = f"{latent}" if self.level == "jet" else f"{latent}×{self.num_particles}"
+        size = f"{self.latent}" if self.level == "jet" else f"{self.latent}×{self.num_particles}"
         return f"GNNAE-{LEVELS[self.level]} {size}"
-
-    def compression(self) -> dict[str, float]:
-        """Size of the code as a percentage of the jet; see :func:`compression_rates`."""
-        return compression_rates(self.latent_size, self.num_particles, self.side_information)
 
     def to_native(self, p4: Tensor, axis: Tensor) -> Tensor:
         r"""The coordinates that the network sees, in the precision of its parameters.
@@ -222,7 +199,7 @@ class GNNAE(nn.Module):
     def encode(self, batch: Any) -> Latent:
         """The codes of a batch of jets."""
         ptr = offsets_of(batch)
-        axis = _totals(batch.pos, ptr)[node_to_graph(ptr, len(batch.pos))]
+        axis = jet_totals(batch.pos, ptr)[node_to_graph(ptr, len(batch.pos))]
         return self.encode_native(self.to_native(batch.pos, axis), ptr)
 
     def encode_native(self, x: Tensor, ptr: Tensor) -> Latent:
@@ -254,7 +231,7 @@ class GNNAE(nn.Module):
 
     def forward(self, batch: Any) -> Reconstruction:
         ptr = offsets_of(batch)
-        axis = _totals(batch.pos, ptr)
+        axis = jet_totals(batch.pos, ptr)
         target = self.to_native(batch.pos, axis[node_to_graph(ptr, len(batch.pos))])
         return self._reconstruct(self.encode_native(target, ptr), target, axis, ptr)
 
@@ -264,7 +241,7 @@ class GNNAE(nn.Module):
         ``decode_like(encode(batch), batch)`` is the model itself; give other codes to see what they stand for.
         """
         ptr = offsets_of(batch)
-        axis = _totals(batch.pos, ptr)
+        axis = jet_totals(batch.pos, ptr)
         target = self.to_native(batch.pos, axis[node_to_graph(ptr, len(batch.pos))])
         return self._reconstruct(latent, target, axis, ptr)
 
@@ -274,6 +251,3 @@ class GNNAE(nn.Module):
         return Reconstruction(p4, output_ptr, latent, native=Native(output, output_ptr, target, ptr))
 
 
-def _totals(p4: Tensor, ptr: Tensor) -> Tensor:
-    """The four-momentum of each jet, the sum of its particles."""
-    return p4.new_zeros(len(ptr) - 1, 4).index_add(0, node_to_graph(ptr, len(p4)), p4)

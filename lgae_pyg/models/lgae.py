@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lgae_pyg.metrics.compression import compression_rates
+from lgae_pyg.models.base import Autoencoder
 from lgae_pyg.models.behaviour import Behaviour
 from lgae_pyg.models.lgae_networks import Decoder, Encoder, scalar_vector
 from lgae_pyg.models.result import Latent, Reconstruction, offsets_of
@@ -15,10 +15,9 @@ from lgae_pyg.ops.jets import jet_totals, restore_total
 from lgae_pyg.registry import check_choice
 
 READOUTS = ("sum", "real", "imag", "mean")
-CONV_ARGUMENTS = ("num_bells", "mlp_depth", "mlp_width", "activation", "backend", "mixed_precision")
 
 
-class LGAE(nn.Module):
+class LGAE(Autoencoder):
     r"""Lorentz-group-equivariant autoencoder (Hao et al., arXiv:2212.07347).
 
     The encoder passes Lorentz messages between the particles of a jet and aggregates them into :math:`\tau_S`
@@ -103,30 +102,17 @@ class LGAE(nn.Module):
         self.aggregation, self.num_particles = aggregation, num_particles
         self.readout, self.decode_to, self.scale = readout, decode, float(scale)
         self.conserve_momentum = conserve_momentum
-        self.config: dict[str, Any] = {
-            "name": "LGAE",
-            "aggregation": aggregation,
-            "num_particles": num_particles,
-            "latent_vectors": latent_vectors,
-            "latent_scalars": latent_scalars,
-            "encoder_channels": list(encoder_channels),
-            "decoder_channels": list(decoder_channels),
-            "max_weight": max_weight,
+        self.mixed_precision, self.extra_scalars = mixed_precision, extra_scalars
+        self.latent_vectors = latent_vectors
+        self.resolve(latent_vectors=latent_vectors, scale=self.scale, behaviour=behaviour.to_dict())
+        conv = {
             "num_bells": num_bells,
             "mlp_depth": mlp_depth,
             "mlp_width": mlp_width,
             "activation": activation,
-            "extra_scalars": extra_scalars,
-            "jet_inputs": jet_inputs,
-            "readout": readout,
-            "decode": decode,
-            "conserve_momentum": conserve_momentum,
-            "scale": self.scale,
             "backend": backend,
             "mixed_precision": mixed_precision,
-            "behaviour": behaviour.to_dict(),
         }
-        conv = {key: self.config[key] for key in CONV_ARGUMENTS}
         conv["neighbours"] = 1.0 if behaviour.plain_sum else float(num_particles)
         stack = {"max_weight": max_weight, "behaviour": behaviour, "conv": conv}
         parts = num_concatenated(aggregation)
@@ -136,6 +122,16 @@ class LGAE(nn.Module):
         self.encoder = Encoder(aggregation, latent, num_particles, extra_scalars, encoder, jet_inputs)
         self.decoder = Decoder(self.latent_irreps, num_particles, decoder)
         self.double()
+
+    @property
+    def label(self) -> str:
+        """Its printed name, such as ``LGAE mix τ=9, P conserved``."""
+        return f"LGAE {self.aggregation} τ={self.latent_vectors}" + self.conserve_momentum * ", P conserved"
+
+    @property
+    def momentum_scale(self) -> float:
+        """What momenta are multiplied by on the way in."""
+        return self.scale
 
     @property
     def permutation_invariant(self) -> bool:
@@ -151,10 +147,6 @@ class LGAE(nn.Module):
     def side_information(self) -> int:
         """Numbers that the decoder is told besides: how many particles the jet has, unless it fills all slots."""
         return int(self.decode_to == "jet")
-
-    def compression(self) -> dict[str, float]:
-        """Size of the code as a percentage of the jet; see :func:`compression_rates`."""
-        return compression_rates(self.latent_size, self.num_particles, self.side_information)
 
     def encode(self, batch: Any) -> Latent:
         """The codes of a batch of jets; vectors come in the unit of the momenta."""
@@ -210,7 +202,7 @@ class LGAE(nn.Module):
         return batch.pos.to(next(self.parameters()).dtype)
 
     def _extra_scalars(self, batch: Any) -> Tensor | None:
-        wanted = self.config["extra_scalars"]
+        wanted = self.extra_scalars
         if not wanted:
             return None
         x = getattr(batch, "x", None)

@@ -4,16 +4,16 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lgae_pyg.lorentz.kinematics import energy, transverse_momentum
-from lgae_pyg.metrics.compression import compression_rates
+from lgae_pyg.models.base import Autoencoder
 from lgae_pyg.models.result import Latent, Reconstruction, offsets_of
 from lgae_pyg.ops.graphs import dense_layout
 from lgae_pyg.ops.jets import restore_total
 
 
-class LinearAE(nn.Module):
+class LinearAE(Autoencoder):
     r"""The best linear Lorentz-equivariant autoencoder on ordered particles.
 
     With :math:`M_{ij} = \sum_{\text{jets}} \sum_\mu p_i^\mu p_j^\mu` over the slots of pT-ordered particles,
@@ -46,6 +46,7 @@ class LinearAE(nn.Module):
     """
 
     permutation_invariant = False
+    closed_form = True
     #: Numbers that the decoder is told besides the code: how many particles the jet has.
     side_information = 1
 
@@ -56,24 +57,20 @@ class LinearAE(nn.Module):
                 f"2 x latent_vectors = {2 * latent_vectors} real vectors do not fit {num_particles} particles"
             )
         self.num_particles, self.conserve_momentum = num_particles, conserve_momentum
-        self.config: dict[str, Any] = {
-            "name": "LinearAE",
-            "latent_vectors": latent_vectors,
-            "num_particles": num_particles,
-            "conserve_momentum": conserve_momentum,
-        }
+        self.latent_vectors = latent_vectors
         empty = torch.full((num_particles, 2 * latent_vectors), torch.nan, dtype=torch.float64)
         self.register_buffer("encoder", empty)
         self.register_buffer("decoder", empty.clone())
 
     @property
+    def label(self) -> str:
+        """Its printed name, such as ``LinearAE τ=9``."""
+        return f"LinearAE τ={self.latent_vectors}" + self.conserve_momentum * ", P conserved"
+
+    @property
     def latent_size(self) -> int:
         r"""Real numbers in the code of a jet, :math:`8 \tau`."""
-        return 8 * self.config["latent_vectors"]
-
-    def compression(self) -> dict[str, float]:
-        """Size of the code as a percentage of the jet; see :func:`compression_rates`."""
-        return compression_rates(self.latent_size, self.num_particles, self.side_information)
+        return 8 * self.latent_vectors
 
     def fit(self, batches: Iterable[Any], weighting: str = "equal") -> "LinearAE":
         r"""Fits the components to the jets of some batches, in one pass.

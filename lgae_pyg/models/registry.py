@@ -1,16 +1,19 @@
-"""Models by name, for configurations and checkpoints."""
+"""Models by name or by where they are defined, for configurations and checkpoints."""
 
 import inspect
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
+from lgae_pyg.models.base import Model, contract_of
 from lgae_pyg.models.cnnae import CNNAE
 from lgae_pyg.models.gnnae import GNNAE
 from lgae_pyg.models.lgae import LGAE
 from lgae_pyg.models.linear_ae import LinearAE
 from lgae_pyg.models.shell_lgae import ShellLGAE
+from lgae_pyg.registry import choose, locate, suggestion
 
 MODELS: dict[str, type[nn.Module]] = {
     "CNNAE": CNNAE,
@@ -20,21 +23,91 @@ MODELS: dict[str, type[nn.Module]] = {
     "ShellLGAE": ShellLGAE,
 }
 
+#: Attributes of modules that may differ from what a constructor makes without changing a number.
+FREE = {"training", "config", "backend", "unit"}
+
 
 def build_model(config: Mapping[str, Any]) -> nn.Module:
     """Builds a model from its plain configuration, ``{"name": ..., argument: value, ...}``.
 
-    The inverse of a model's ``config`` attribute: ``build_model(model.config)`` has the same layers.
+    The inverse of a model's ``config`` attribute: ``build_model(model.config)`` has the same layers. A model of
+    one's own is given as ``{"_target_": "my_package.MyNet", ...}``; it must derive from
+    :class:`~lgae_pyg.models.Autoencoder` or :class:`~lgae_pyg.models.Tagger`.
 
     Raises:
         ValueError: for an unknown model or argument, naming those there are.
     """
     arguments = dict(config)
-    name = arguments.pop("name", None)
-    if name not in MODELS:
-        raise ValueError(f"unknown model '{name}': choose one of {', '.join(MODELS)}")
-    known = list(inspect.signature(MODELS[name]).parameters)
-    unknown = sorted(set(arguments) - set(known))
-    if unknown:
-        raise ValueError(f"{name} has no argument {', '.join(unknown)}: it takes {', '.join(known)}")
-    return MODELS[name](**arguments)
+    target, name = arguments.pop("_target_", None), arguments.pop("name", None)
+    kind = locate("model", target, Model) if target else choose("model", str(name), MODELS)
+    parameters = inspect.signature(kind).parameters
+    if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values()):
+        unknown = sorted(set(arguments) - set(parameters))
+        if unknown:
+            meant = suggestion(unknown[0], parameters)
+            known = ", ".join(parameters) or "none"
+            raise ValueError(f"{kind.__name__} has no argument {', '.join(unknown)}: it takes {known}{meant}")
+    try:
+        return kind(**arguments)
+    except TypeError as error:
+        raise ValueError(f"{kind.__name__} cannot be built with {arguments}: {error}") from error
+
+
+def check_config(model: nn.Module) -> None:
+    """Makes sure that ``build_model(model.config)`` is the same network, weights aside.
+
+    Compared are the classes of all submodules, what they print of themselves, their plain attributes, and the
+    names and shapes of parameters and buffers. Random numbers are left as they were.
+
+    Raises:
+        ValueError: names the first difference and the mend.
+    """
+    config = contract_of(model).config
+    mend = (
+        "what is changed after construction is not in a checkpoint: make the change an argument of the "
+        "constructor, in a class of your own that derives from lgae_pyg.models.Autoencoder or Tagger"
+    )
+    with torch.random.fork_rng(devices=[]):
+        try:
+            rebuilt = build_model(config)
+        except ValueError as error:
+            name = type(model).__name__
+            raise ValueError(f"{name} cannot be saved: its config does not make it ({error})") from error
+    difference = _first_difference(model, rebuilt)
+    if difference:
+        raise ValueError(f"{type(model).__name__} cannot be saved: {difference}; {mend}")
+
+
+def _first_difference(model: nn.Module, rebuilt: nn.Module) -> str | None:
+    """What tells two networks apart, the first of them as it is, the second as its configuration says."""
+    mine, theirs = dict(model.named_modules()), dict(rebuilt.named_modules())
+    for name in sorted(mine.keys() | theirs.keys(), key=lambda one: (one.count("."), one)):
+        place = f"layer '{name}'" if name else "the model"
+        one, other = mine.get(name), theirs.get(name)
+        if one is None or other is None:
+            return f"{place} is {'new' if other is None else 'missing'}"
+        if type(one) is not type(other):
+            return f"{place} is a {type(one).__name__}, its config makes a {type(other).__name__}"
+        if one.extra_repr() != other.extra_repr():
+            return f"{place} is {type(one).__name__}({one.extra_repr()}), its config makes ({other.extra_repr()})"
+        if "forward" in vars(one):
+            return f"{place} has a forward of its own"
+        before, after = _plain_attributes(one), _plain_attributes(other)
+        for key in sorted(before.keys() | after.keys()):
+            if before.get(key) != after.get(key):
+                return f"{place} has {key}={before.get(key)}, its config makes {after.get(key)}"
+    states = model.state_dict(), rebuilt.state_dict()
+    shapes, wanted = ({key: tuple(value.shape) for key, value in state.items()} for state in states)
+    for key in sorted(shapes.keys() | wanted.keys()):
+        if shapes.get(key) != wanted.get(key):
+            return f"'{key}' has the shape {shapes.get(key)}, its config makes {wanted.get(key)}"
+    return None
+
+
+def _plain_attributes(module: nn.Module) -> dict[str, Any]:
+    plain = (bool, int, float, str, tuple)
+    return {
+        key: value
+        for key, value in vars(module).items()
+        if isinstance(value, plain) and not key.startswith("_") and key not in FREE
+    }

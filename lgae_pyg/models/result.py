@@ -60,7 +60,7 @@ class Reconstruction:
     Attributes:
         p4: real four-momenta (E, px, py, pz), shape :math:`(m, 4)`, in the unit of the input.
         ptr: offsets of the jets in ``p4``, shape :math:`(B+1,)`.
-        latent: the codes.
+        latent: the codes, or ``None`` for models that do not show them.
         complex_p4: the complex four-vectors before the read-out, shape :math:`(m, 4)`, or ``None``.
         native: the same in the coordinates of models that do not work in four-momenta, or ``None``.
         images: the jets as images, if the model's outputs are pixels, whose momenta ``p4`` then are, or ``None``.
@@ -68,7 +68,7 @@ class Reconstruction:
 
     p4: Tensor
     ptr: Tensor
-    latent: Latent
+    latent: Latent | None = None
     complex_p4: Tensor | None = None
     native: Native | None = None
     images: Images | None = None

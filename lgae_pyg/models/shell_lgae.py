@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lgae_pyg.lorentz.frames import detach_invariant
 from lgae_pyg.lorentz.irreps import Irreps
-from lgae_pyg.metrics.compression import compression_rates
+from lgae_pyg.models.base import Autoencoder
 from lgae_pyg.models.behaviour import Behaviour
 from lgae_pyg.models.lgae_networks import LMPStack, scalar_vector
 from lgae_pyg.models.result import Latent, Native, Reconstruction, offsets_of
@@ -21,7 +21,7 @@ from lgae_pyg.ops.products import as_complex
 ORDERS = ("list", "rest_energy")
 
 
-class ShellLGAE(nn.Module):
+class ShellLGAE(Autoencoder):
     r"""Lorentz-equivariant autoencoder whose code keeps as many massless particles as it has room for, exactly.
 
     A linear code spends four numbers on a particle that has three. Here each latent vector is
@@ -70,8 +70,9 @@ class ShellLGAE(nn.Module):
           ``native`` holds them beside the true ones in the same order
     """
 
-    #: Results have ``native`` coordinates, in which losses may be taken.
     has_native = True
+    #: How many particles the jet has.
+    side_information = 1
 
     def __init__(
         self,
@@ -107,18 +108,9 @@ class ShellLGAE(nn.Module):
             "backend": backend,
             "mixed_precision": mixed_precision,
         }
-        self.config: dict[str, Any] = {
-            "name": "ShellLGAE",
-            "order": order,
-            "num_particles": num_particles,
-            "latent_vectors": latent_vectors,
-            "latent_scalars": latent_scalars,
-            "encoder_channels": list(encoder_channels),
-            "decoder_channels": list(decoder_channels),
-            "rank_scalars": rank_scalars,
-            "scale": self.scale,
-            **conv,
-        }
+        self.latent_vectors, self.latent_scalars = latent_vectors, latent_scalars
+        self.mixed_precision = mixed_precision
+        self.resolve(scale=self.scale)
         self.sizes = ShellSizes.of(latent_vectors, latent_scalars, num_particles)
         stack = {
             "max_weight": 1,
@@ -155,6 +147,17 @@ class ShellLGAE(nn.Module):
                     weight.zero_()
 
     @property
+    def label(self) -> str:
+        """Its printed name, such as ``ShellLGAE by rest energy τ=9``."""
+        order = "" if self.order == "list" else f" by {self.order.replace('_', ' ')}"
+        return f"ShellLGAE{order} τ={self.latent_vectors}"
+
+    @property
+    def momentum_scale(self) -> float:
+        """What momenta are multiplied by on the way in."""
+        return self.scale
+
+    @property
     def permutation_invariant(self) -> bool:
         """Whether the code does not depend on the order of the particles."""
         return self.order != "list"
@@ -162,16 +165,7 @@ class ShellLGAE(nn.Module):
     @property
     def latent_size(self) -> int:
         r"""Real numbers in the code of a jet, :math:`2 (\tau_S + 4 \tau_V)`."""
-        return 2 * (self.config["latent_scalars"] + 4 * self.config["latent_vectors"])
-
-    @property
-    def side_information(self) -> int:
-        """What the decoder is told besides the code: the number of particles."""
-        return 1
-
-    def compression(self) -> dict[str, float]:
-        """Size of the code as a percentage of the jet; see :func:`compression_rates`."""
-        return compression_rates(self.latent_size, self.num_particles, self.side_information)
+        return 2 * (self.latent_scalars + 4 * self.latent_vectors)
 
     def encode(self, batch: Any) -> Latent:
         """The codes of a batch of jets; vectors come in the unit of the momenta."""

@@ -43,8 +43,8 @@ def warm_start_from_linear(model: LGAE, linear: LinearAE) -> LGAE:
     """
     check_warm_start(model)
     for key in ("latent_vectors", "num_particles", "conserve_momentum"):
-        if model.config[key] != linear.config[key]:
-            raise ValueError(f"{key} differs: {model.config[key]} (LGAE) and {linear.config[key]} (LinearAE)")
+        if getattr(model, key) != getattr(linear, key):
+            raise ValueError(f"{key} differs: {getattr(model, key)} (LGAE) and {getattr(linear, key)} (LinearAE)")
     if torch.isnan(linear.encoder).any():
         raise ValueError("LinearAE is not fitted: call fit(training batches) first")
     encoder, decoder = linear.encoder, linear.decoder
