@@ -1,12 +1,16 @@
-"""Training: one LightningModule, exact resumption, Weights & Biases, Hydra configurations."""
+"""Training: a Lightning module for each task, exact resumption, Weights & Biases, Hydra configurations."""
 
 from typing import Any
 
-__all__ = ["AutoencoderModule", "JetDataModule", "train"]
+__all__ = ["ClassificationTask", "JetDataModule", "ReconstructionTask", "Task", "build_task", "train"]
 
 _HOMES = {
-    "AutoencoderModule": "module",
+    "AutoencoderModule": "tasks.reconstruction",
+    "ClassificationTask": "tasks",
     "JetDataModule": "data",
+    "ReconstructionTask": "tasks",
+    "Task": "tasks",
+    "build_task": "tasks",
     "train": "run",
 }
 

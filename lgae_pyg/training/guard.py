@@ -1,6 +1,7 @@
 """Stops a training whose numbers are no longer finite, and says which jets did it."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from lgae_pyg.data import JetStore
-from lgae_pyg.datasets.jetnet_format import CLASSES
 
 NAMED = 10
 
@@ -57,7 +57,7 @@ class NonFiniteGuard(pl.Callback):
             faulty, what = ~torch.isfinite(losses), "loss"
             if not faulty.any():
                 faulty, what = non_finite_gradients(module, self._batch), "gradient"
-        self.fail(self._batch, faulty, what, where)
+        self.fail(module, self._batch, faulty, what, where)
 
     def on_validation_batch_end(
         self,
@@ -68,21 +68,18 @@ class NonFiniteGuard(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Looks at the losses of validation jets."""
-        self.check_validation(batch, outputs["jet_losses"])
-
-    def check_validation(self, batch: Batch, losses: Tensor) -> None:
         """Raises :class:`NonFiniteError` if the loss of a validation jet is not finite."""
-        finite = torch.isfinite(losses)
+        finite = torch.isfinite(outputs["jet_losses"])
         if not finite.all():
-            self.fail(batch, ~finite, "loss", "in the validation")
+            self.fail(module, batch, ~finite, "loss", "in the validation")
 
-    def fail(self, batch: Batch, faulty: Tensor, what: str, where: str) -> None:
+    def fail(self, module: Any, batch: Batch, faulty: Tensor, what: str, where: str) -> None:
         """Saves the jets at fault and raises :class:`NonFiniteError` with their names."""
         numbers = faulty.nonzero().flatten().tolist() or list(range(batch.num_graphs))
         jets = [batch.cpu().get_example(number) for number in numbers]
         JetStore.from_jets(jets, {"reason": f"{what} not finite {where}"}).save(self.path)
-        names = ", ".join(jet_name(jet) for jet in jets[:NAMED]) + (", ..." if len(jets) > NAMED else "")
+        names = ", ".join(jet_name(jet, module.class_names) for jet in jets[:NAMED])
+        names += ", ..." if len(jets) > NAMED else ""
         raise NonFiniteError(
             f"the {what} is not finite {where}, for {len(jets)} of the batch's {batch.num_graphs} jets: "
             f"{names} (class and row in its file). They are saved in {self.path}. If the jets are sound, "
@@ -106,9 +103,12 @@ def non_finite_gradients(module: Any, batch: Batch) -> Tensor:
     return torch.tensor(faulty)
 
 
-def jet_name(jet: Any) -> str:
-    """Returns class and row of a jet, e.g. ``"g 1234"``."""
-    return f"{CLASSES[int(jet.y)]} {int(jet.jet_id)}"
+def jet_name(jet: Any, class_names: Sequence[str] = ()) -> str:
+    """Returns class and row of a jet, e.g. ``"g 1234"``; the number of a class without a name."""
+    number = int(jet.y) if "y" in jet else None
+    known = number is not None and 0 <= number < len(class_names)
+    name = class_names[number] if known else "jet" if number is None else f"class {number}"
+    return f"{name} {int(jet.jet_id)}" if "jet_id" in jet else name
 
 
 def gradient_norm(module: torch.nn.Module) -> Tensor:

@@ -1,5 +1,6 @@
-"""Pictures of the reconstruction for the dashboard: jet images and histograms of residuals."""
+"""Pictures for the dashboard: jet images, histograms of residuals and of scores."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -10,34 +11,31 @@ from lgae_pyg.ops.images import jet_images
 
 
 class Panels(pl.Callback):
-    """Sends pictures of some validation jets to W&B every few epochs.
+    """Sends pictures of some validation jets to W&B every few epochs; the task draws them.
 
     Args:
         logger: the ``WandbLogger``.
-        every: epochs between two pictures.
-        examples: single jets shown beside the mean of the batch.
+        every: epochs between two sets of pictures.
     """
 
-    def __init__(self, logger: Any, every: int = 10, examples: int = 3) -> None:
+    def __init__(self, logger: Any, every: int = 10) -> None:
         self.logger = logger
         self.every = every
-        self.examples = examples
+        self._shown: tuple[Any, Any] | None = None
+
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Keeps the first batch and its result until the end of the epoch."""
+        if batch_idx == 0:
+            self._shown = batch, outputs["result"]
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         """Draws and sends the pictures, if it is their turn."""
-        if (trainer.current_epoch + 1) % self.every:
+        shown, self._shown = self._shown, None
+        if shown is None or (trainer.current_epoch + 1) % self.every or not trainer.is_global_zero:
             return
-        batch = next(iter(trainer.datamodule.val_dataloader())).to(module.device)
-        batch = module.on_after_batch_transfer(batch, 0)
-        module.eval()
-        with torch.no_grad(), trainer.precision_plugin.val_step_context():
-            result = module(batch)
-        module.train()
-        figures = {
-            "jets/images": image_figure(batch, result, self.examples),
-            "jets/residuals": residual_figure(batch, result),
-        }
-        for key, figure in figures.items():
+        for key, figure in module.figures(*shown).items():
             self.logger.log_image(key, [figure], step=trainer.global_step)
 
 
@@ -100,3 +98,21 @@ def errors(features: Any, batch: Any, result: Any, names: tuple[str, ...]) -> to
     """Returns the relative errors of some features, one row per feature."""
     made, true = features(result.p4, result.ptr), features(batch.pos, batch.ptr)
     return relative_error(made, true, names).T.cpu().double()
+
+
+def score_figure(batch: Any, result: torch.Tensor, class_names: Sequence[str] = ()) -> Any:
+    """Draws, for each class, the histogram of its score among jets of every true class."""
+    from matplotlib.figure import Figure
+
+    scores, y = result.softmax(-1).cpu().double(), batch.y.cpu()
+    classes = scores.shape[1]
+    shown = [1] if classes == 2 else list(range(classes))
+    figure = Figure(figsize=(4 * len(shown), 3.5), layout="constrained")
+    for axis, number in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown):
+        for true in y.unique().tolist():
+            name = class_names[true] if true < len(class_names) else f"class {true}"
+            axis.hist(scores[y == true, number].numpy(), bins=40, range=(0, 1), histtype="step", label=name)
+        axis.set_xlabel(f"score of {class_names[number] if number < len(class_names) else f'class {number}'}")
+        axis.set_ylabel("jets per bin")
+        axis.legend(fontsize=8)
+    return figure

@@ -13,7 +13,7 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch import nn
 
 from lgae_pyg.files import plain
-from lgae_pyg.models import LinearAE, build_model, warm_start_from_linear
+from lgae_pyg.models import LinearAE, build_model, contract_of, registry, warm_start_from_linear
 from lgae_pyg.models.warm_start import check_warm_start
 from lgae_pyg.registry import check_keys
 from lgae_pyg.training.configuration import save_config
@@ -23,12 +23,12 @@ from lgae_pyg.training.guard import NonFiniteError, NonFiniteGuard
 from lgae_pyg.training.keep import AtomicCheckpointIO, RunCheckpoints
 from lgae_pyg.training.loggers import build_logger, finish
 from lgae_pyg.training.memory import keep_freed_memory
-from lgae_pyg.training.module import AutoencoderModule
 from lgae_pyg.training.optimization import build_optimizer
 from lgae_pyg.training.panels import Panels
 from lgae_pyg.training.progress import progress_callbacks, quieten, show, show_log
 from lgae_pyg.training.record import EpochRecorder
 from lgae_pyg.training.signals import GracefulStop, TrainingInterrupted
+from lgae_pyg.training.tasks import Task, build_task
 
 DONE, NOT_FINITE, INTERRUPTED = 0, 3, 75
 
@@ -41,7 +41,7 @@ KEYS = ("seed", "name", "runs", "resume", "overwrite", "warm_start", "model", "d
 KEYS += ("optimizer", "schedule", "trainer", "logger")
 LOADER_KEYS = ("batch_size", "eval_batch_size", "train_jets", "val_jets", "epoch_jets")
 TRAINER_KEYS = ("accelerator", "precision", "max_epochs", "max_minutes", "patience", "gradient_clip")
-TRAINER_KEYS += ("deterministic", "threads", "progress")
+TRAINER_KEYS += ("deterministic", "devices", "strategy", "threads", "progress")
 
 
 def train(config: Mapping[str, Any], folder: str | Path, command: str = "lgae train") -> int:
@@ -65,20 +65,21 @@ def train(config: Mapping[str, Any], folder: str | Path, command: str = "lgae tr
     show_log()
     keep_freed_memory()
     config = plain(config, "config")
-    check_config(config)
+    check_keys_of(config)
     run = open_folder(Path(folder), config)
     if run.finished:
         show(f"{run.path} is already trained ({run.finished}); begin anew with overwrite=true")
         return DONE
     pl.seed_everything(config["seed"], verbose=False)
+    task = build_module(config)  # first: what it refuses would otherwise be found out after the jets are made
     data = JetDataModule(config["data"], **config["loader"], seed=config["seed"])
-    module = build_module(config, data)
+    prepare(task, data, config)
     save_config(run.path / "config.yaml", config)
     logger = build_logger(config["logger"], run.path, config["name"], run.wandb_id, config)
     status = 1
     with GracefulStop() as stop:
         try:
-            status = fit(config, run, data, module, logger, stop)
+            status = fit(config, run, data, task, logger, stop)
         except TrainingInterrupted as interruption:
             status = INTERRUPTED
             show(f"Stopped by {stop.requested.name} {interruption}; saved {run.checkpoints / 'last.ckpt'}.")
@@ -91,7 +92,7 @@ def train(config: Mapping[str, Any], folder: str | Path, command: str = "lgae tr
     return status
 
 
-def check_config(config: Mapping[str, Any]) -> None:
+def check_keys_of(config: Mapping[str, Any]) -> None:
     """Raises :class:`ValueError` for unknown or missing keys."""
     check_keys("configuration", config, KEYS)
     missing = sorted({"seed", "name", "model", "data", "loader", "loss", "trainer", "logger"} - set(config))
@@ -99,23 +100,20 @@ def check_config(config: Mapping[str, Any]) -> None:
         raise ValueError(f"configuration: missing {', '.join(missing)}")
     check_keys("trainer", config["trainer"], TRAINER_KEYS)
     check_keys("loader", config["loader"], LOADER_KEYS)
-    check_keys("loss", config["loss"], ("names", "weights", "space"))
     trainer = config["trainer"]
     precision = trainer["precision"]
     if precision not in PRECISIONS:
         raise ValueError(f"trainer.precision={precision} is unknown; choose one of {', '.join(PRECISIONS)}")
     if trainer["accelerator"] in ("gpu", "cuda") and not torch.cuda.is_available():
         raise ValueError("trainer.accelerator=gpu, but there is no CUDA GPU here: choose trainer=cpu")
-    # What these refuse would otherwise be found out only after the jets have been made.
-    model = build_model(model_config(config))
-    module = AutoencoderModule(model, *loss_arguments(config))
-    if module.space == "native" and not getattr(model, "has_native", False):
-        raise ValueError(f"{config['model']['name']} works in four-momenta: set loss.space=momenta")
-    build_optimizer([nn.Parameter(torch.zeros(1))], config.get("optimizer") or {})
     if config.get("warm_start") not in (None, "linear"):
         raise ValueError(f"warm_start={config['warm_start']} is unknown; choose linear or null")
-    if config.get("warm_start") == "linear":
-        check_warm_start(model)
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Raises :class:`ValueError` for a configuration that no training can begin with, jets aside."""
+    check_keys_of(config)
+    build_module(config)
 
 
 def model_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,38 +124,44 @@ def model_config(config: Mapping[str, Any]) -> dict[str, Any]:
     return model
 
 
-def loss_arguments(config: Mapping[str, Any]) -> tuple[Any, Any, str]:
-    """Names, weights and space of the losses."""
-    loss = config["loss"]
-    return loss["names"], loss.get("weights"), loss.get("space", "momenta")
+def build_module(config: Mapping[str, Any]) -> Task:
+    """Builds the model with random initial weights, and the task that trains it.
 
-
-def build_module(config: Mapping[str, Any], data: JetDataModule) -> AutoencoderModule:
-    """Builds the model with its initial weights, those of a warm start included, and what trains it."""
+    Raises:
+        ValueError: a model, loss, optimiser or warm start that does not exist or does not fit the model.
+    """
     model = build_model(model_config(config))
-    if not any(p.requires_grad for p in model.parameters()):
+    if contract_of(model).config:
+        registry.check_config(model)
+    if config.get("warm_start") == "linear":
+        check_warm_start(model)
+    build_optimizer([nn.Parameter(torch.zeros(1))], config.get("optimizer") or {})
+    options = {key: config.get(key) for key in ("optimizer", "schedule")}
+    return build_task(model, config["loss"], **options, provenance={"config": config})
+
+
+def prepare(task: Task, data: JetDataModule, config: Mapping[str, Any]) -> None:
+    """Gives a task what it needs to know of the jets, and the model the weights that follow from them."""
+    model = task.model
+    if task.facts.closed_form:
         model.fit(data.train.loader(data.eval_batch_size))
     model.to(PRECISIONS[config["trainer"]["precision"]][1])
     if config.get("warm_start") == "linear":
-        linear = LinearAE(**{key: model.config[key] for key in LinearAE().config if key != "name"})
+        linear = LinearAE(model.latent_vectors, model.num_particles, model.conserve_momentum)
         linear.fit(data.train.loader(data.eval_batch_size), weighting="transverse")
         warm_start_from_linear(model, linear)
-    return AutoencoderModule(
-        model,
-        *loss_arguments(config),
-        config.get("optimizer"),
-        config.get("schedule"),
-        {"data": data.train.recipe, "unit": data.train.unit, "config": config},
-    )
+    model.unit = data.train.unit
+    task.provenance |= {"data": data.train.recipe, "unit": data.train.unit}
+    task.class_names = tuple(getattr(data.train, "class_names", data.train.recipe.get("classes", ())))
 
 
 def build_callbacks(
-    config: Mapping[str, Any], run: RunFolder, logger: Any, stop: GracefulStop
+    config: Mapping[str, Any], run: RunFolder, task: Task, logger: Any, stop: GracefulStop
 ) -> tuple[list[pl.Callback], EpochRecorder, RunCheckpoints]:
     """Returns the callbacks in the order in which they are called; the checkpoints come last."""
     trainer = config["trainer"]
     guard = NonFiniteGuard(run.path)
-    recorder = EpochRecorder(run.path / "metrics.csv", guard)
+    recorder = EpochRecorder(run.path / "metrics.csv", task.columns)
     wandb_id = None if logger is None else logger.experiment.id
     limits = (trainer.get("patience"), trainer.get("max_minutes"))
     checkpoints = RunCheckpoints(run.checkpoints, recorder, stop, *limits, wandb_id)
@@ -172,7 +176,8 @@ def build_trainer(config: Mapping[str, Any], run: RunFolder, callbacks: list, lo
     trainer = config["trainer"]
     return pl.Trainer(
         accelerator=trainer["accelerator"],
-        devices=1,
+        devices=trainer.get("devices") or "auto",
+        strategy=trainer.get("strategy") or "auto",
         precision=PRECISIONS[trainer["precision"]][0],
         max_epochs=trainer["max_epochs"],
         gradient_clip_val=trainer.get("gradient_clip"),
@@ -182,7 +187,7 @@ def build_trainer(config: Mapping[str, Any], run: RunFolder, callbacks: list, lo
         plugins=[AtomicCheckpointIO(), LightningEnvironment()],
         enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
         enable_model_summary=False,
-        num_sanity_val_steps=0,
+        num_sanity_val_steps=-1,  # the validation of the initial weights
         use_distributed_sampler=False,
         log_every_n_steps=sys.maxsize,
         default_root_dir=run.path,
@@ -193,17 +198,17 @@ def fit(
     config: Mapping[str, Any],
     run: RunFolder,
     data: JetDataModule,
-    module: AutoencoderModule,
+    module: Task,
     logger: Any,
     stop: GracefulStop,
 ) -> int:
     """Trains, and says what came of it."""
     if config["trainer"].get("threads"):
         torch.set_num_threads(config["trainer"]["threads"])
-    callbacks, recorder, checkpoints = build_callbacks(config, run, logger, stop)
+    callbacks, recorder, checkpoints = build_callbacks(config, run, module, logger, stop)
     trainer = build_trainer(config, run, callbacks, logger)
     show(describe_run(run, data, module.model))
-    if any(p.requires_grad for p in module.parameters()):
+    if not module.facts.closed_form:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*resuming from a checkpoint that ended before.*")
             trainer.fit(module, datamodule=data, ckpt_path=run.last)

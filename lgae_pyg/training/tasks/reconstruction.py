@@ -1,0 +1,84 @@
+"""Training to give back the input: autoencoders."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Batch
+
+from lgae_pyg.losses import get_loss
+from lgae_pyg.metrics import PARTICLE_FEATURES, particle_features, relative_error, summary
+from lgae_pyg.registry import check_choice
+from lgae_pyg.training.panels import image_figure, residual_figure
+from lgae_pyg.training.tasks.base import Task
+
+SPACES = ("momenta", "native")
+
+
+class ReconstructionTask(Task):
+    r"""Trains an autoencoder to give back its input.
+
+    The loss of a jet is a weighted sum of the losses of :mod:`lgae_pyg.losses`,
+    :math:`\ell_b = \sum_k w_k \ell_{k, b}`. The validation adds the squared error of the particles
+    (``val/mse``) and, where they correspond, the spread of the relative errors of their pT (``val/pt_iqr``).
+
+    Args:
+        model: an autoencoder; its results have ``p4`` and ``ptr``.
+        names: names of the losses.
+        weights: their weights; all 1 when omitted.
+        space: what they compare: ``"momenta"``, four-momenta, or ``"native"``, the coordinates that the model
+            itself works in (relative coordinates, pixels), for models whose result has them.
+        **options: see :class:`~lgae_pyg.training.tasks.Task`.
+
+    Raises:
+        ValueError: an unknown loss or space, one that the model does not have, or not one weight per loss.
+    """
+
+    columns = ("val/mse", "val/pt_iqr")
+
+    def __init__(
+        self,
+        model: nn.Module,
+        names: Sequence[str] = ("mse",),
+        weights: Sequence[float] | None = None,
+        space: str = "momenta",
+        **options: Any,
+    ) -> None:
+        weights = [1.0] * len(names) if weights is None else list(weights)
+        if not names or len(weights) != len(names):
+            raise ValueError(f"one weight per loss is needed: names {list(names)}, weights {weights}")
+        check_choice("loss.space", space, SPACES)
+        super().__init__(model, [(get_loss(name), float(weight)) for name, weight in zip(names, weights)], **options)
+        self.space = space
+        if space == "native" and not self.facts.has_native:
+            raise ValueError(f"{type(model).__name__} works in four-momenta: set loss.space=momenta")
+
+    def jet_losses(self, batch: Batch, result: Any) -> Tensor:
+        """Returns the weighted sum of the losses of each jet, (B,)."""
+        pair = result.native if self.space == "native" else (result.p4, result.ptr, batch.pos, batch.ptr)
+        values = [weight * loss(*pair) for loss, weight in self.losses]
+        return sum(values[1:], values[0])
+
+    def observe(self, batch: Batch, result: Any, sums: dict[str, Any]) -> None:
+        """Adds the squared error of particles and, where they correspond, the errors of their pT."""
+        if self.facts.output_kind != "particles":
+            return
+        mse = get_loss("mse")(result.p4, result.ptr, batch.pos, batch.ptr)
+        sums["mse"] = sums.get("mse", 0.0) + mse.double().sum()
+        if torch.equal(result.ptr, batch.ptr):
+            features = [particle_features(p4, batch.ptr) for p4 in (result.p4, batch.pos)]
+            errors = relative_error(*features, PARTICLE_FEATURES)[:, 0].float().cpu()
+            sums.setdefault("pt_errors", []).append(errors)
+
+    def derived(self, collected: dict[str, Tensor]) -> dict[str, float]:
+        """The interquartile range of the errors of pT."""
+        return {"val/pt_iqr": summary(errors.numpy())["iqr"] for errors in collected.values()}
+
+    def figures(self, batch: Batch, result: Any) -> dict[str, Any]:
+        """Images of true and rebuilt jets, and histograms of the errors."""
+        return {"jets/images": image_figure(batch, result), "jets/residuals": residual_figure(batch, result)}
+
+
+#: The name of the class before there were other tasks.
+AutoencoderModule = ReconstructionTask
