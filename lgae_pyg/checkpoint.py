@@ -184,11 +184,6 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[
     """
     try:
         content = torch.load(path, map_location=map_location, weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path}: not a checkpoint of lgae_pyg; it holds something other than tensors and plain values, "
-            "which is not read because it could run code"
-        ) from error
     except OSError as error:
         if error.errno != errno.EINVAL:  # what torch says of some truncated files
             raise
@@ -210,6 +205,11 @@ def _unreadable(path: str | os.PathLike, error: Exception, map_location: Any) ->
         return CheckpointError(f"{path}: damaged or truncated, or no checkpoint ({reason})")
     if broken is not None:
         return CheckpointError(f"{path}: damaged, its part {broken} has a wrong checksum")
+    if isinstance(error, pickle.UnpicklingError):
+        return CheckpointError(
+            f"{path}: not a checkpoint of lgae_pyg; it holds something other than tensors and plain values, "
+            "which is not read because it could run code"
+        )
     return CheckpointError(f"{path}: whole, but cannot be loaded to '{map_location}': {first_line(error)}")
 
 

@@ -74,7 +74,7 @@ class Task(pl.LightningModule):
         names of means over jets (``"mse"``), lists of tensors under other names."""
 
     def derived(self, collected: dict[str, Tensor]) -> dict[str, float]:
-        """Values of the validation that are no means, made of the lists that :meth:`observe` has filled."""
+        """Values of the validation that are no means, made of the lists that :meth:`observe` filled, if any."""
         return {}
 
     def figures(self, batch: Batch, result: Any) -> dict[str, Any]:

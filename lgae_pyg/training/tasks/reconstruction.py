@@ -49,7 +49,8 @@ class ReconstructionTask(Task):
         if not names or len(weights) != len(names):
             raise ValueError(f"one weight per loss is needed: names {list(names)}, weights {weights}")
         check_choice("loss.space", space, SPACES)
-        super().__init__(model, [(get_loss(name), float(weight)) for name, weight in zip(names, weights)], **options)
+        losses = [(get_loss(name), float(weight)) for name, weight in zip(names, weights)]
+        super().__init__(model, losses, **options)
         self.space = space
         if space == "native" and not self.facts.has_native:
             raise ValueError(f"{type(model).__name__} works in four-momenta: set loss.space=momenta")
@@ -73,7 +74,7 @@ class ReconstructionTask(Task):
 
     def derived(self, collected: dict[str, Tensor]) -> dict[str, float]:
         """The interquartile range of the errors of pT."""
-        return {"val/pt_iqr": summary(errors.numpy())["iqr"] for errors in collected.values()}
+        return {"val/pt_iqr": summary(collected["pt_errors"].numpy())["iqr"]} if collected else {}
 
     def figures(self, batch: Batch, result: Any) -> dict[str, Any]:
         """Images of true and rebuilt jets, and histograms of the errors."""
