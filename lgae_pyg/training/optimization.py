@@ -1,61 +1,50 @@
 """Optimisers and learning-rate schedules by name, from plain configuration values."""
 
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from torch import nn, optim
-from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
+from torch_geometric.nn.resolver import lr_scheduler_resolver, optimizer_resolver
 
-from lgae_pyg.registry import check_keys
+from lgae_pyg.registry import check_keys, suggestion
 
-OPTIMIZERS: dict[str, tuple[type[optim.Optimizer], tuple[str, ...]]] = {
-    "adam": (optim.Adam, ("lr", "betas", "eps", "weight_decay")),
-    "adamw": (optim.AdamW, ("lr", "betas", "eps", "weight_decay")),
-    "rmsprop": (optim.RMSprop, ("lr", "alpha", "eps", "weight_decay", "momentum")),
-    "sgd": (optim.SGD, ("lr", "momentum", "weight_decay", "nesterov")),
-}
-#: Those whose fused form is as precise on every device.
+#: Those whose fused form (one pass over all parameters) is as precise on every device.
 FUSED = ("adam", "adamw", "sgd")
 
+#: Schedules of this package, in epochs, with what they take; all others are those of PyTorch and PyG, in batches.
 SCHEDULES: dict[str, tuple[str, ...]] = {
     "constant": ("warmup_epochs",),
     "cosine": ("warmup_epochs", "epochs", "final_factor"),
     "exponential": ("warmup_epochs", "decay"),
-    "plateau": ("factor", "patience", "threshold", "min_lr"),
 }
 
 
 def build_optimizer(parameters: Iterable[nn.Parameter], config: Mapping[str, Any]) -> optim.Optimizer:
-    """Makes an optimiser.
+    """Makes an optimiser, through PyG's resolver.
 
     Args:
         parameters: what it changes.
-        config: ``name`` (``adam``, the default, ``adamw``, ``rmsprop``, ``sgd``) and the arguments of the
-            class in :mod:`torch.optim` (``lr``, 1e-3 by default, ``betas``, ...); ``None`` is as if left out.
+        config: ``name`` of a class in :mod:`torch.optim` (``adam`` by default, ``adamw``, ``rmsprop``,
+            ``sgd``, ``radam``, ...) and its arguments (``lr``, 1e-3 by default, ``betas``, ...); ``None`` is as if left out.
 
     Raises:
         ValueError: an unknown name, or a value that it does not have.
     """
     arguments = {"lr": 1e-3, **{key: value for key, value in config.items() if value is not None}}
     name = arguments.pop("name", "adam")
-    if name not in OPTIMIZERS:
-        raise ValueError(f"optimizer.name={name} is unknown; choose one of {', '.join(OPTIMIZERS)}")
-    kind, known = OPTIMIZERS[name]
-    check_keys(f"optimizer {name}", arguments, known)
     if "betas" in arguments:
         arguments["betas"] = tuple(arguments["betas"])
-    if name in FUSED:
-        arguments["fused"] = True  # one pass over all parameters
-    try:
-        return kind(list(parameters), **arguments)
-    except TypeError as error:
-        raise ValueError(f"optimizer {name} with {arguments}: {error}; its values must be numbers") from None
+    fused = {"fused": True} if name in FUSED else {}
+    given = list(parameters)
+    return _resolved("optimizer", name, arguments, lambda: optimizer_resolver(name, given, **arguments, **fused))
 
 
 def build_schedule(
     optimizer: optim.Optimizer, config: Mapping[str, Any], steps_per_epoch: int, max_epochs: int | None
-) -> LambdaLR | ReduceLROnPlateau:
+) -> LRScheduler | ReduceLROnPlateau:
     r"""Makes a learning-rate schedule.
 
     With :math:`t` the number of epochs trained so far (fractions count), the learning rate is multiplied by
@@ -66,6 +55,9 @@ def build_schedule(
       trainer's largest number of epochs when omitted) and :math:`f` = ``final_factor``;
     * ``exponential``: :math:`d^t` with :math:`d` = ``decay``;
     * ``plateau``: ``factor``, each time that the validation loss has not fallen for ``patience`` epochs.
+
+    Any other name is that of a scheduler of PyTorch or PyG, which count batches (``one_cycle``,
+    ``cosine_with_warmup``, ...; ``warmup_epochs`` becomes the number of batches of the latter's warm-up).
 
     Args:
         optimizer: whose learning rates are changed.
@@ -79,11 +71,21 @@ def build_schedule(
     """
     arguments = {key: value for key, value in config.items() if value is not None}
     name = arguments.pop("name", "constant")
-    if name not in SCHEDULES:
-        raise ValueError(f"schedule.name={name} is unknown; choose one of {', '.join(SCHEDULES)}")
-    check_keys(f"schedule {name}", arguments, SCHEDULES[name])
-    if name == "plateau":
-        return ReduceLROnPlateau(optimizer, **arguments)
+    if name in SCHEDULES:
+        check_keys(f"schedule {name}", arguments, SCHEDULES[name])
+        return LambdaLR(optimizer, _factor(name, arguments, steps_per_epoch, max_epochs))
+    query = {"plateau": "ReduceLROnPlateau", "one_cycle": "OneCycleLR"}.get(name, name)
+    warmup = round(steps_per_epoch * arguments.pop("warmup_epochs", 0))
+    steps = steps_per_epoch * (max_epochs or 1)
+    return _resolved(
+        "schedule", name, arguments, lambda: lr_scheduler_resolver(query, optimizer, warmup, steps, **arguments)
+    )
+
+
+def _factor(
+    name: str, arguments: Mapping[str, Any], steps_per_epoch: int, max_epochs: int | None
+) -> Callable[[int], float]:
+    """What the learning rate is multiplied by after some steps."""
     warmup = arguments.get("warmup_epochs") or 0
     length = arguments.get("epochs") or max_epochs or 1
     final, decay = arguments.get("final_factor", 0.0), arguments.get("decay", 1.0)
@@ -95,4 +97,23 @@ def build_schedule(
             return ramp * (final + (1 - final) * (1 + math.cos(math.pi * min(epochs / length, 1.0))) / 2)
         return ramp * decay**epochs
 
-    return LambdaLR(optimizer, factor)
+    return factor
+
+
+def _resolved(what: str, name: str, arguments: Mapping[str, Any], make: Callable[[], Any]) -> Any:
+    """What a resolver of PyG makes, its errors in the words of the configuration."""
+    try:
+        return make()
+    except ValueError as error:
+        if "Could not resolve" not in str(error):
+            raise ValueError(f"{what} {name}: {error}") from None
+        classes = re.findall(r"'(\w+)'", str(error).partition("choices")[2])
+        own = (*SCHEDULES, "plateau") if what == "schedule" else ()
+        names = sorted({*own, *(one.removesuffix("LR").lower() for one in classes)})
+        meant = suggestion(name, names)
+        raise ValueError(f"{what}.name={name} is unknown; choose one of {', '.join(names)}{meant}") from None
+    except TypeError as error:
+        unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+        if unknown:
+            raise ValueError(f"{what} {name} does not know {unknown[1]}") from None
+        raise ValueError(f"{what} {name} with {dict(arguments)}: {error}; its values must be numbers") from None

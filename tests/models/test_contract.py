@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.prune import l1_unstructured as prune_weights
 
 from lgae_pyg import load_model
 from lgae_pyg.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
@@ -120,10 +121,13 @@ def add_layer(model):
 
 
 def prune(model):
-    nn.utils.prune.l1_unstructured(model.encoder.stack.convs[0].mlp.layers[0], "weight", 0.5)
+    prune_weights(model.encoder.stack.convs[0].mlp.layers[0], "weight", 0.5)
 
 
-@pytest.mark.parametrize("change", [change_activation, change_slope, change_scale, change_forward, add_layer, prune])
+CHANGES = [change_activation, change_slope, change_scale, change_forward, add_layer, prune]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_what_the_configuration_does_not_make_is_not_saved(change, tmp_path):
     model = LGAE(latent_vectors=2, **SMALL)
     change(model)

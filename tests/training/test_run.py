@@ -78,6 +78,15 @@ def test_schedules(schedule, factors):
         steps.step()
 
 
+def test_schedules_of_pyg_count_batches():
+    optimizer = build_optimizer([torch.nn.Parameter(torch.ones(1))], {"name": "radam", "lr": 2.0})
+    steps = build_schedule(optimizer, {"name": "linear_with_warmup", "warmup_epochs": 1}, 4, max_epochs=2)
+    for factor in (0, 0.25, 0.5, 0.75, 1, 0.75):
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(2 * factor)
+        optimizer.step()
+        steps.step()
+
+
 def test_initial_weights_are_a_candidate_for_the_best(config, tmp_path):
     config["optimizer"]["lr"] = 10.0
     config["schedule"] = {}
@@ -141,7 +150,7 @@ def test_folder_of_another_training_is_refused(config, tmp_path):
         ({"model": {"name": "Nothing"}}, "unknown model 'Nothing'"),
         ({"loss": {"names": ["nothing"]}}, "unknown loss 'nothing'"),
         ({"loss": {"names": ["mse"], "weights": [1, 2]}}, "one weight per loss"),
-        ({"optimizer": {"name": "nothing"}}, "choose one of adam"),
+        ({"optimizer": {"name": "adan"}}, "optimizer.name=adan is unknown; choose one of .*did you mean adam"),
         ({"optimizer": {"colour": 1}}, "optimizer adam does not know colour"),
         ({"schedule": {"name": "constant", "decay": 1}}, "schedule constant does not know decay"),
         ({"logger": {"colour": 1}}, "logger does not know colour"),

@@ -162,4 +162,5 @@ def test_reconstruction_sums_its_losses(generator):
     task = ReconstructionTask(model, ["mse", "chamfer"], [2.0, 0.5])
     result = model(batch)
     pair = result.p4, result.ptr, batch.pos, batch.ptr
-    assert torch.equal(task.jet_losses(batch, result), 2.0 * get_loss("mse")(*pair) + 0.5 * get_loss("chamfer")(*pair))
+    expected = 2.0 * get_loss("mse")(*pair) + 0.5 * get_loss("chamfer")(*pair)
+    assert torch.equal(task.jet_losses(batch, result), expected)
