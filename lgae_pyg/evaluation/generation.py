@@ -13,10 +13,10 @@ from lgae_pyg.evaluation.studies import StudyOptions
 from lgae_pyg.evaluation.study_results import StudyResults
 from lgae_pyg.evaluation.subject import Sample, Subject, batches_of, run_model
 from lgae_pyg.losses import jet_sum
-from lgae_pyg.losses.padding import pad_jets
 from lgae_pyg.metrics import bootstrap
 from lgae_pyg.metrics.features import JET_FEATURES, PARTICLE_FEATURES, jet_features, particle_features
 from lgae_pyg.metrics.wasserstein import wasserstein_1
+from lgae_pyg.ops.jets import pad_jets
 from lgae_pyg.progress import steps
 from lgae_pyg.tables import Table
 
