@@ -11,7 +11,7 @@ from lgae_pyg.models.base import Autoencoder
 from lgae_pyg.models.behaviour import Behaviour
 from lgae_pyg.models.lgae_networks import Decoder, Encoder, scalar_vector
 from lgae_pyg.models.result import Latent, Reconstruction, offsets_of
-from lgae_pyg.nn.aggr import num_concatenated
+from lgae_pyg.nn.aggr import MixAggregation, num_concatenated
 from lgae_pyg.ops.jets import jet_sum, restore_total
 from lgae_pyg.registry import check_choice
 
@@ -139,7 +139,7 @@ class LGAE(Autoencoder):
     @property
     def permutation_invariant(self) -> bool:
         """Whether the code does not depend on the order of the particles."""
-        return self.aggregation != "mix"
+        return not isinstance(self.encoder.aggregation, MixAggregation)
 
     @property
     def latent_size(self) -> int:

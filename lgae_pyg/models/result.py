@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from lgae_pyg.ops.graphs import graph_offsets, graph_sizes, require
+from lgae_pyg.ops.graphs import graph_offsets
 
 
 def _in_short(result: Any) -> str:
@@ -100,11 +100,12 @@ class Reconstruction:
 
 
 def offsets_of(batch: Any) -> Tensor:
-    """The offsets ``ptr`` of a PyG batch; a single jet is a batch of one.
+    """The offsets ``ptr`` of a PyG batch; a single jet is a batch of one, and a jet without particles keeps its
+    place.
 
     Raises:
-        ValueError: if the batch has no momenta in ``pos``, its particles are not sorted by jet, ``ptr`` and
-            ``batch`` do not fit, or a jet has no particles (models cannot rebuild it).
+        ValueError: if the batch has no momenta in ``pos`` or no particle at all, its particles are not sorted by
+            jet, or ``ptr`` and ``batch`` do not fit.
     """
     pos = getattr(batch, "pos", None)
     if not isinstance(pos, Tensor):
@@ -116,7 +117,4 @@ def offsets_of(batch: Any) -> Tensor:
     ptr, graph = getattr(batch, "ptr", None), getattr(batch, "batch", None)
     if ptr is None and graph is None:
         return torch.tensor([0, len(pos)], device=pos.device)
-    ptr = graph_offsets(len(pos), ptr, graph, getattr(batch, "num_graphs", None) if ptr is None else None)
-    empty = graph_sizes(ptr) == 0
-    require(~empty.any(), lambda: f"jet {int(empty.nonzero()[0])} of the batch has no particle: leave it out")
-    return ptr
+    return graph_offsets(len(pos), ptr, graph, getattr(batch, "num_graphs", None) if ptr is None else None)

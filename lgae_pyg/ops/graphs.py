@@ -91,12 +91,12 @@ def graph_offsets(
     if not len(ptr) or graphs not in (None, len(ptr) - 1):
         raise ValueError(f"{len(ptr)} offsets in ptr do not fit {0 if graphs is None else graphs} graphs")
     ptr = ptr.long()
-    require(
+    _require(
         (ptr[0] == 0) & (ptr[-1] == nodes) & (ptr[1:] >= ptr[:-1]).all(),
         lambda: f"ptr must rise from 0 to the number of nodes, {nodes}, but is {_begin(ptr)}",
     )
     if batch is not None:
-        require(
+        _require(
             (node_to_graph(ptr, nodes) == batch).all(),
             lambda: f"ptr {_begin(ptr)} and batch {_begin(batch)} sort the nodes into graphs differently: "
             "leave out the one that is out of date",
@@ -121,10 +121,10 @@ def _begin(numbers: Tensor) -> str:
     return f"{numbers[:10].tolist()}{'...' if len(numbers) > 10 else ''}"
 
 
-def require(condition: Tensor, message: Callable[[], str]) -> None:
+def _require(condition: Tensor, message: Callable[[], str]) -> None:
     """Raises :class:`ValueError`, or, where one would have to wait for the condition, an assertion later."""
     if condition.is_cuda or torch.compiler.is_compiling():
-        torch._assert_async(condition, "graphs do not fit their nodes, or one is empty: look on a CPU which")
+        torch._assert_async(condition, "the offsets of the graphs do not fit the nodes")
     elif not condition:
         raise ValueError(message())
 

@@ -166,18 +166,26 @@ def test_contradictions_are_refused(name: str) -> None:
 # Models.
 
 
+@pytest.mark.parametrize("with_ptr", [True, False])
 @pytest.mark.parametrize("name", MODELS)
-def test_models_say_which_jet_is_empty(name: str, jets: Batch) -> None:
-    model = MODELS[name]()
-    jet = jets[2].pos
-    for number in range(3):
-        sizes = [jet[:0] if k == number else jet for k in range(3)]
-        batch = Batch.from_data_list([JetData(pos=pos) for pos in sizes])
-        with pytest.raises(ValueError, match=f"jet {number} of the batch has no particle: leave it out"):
-            model(batch)
+def test_jets_without_particles_change_nothing_for_models(name: str, with_ptr: bool, jets: Batch) -> None:
+    """At the beginning, in the middle and at the end they keep their rows; the others and gradients stay."""
+    model, sizes = MODELS[name](), [0, 5, 0, 7, 0]
+    batch = Batch.from_data_list([JetData(pos=jets.pos[:size]) for size in sizes])
+    if not with_ptr:
         del batch.ptr
-        with pytest.raises(ValueError, match=f"jet {number} of the batch has no particle: leave it out"):
-            model(batch)
+    result = model(batch)
+    others = model(Batch.from_data_list([JetData(pos=jets.pos[:size]) for size in (5, 7)]))
+    for found, expected in zip(result.latent, others.latent):
+        assert len(found) == 5 and torch.isfinite(torch.view_as_real(found) if found.is_complex() else found).all()
+        torch.testing.assert_close(found[[1, 3]], expected, rtol=1e-9, atol=1e-11)
+    graph = torch.repeat_interleave(result.ptr.diff())
+    kept = result.p4[(graph == 1) | (graph == 3)]
+    torch.testing.assert_close(kept, others.p4, rtol=1e-9, atol=1e-11)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if parameters:
+        kept.square().sum().backward()
+        assert all(torch.isfinite(p.grad).all() for p in parameters if p.grad is not None)
 
 
 @pytest.mark.parametrize("name", MODELS)

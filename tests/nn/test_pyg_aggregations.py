@@ -34,7 +34,7 @@ REFUSED = [
     aggr.MulAggregation(),
     aggr.LSTMAggregation(20, 20),
     aggr.Set2Set(20, 2),
-    aggr.MultiAggregation(["mean", "max"]),
+    aggr.MultiAggregation(["mean", "max"], mode="sum"),
     aggr.DeepSetsAggregation(nn.Linear(20, 20)),
 ]
 
@@ -155,7 +155,16 @@ def test_a_module_is_its_name(name: str, jets: Batch) -> None:
     assert build_model(models[0].config).state_dict().keys() == models[1].state_dict().keys()
 
 
-def test_combinations() -> None:
+def test_combinations(jets: Batch) -> None:
+    several = [aggr.MultiAggregation(["min", aggr.SoftmaxAggregation()], mode=mode) for mode in ("cat", "mean")]
+    for name, module in zip(("min&softmax", "min+softmax"), several):
+        models = []
+        for aggregation in (name, module):
+            torch.manual_seed(3)
+            models.append(LGAE(aggregation=aggregation, **SMALL))
+        with torch.no_grad():
+            assert torch.equal(models[0](jets).p4, models[1](jets).p4)
+        assert num_concatenated(name) == num_concatenated(module)
     parts = build_aggregation("min&softmax", IRREPS)
     assert num_concatenated(parts) == num_concatenated("min&softmax") == 2
     assert num_concatenated(build_aggregation("min+softmax", IRREPS)) == num_concatenated(Own()) == 1

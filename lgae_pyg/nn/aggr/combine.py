@@ -10,6 +10,7 @@ from torch_geometric.nn.aggr import (
     MaxAggregation,
     MeanAggregation,
     MinAggregation,
+    MultiAggregation,
     SoftmaxAggregation,
     SumAggregation,
 )
@@ -67,8 +68,8 @@ def num_concatenated(aggregation: str | Aggregation) -> int:
     """How many times the latent multiplicities appear in the code: the parts of ``a&b&...``, else 1."""
     if isinstance(aggregation, str):
         return aggregation.count("&") + 1
-    joined = isinstance(aggregation, CombinedAggregation) and aggregation.mode == "cat"
-    return len(aggregation.aggregations) if joined else 1
+    parts = getattr(aggregation, "aggregations", getattr(aggregation, "aggrs", None))
+    return len(parts) if parts and aggregation.mode == "cat" else 1
 
 
 def build_aggregation(
@@ -83,8 +84,9 @@ def build_aggregation(
     PyG's modules reduce real columns one by one, which for the components of four-vectors is equivariant only if
     it is linear. ``SumAggregation`` and ``MeanAggregation`` act on real and imaginary parts; ``MinAggregation``,
     ``MaxAggregation``, ``SoftmaxAggregation`` and ``AttentionalAggregation`` act through Lorentz invariants
-    (:class:`ExtremumAggregation`, :class:`InvariantSoftmax`). An aggregation of one's own is taken as it is: it
-    gets the packed complex features, and has to be equivariant (:func:`~lgae_pyg.lorentz.equivariance_error`).
+    (:class:`ExtremumAggregation`, :class:`InvariantSoftmax`); ``MultiAggregation`` joins or averages these. An
+    aggregation of one's own is taken as it is: it gets the packed complex features, and has to be equivariant
+    (:func:`~lgae_pyg.lorentz.equivariance_error`).
 
     Args:
         aggregation: ``min``, ``max``, ``mean``, ``sum`` or ``softmax``; ``a+b`` averages and ``a&b`` concatenates;
@@ -98,6 +100,9 @@ def build_aggregation(
         ValueError: for an unknown name, a mixture of ``+`` and ``&``, or a module of PyG that is not equivariant.
     """
     irreps, options = Irreps(irreps), (largest_square, rounding, backend)
+    if isinstance(aggregation, MultiAggregation) and aggregation.mode in ("cat", "mean"):
+        parts = [build_aggregation(part, irreps, *options) for part in aggregation.aggrs]
+        return CombinedAggregation(irreps, parts, aggregation.mode)
     if isinstance(aggregation, Aggregation):
         name = PYG_NAMES.get(type(aggregation))
         return _adapted(aggregation, irreps) if name is None else build_aggregation(name, irreps, *options)
