@@ -133,7 +133,8 @@ class JetLoader:
             stop = len(order) if last and not self.drop_last else (number + 1) * self._step
             batch = self._gather(order[number * self._step + self.rank : stop : self.num_replicas])
             # Counted before the batch is handed out: whoever saves while working on it has consumed it.
-            self._epoch, self._next_batch, self._begun = (epoch + 1, 0, False) if last else (epoch, number + 1, True)
+            self._epoch, self._next_batch = (epoch + 1, 0) if last else (epoch, number + 1)
+            self._begun = not last
             yield batch
 
     def _gather(self, ids: Tensor) -> Batch:

@@ -26,7 +26,7 @@ Ids = int | slice | Sequence[int] | np.ndarray | Tensor
 _FORMAT = "lgae_pyg.JetStore"
 _VERSION = 1
 _PARTICLE_FIELDS = ("pos", "x")
-_MEND = "If a data set of this package made it, delete it: it is made again from the raw files when it is next needed."
+_MEND = "Delete it if a data set made it: it is made again from the raw files when it is next needed."
 
 
 class JetStore:
@@ -96,7 +96,7 @@ class JetStore:
         for number, jet in enumerate(jets):
             missing = [name for name in ("pos", *names) if name not in jet]
             if missing:
-                raise ValueError(f"Jet {number} has no field '{missing[0]}': all jets need it, or none may have it.")
+                raise ValueError(f"Jet {number} has no field '{missing[0]}': give it to all jets or to none.")
         for name in names:
             _check_name(name)
         try:
@@ -115,10 +115,11 @@ class JetStore:
             elif torch.equal(slices, ptr):
                 particle_fields[name] = value
             else:
-                rows, number = slices.diff(), int((slices.diff() != ptr.diff()).nonzero()[0])
+                rows = slices.diff()
+                number = int((rows != ptr.diff()).nonzero()[0])
                 raise ValueError(
-                    f"The field '{name}' of jet {number} has {int(rows[number])} rows, neither one per particle "
-                    f"({len(jets[number].pos)}) nor one: give what belongs to the jet as a whole the shape (1, ...)."
+                    f"The field '{name}' of jet {number} has {rows[number]} rows, neither one per particle "
+                    f"({len(jets[number].pos)}) nor one: what belongs to a whole jet has the shape (1, ...)."
                 )
         return cls(ptr, particle_fields, jet_fields, meta)
 
@@ -269,8 +270,8 @@ class JetStore:
                     raise DataFileError(f"{path} holds tensors, but is not a jet store.")
                 if metadata.get("version") != str(_VERSION):
                     raise DataFileError(
-                        f"{path} is a jet store of format {metadata.get('version')}, this version of lgae_pyg reads "
-                        f"format {_VERSION}: update it, or make the file again."
+                        f"{path} is a jet store of format {metadata.get('version')}, this version of lgae_pyg "
+                        f"reads format {_VERSION}: update it, or make the file again."
                     )
                 tensors = {name: file.get_tensor(name) for name in file.keys()}
             meta = json.loads(metadata["meta"])
@@ -279,9 +280,7 @@ class JetStore:
         except DataFileError:
             raise
         except (SafetensorError, ValueError, KeyError) as error:
-            raise DataFileError(
-                f"{path} is no jet store, or is cut short or damaged ({error}). {_MEND}"
-            ) from error
+            raise DataFileError(f"{path} is no jet store, or cut short or damaged ({error}). {_MEND}") from error
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -127,10 +127,11 @@ class Subject:
         if known:
             raise ValueError(f"the model was trained on {', '.join(known)}: choose other signals")
         few = {"jets": jets} if "jets" in self.recipe else {"max_jets": jets}
+        generate = {"generate": True} if "jets" in self.recipe else {}
         samples = []
         for letter in chosen:
             recipe = {**self.recipe, "classes": [letter], **few}
-            found = self._checked(build_dataset(recipe, "all", **_elsewhere(root)))
+            found = self._checked(build_dataset(recipe, "all", **_elsewhere(root), **generate))
             samples.append(Sample(letter, found.store, found.origin))
         return samples
 

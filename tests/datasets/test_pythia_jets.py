@@ -97,8 +97,9 @@ def test_files_of_other_settings_are_refused(tmp_path: Path, calls):
         PythiaJets(tmp_path, ("g",), jets=10, settings=settings)
     with pytest.raises(DataFileError, match=r"seed = 0, not 1.*another root"):
         PythiaJets(tmp_path, ("g",), jets=10, seed=1)
-    with pytest.raises(DataFileError, match="10 jets, not 11"):
-        PythiaJets(tmp_path, ("g",), jets=11)
+    with pytest.raises(DataFileError, match=r"seed = 0, not 1; 10 jets, not 11"):
+        PythiaJets(tmp_path, ("g",), jets=11, seed=1)
+    assert len(calls) == 1
 
 
 def test_foreign_and_damaged_files_are_refused(tmp_path: Path, calls):
