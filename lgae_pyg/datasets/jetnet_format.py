@@ -228,10 +228,14 @@ def _is_generated(path: str | os.PathLike[str]) -> bool:
 
 def _table(path: str | os.PathLike[str], file: h5py.File, name: str) -> h5py.Dataset:
     table = file[name] if name in file else None
-    if not isinstance(table, h5py.Dataset) or table.dtype.kind not in "fiu":
+    try:
+        is_numbers = isinstance(table, h5py.Dataset) and table.dtype.kind in "fiu"
+    except (TypeError, ValueError):  # a type of number that there is not
+        is_numbers = False
+    if not is_numbers:
         raise DataFileError(
             f"{path} has no table of numbers '{name}', as JetNet's format has (it holds: "
-            f"{', '.join(file) or 'nothing'}): download or generate the file again."
+            f"{', '.join(map(str, file)) or 'nothing'}): download or generate the file again."
         )
     return table
 
