@@ -10,7 +10,7 @@ from lgae_pyg.datasets.base import JetDataset, stratified_choice, stratified_spl
 from lgae_pyg.datasets.jetnet import JetNet
 from lgae_pyg.datasets.pythia_jets import PythiaJets
 from lgae_pyg.files import plain
-from lgae_pyg.registry import check_keys, choose, locate
+from lgae_pyg.registry import check_keys, locate, suggestion
 
 __all__ = ["JetDataset", "JetNet", "PythiaJets", "build_dataset", "stratified_choice", "stratified_split"]
 
@@ -35,7 +35,10 @@ def build_dataset(recipe: Mapping[str, Any], split: str = "all", **changes: Any)
     """
     arguments = {**recipe, **changes}
     target, name = arguments.pop("_target_", None), arguments.pop("name", None)
-    kind = locate("data set", target, JetDataset) if target else choose("data set", str(name), _DATASETS)
+    if not target and name not in _DATASETS:
+        known = ", ".join(_DATASETS)
+        raise ValueError(f"there is no data set named '{name}', only {known}{suggestion(name, _DATASETS)}")
+    kind = locate("data set", target, JetDataset) if target else _DATASETS[name]
     what, fixed, needed = f"the data set {kind.__name__}", {}, set()
     parameters = inspect.signature(kind).parameters
     if "generate" in parameters:

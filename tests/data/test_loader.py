@@ -1,6 +1,6 @@
 """The fast loader gives the batches of the ordinary one, and resumes exactly where it was stopped."""
 
-from itertools import islice
+from itertools import chain, islice
 
 import pytest
 import torch
@@ -165,7 +165,7 @@ def test_processes_share_every_epoch(jets, batch_size, replicas, shuffle, drop_l
     alone = JetLoader(store, batch_size * replicas, shuffle, 3, drop_last)
     for _ in range(2):
         epoch = [ids_of(loader) for loader in shares]
-        steps = [sorted(sum(step, [])) for step in zip(*epoch, strict=True)]  # all take as many steps
+        steps = [sorted(chain(*step)) for step in zip(*epoch, strict=True)]  # all take as many steps
         assert {len(loader) for loader in shares} == {len(steps)}
         assert all(ids for share in epoch for ids in share)
         expected = [sorted(ids) for ids in ids_of(alone)]

@@ -170,7 +170,7 @@ def test_safetensors_of_something_else_is_refused(tmp_path: Path):
         JetStore.load(path)
     assert "elete" not in str(caught.value)  # sound, and somebody's
     save_file({"ptr": torch.zeros(1)}, path, {"format": "lgae_pyg.JetStore", "version": "2"})
-    with pytest.raises(DataFileError, match="format 2.*update"):
+    with pytest.raises(DataFileError, match=r"format 2.*update"):
         JetStore.load(path)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         JetStore.load(tmp_path / "nowhere")
@@ -221,10 +221,8 @@ def test_fields_of_every_kind_are_collated_as_pyg_does(sizes, kinds, data):
     makers = PER_PARTICLE | PER_JET
     if kinds.get("x") in PER_JET:
         del kinds["x"]  # a field of the particles by definition
-    jets = [
-        JetData(pos=torch.rand(n, 4, generator=rng), **{name: makers[kind](n, rng) for name, kind in kinds.items()})
-        for n in sizes
-    ]
+    fields = [{name: makers[kind](n, rng) for name, kind in kinds.items()} for n in sizes]
+    jets = [JetData(pos=torch.rand(n, 4, generator=rng), **more) for n, more in zip(sizes, fields)]
     store = JetStore.from_jets(jets)
     assert_same(store.batch(slice(None)), Batch.from_data_list(jets))
     ids = data.draw(st.lists(st.integers(0, len(sizes) - 1), min_size=1, max_size=6))
@@ -243,7 +241,7 @@ def jets_with(**fields) -> list[JetData]:
     [
         (jets_with(y=[None, torch.tensor([1])]), "Jet 0 has no field 'y'"),
         (jets_with(y=[1, None, 2]), "Jet 1 has no field 'y'"),
-        (jets_with(weight=[torch.rand(1, 2), torch.rand(1, 3)]), r"'weight' is .*\(n, 3\) in jet 1, but .*\(n, 2\)"),
+        (jets_with(weight=[torch.rand(1, 2), torch.rand(1, 3)]), r"'weight' is .*\(n, 3\) in jet 1"),
         (jets_with(y=[torch.tensor(1), torch.tensor([1])]), r"'y' is .*\(n\) in jet 1, but .*\(\) in jet 0"),
         (jets_with(y=[torch.tensor(1), 1]), "'y' is a int in jet 1"),
         (jets_with(y=["g", "q"]), "'y' is a str"),
@@ -269,5 +267,5 @@ def test_jets_are_named_by_class_and_row():
 
 
 def test_a_missing_field_is_named_with_those_there_are():
-    with pytest.raises(ValueError, match="'label': choose one of .*jet_id"):
+    with pytest.raises(ValueError, match=r"'label': choose one of .*jet_id"):
         JetStore.from_jets(random_jets([2])).jet_field("label")

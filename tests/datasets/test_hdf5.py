@@ -85,7 +85,7 @@ def test_missing_files_and_folders_are_said_to_be_such(path: Path):
         read_recipe(path.parent)
 
 
-@pytest.mark.parametrize("reason", ["memory allocation failed for raw data chunk", "can't open directory: plugins"])
+@pytest.mark.parametrize("reason", ["memory allocation failed for raw data", "can't open directory: plugins"])
 def test_an_unknown_reason_is_passed_on_without_advice(path: Path, reason):
     with pytest.raises(DataFileError, match=rf"g\.hdf5 cannot be read as HDF5 .*{reason}") as caught:
         with open_hdf5(path):
@@ -93,7 +93,7 @@ def test_an_unknown_reason_is_passed_on_without_advice(path: Path, reason):
     assert not ADVICE.search(str(caught.value))
 
 
-@pytest.mark.parametrize("error", [MemoryError("no more"), RuntimeError("of torch"), KeyError("mine"), OSError("x")])
+@pytest.mark.parametrize("error", [MemoryError("full"), RuntimeError("of torch"), KeyError("mine"), OSError("x")])
 def test_errors_of_the_reader_are_not_those_of_the_file(path: Path, error):
     with pytest.raises(type(error)) as caught, open_hdf5(path):
         raise error
@@ -112,7 +112,7 @@ def test_shown_damage_is_called_so(path: Path, keep):
 def test_another_kind_of_file_is_not_to_be_deleted(path: Path):
     path.write_bytes(b"root\x00\x00" * 100)
     for use in uses(path):
-        with pytest.raises(DataFileError, match=r"g\.hdf5 cannot be read as HDF5 .*another kind of file") as caught:
+        with pytest.raises(DataFileError, match=r"g\.hdf5 cannot be read.*another kind of file") as caught:
             use()
         assert not re.search("delete|remove", str(caught.value), re.IGNORECASE)
 

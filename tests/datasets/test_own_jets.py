@@ -149,8 +149,8 @@ def test_splits_work_without_seed_fractions_and_labels(own, tmp_path: Path):
     kind = own((", y=row % 2", ""))
     parts = {split: kind(tmp_path / "jets", split) for split in ("train", "val", "test")}
     assert [len(part) for part in parts.values()] == [6, 2, 2]
-    rows = sum((part.store.jet_field("jet_id").tolist() for part in parts.values()), [])
-    assert sorted(rows) == list(range(10)) and parts["train"].num_classes == 0
+    rows = torch.cat([part.store.jet_field("jet_id") for part in parts.values()])
+    assert sorted(rows.tolist()) == list(range(10)) and parts["train"].num_classes == 0
 
 
 def test_what_the_class_fixes_cannot_be_changed_silently(own, tmp_path: Path):
@@ -164,8 +164,8 @@ def test_what_the_class_fixes_cannot_be_changed_silently(own, tmp_path: Path):
 @pytest.mark.parametrize(
     ("recipe", "words"),
     [
-        ({"name": "JetNets", "root": "x"}, "unknown data set 'JetNets': .*did you mean JetNet"),
-        ({"root": "x"}, "unknown data set 'None': choose one of JetNet, PythiaJets"),
+        ({"name": "JetNets", "root": "x"}, "no data set named 'JetNets'.*did you mean JetNet"),
+        ({"root": "x"}, "no data set named 'None', only JetNet, PythiaJets"),
         ({"name": "JetNet"}, "the data set JetNet needs root"),
         ({"name": "PythiaJets", "root": "x", "jts": 5}, r"PythiaJets does not know jts.*did you mean jets"),
         ({"name": "JetNet", "root": "x", "split": "val"}, "does not know split"),
@@ -199,7 +199,7 @@ def test_wrong_recipes_are_named(own, tmp_path: Path, monkeypatch, recipe, words
 )
 def test_recipes_that_no_data_set_has_are_refused(tmp_path: Path, recipe, error, words):
     class Own(JetDataset):
-        raw_file_names = []
+        raw_file_names = ()
         download = None
 
         def build_store(self):

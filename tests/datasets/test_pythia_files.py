@@ -197,11 +197,10 @@ def test_an_interrupted_extension_leaves_the_smaller_file(made, tmp_path, monkey
 def test_jets_of_other_programs_are_not_mixed(made, tmp_path):
     again = {"classes": ["q"], "workers": 1, "progress": False, "chunk_jets": CHUNK}
     (path,) = generate_files(tmp_path, jets=4, **again)
-    versions = {}
     with h5py.File(path, "r+") as file:
         versions = json.loads(file.attrs["versions"])
         file.attrs["versions"] = json.dumps(versions | {"pythia8mc": "8.1"})
-    with pytest.raises(ValueError, match=rf"q\.hdf5 holds 4 jets made with pythia8mc 8\.1, here {versions['pythia8mc']}"):
+    with pytest.raises(ValueError, match=r"q\.hdf5 holds 4 jets made with pythia8mc 8\.1, here 8"):
         generate_files(tmp_path, jets=6, **again)
     with h5py.File(path, "r+") as file:
         file.attrs["versions"] = json.dumps(versions)
