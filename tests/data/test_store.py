@@ -264,6 +264,7 @@ def test_jets_are_named_by_class_and_row():
     assert jet_name(jet, ("g",)) == jet_name(jet) == "class 1 1234"
     assert jet_name(JetData(pos=jet.pos, y=0), ["top", "QCD"]) == "top"
     assert jet_name(JetData(pos=jet.pos)) == "jet"
+    assert jet_name(JetData(pos=jet.pos, jet_id=7), ("g",)) == "jet 7"
 
 
 def test_a_missing_field_is_named_with_those_there_are():
