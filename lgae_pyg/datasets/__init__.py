@@ -28,7 +28,8 @@ def build_dataset(recipe: Mapping[str, Any], split: str = "all", **changes: Any)
         recipe: ``dataset.recipe``: the name of the data set and its arguments. A data set of one's own is given as
             ``{"_target_": "my_package.MyJets", ...}``; it must derive from :class:`JetDataset`.
         split: ``"train"``, ``"val"``, ``"test"`` or ``"all"``.
-        changes: Arguments that replace those of the recipe (``root``) or are not part of it (``download``).
+        changes: Arguments that replace those of the recipe (``root``) or are not part of it (``download``;
+            ``generate``, which sets that are not generated ignore).
 
     Raises:
         ValueError: if there is no data set of that name, or it does not take these arguments.
@@ -41,8 +42,9 @@ def build_dataset(recipe: Mapping[str, Any], split: str = "all", **changes: Any)
     kind = locate("data set", target, JetDataset) if target else _DATASETS[name]
     what, fixed, needed = f"the data set {kind.__name__}", {}, set()
     parameters = inspect.signature(kind).parameters
+    permission = arguments.pop("generate", False)
     if "generate" in parameters:
-        arguments.setdefault("generate", False)
+        arguments["generate"] = permission
     if not any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
         fixed = {key: arguments.pop(key) for key in _COMMON if key in arguments and key not in parameters}
         check_keys(what, arguments, set(parameters) - {"split"})

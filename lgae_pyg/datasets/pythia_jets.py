@@ -76,19 +76,8 @@ class PythiaJets(JetNetFormat):
         self._workers = workers
         self._may_generate = generate
         more = {"jets": jets, "settings": settings.to_dict()}
-        super().__init__(
-            root,
-            classes,
-            num_particles,
-            split,
-            fractions,
-            seed,
-            max_jets,
-            unit,
-            more,
-            transform=transform,
-            force_reload=force_reload,
-        )
+        options = {"transform": transform, "force_reload": force_reload}
+        super().__init__(root, classes, num_particles, split, fractions, seed, max_jets, unit, more, **options)
 
     def missing_classes(self) -> list[str]:
         """Letters of the classes whose file is not there, or has too few jets and can be extended."""

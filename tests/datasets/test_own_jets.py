@@ -142,6 +142,7 @@ def test_it_is_rebuilt_by_its_recipe(own, tmp_path: Path):
     assert recipe["_target_"] == "own_jets.MyJets" and recipe["name"] == "MyJets"
     again = build_dataset(recipe, "test")
     assert type(again) is type(dataset) and again.recipe == dataset.recipe
+    assert build_dataset(recipe, generate=True).recipe == recipe  # nothing to permit
     assert len(build_dataset({"_target_": "own_jets.MyJets", "root": str(tmp_path / "jets"), "rows": 5})) == 5
 
 

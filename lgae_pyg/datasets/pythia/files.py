@@ -210,6 +210,8 @@ def _generate(
             bar.update(done)
     seconds = time.perf_counter() - started
     parts = [_load_chunk(work, number, jets) for number, jets in recipe.chunks()[whole:]]
+    if any(part is None for part in parts):
+        raise OSError(f"{work} lost chunks, perhaps because another process made {path}: run again")
     if old is not None:
         parts.insert(0, Jets(*(array[: whole * recipe.chunk_jets] for array in old)))
     jets = Jets(*(np.concatenate(arrays) for arrays in zip(*parts)))
@@ -219,7 +221,7 @@ def _generate(
     card_path(path).unlink(missing_ok=True)
     update_card(path, file=path.name, recipe=recipe.to_dict(), versions=versions, summary=summary(jets),
                 made={"jets": made, "seconds": round(seconds, 1), "processes": max(count, 1)})
-    shutil.rmtree(work)
+    shutil.rmtree(work, ignore_errors=True)
 
 
 def _jets_to_extend(path: Path, versions: dict[str, str]) -> Jets:
