@@ -115,7 +115,7 @@ class Subject:
         Args:
             classes: letters; :meth:`other_classes` when omitted.
             jets: so many of each class, the first ones. Missing files of :class:`~lgae_pyg.datasets.PythiaJets`
-                are generated.
+                are generated if the folder of the data is there.
             root: root folder of other jets of the same recipe.
 
         Raises:
@@ -127,11 +127,12 @@ class Subject:
         if known:
             raise ValueError(f"the model was trained on {', '.join(known)}: choose other signals")
         few = {"jets": jets} if "jets" in self.recipe else {"max_jets": jets}
+        there = Path(root or self.recipe.get("root", "")).is_dir()  # else nothing is made, in nobody's folder
         samples = []
         for letter in chosen:
             recipe = {**self.recipe, "classes": [letter], **few}
-            found = self._checked(build_dataset(recipe, "all", **_elsewhere(root)))
-            samples.append(Sample(letter, found.store, found.origin))
+            jets_of_class = self._checked(build_dataset(recipe, "all", generate=there, **_elsewhere(root)))
+            samples.append(Sample(letter, jets_of_class.store, jets_of_class.origin))
         return samples
 
     def other_classes(self) -> tuple[str, ...]:
