@@ -62,11 +62,17 @@ class JetDataModule(pl.LightningDataModule):
         jets = self.train
         if self.repeats > 1:
             jets = jets[torch.arange(len(jets)).repeat(self.repeats)]
-        return jets.loader(self.batch_size, shuffle=True, seed=self.seed)
+        return jets.loader(self.batch_size, shuffle=True, seed=self.seed, **self._share())
 
     def val_dataloader(self) -> JetLoader:
         """Returns the validation jets in their order."""
-        return self.val.loader(self.eval_batch_size)
+        return self.val.loader(self.eval_batch_size, **self._share())
+
+    def _share(self) -> dict[str, int]:
+        """Which jets this process reads, where a training is spread over several."""
+        if self.trainer is None or self.trainer.world_size == 1:
+            return {}
+        return {"rank": self.trainer.global_rank, "num_replicas": self.trainer.world_size}
 
 
 def _part(key: str, jets: JetDataset, number: int | None, seed: int) -> JetDataset:

@@ -152,7 +152,7 @@ def prepare(task: Task, data: JetDataModule, config: Mapping[str, Any]) -> None:
         warm_start_from_linear(model, linear)
     model.unit = data.train.unit
     task.provenance |= {"data": data.train.recipe, "unit": data.train.unit}
-    task.class_names = tuple(getattr(data.train, "class_names", data.train.recipe.get("classes", ())))
+    task.class_names = tuple(data.train.class_names)
 
 
 def build_callbacks(
