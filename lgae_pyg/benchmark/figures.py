@@ -13,7 +13,7 @@ from lgae_pyg.benchmark.cases import BACKENDS, PRECISIONS, SUBJECTS, Sizes
 from lgae_pyg.benchmark.schedule import KINDS, Result
 from lgae_pyg.benchmark.statistics import rate
 from lgae_pyg.benchmark.tables import MIB, memory_fits
-from lgae_pyg.evaluation.figures.style import STYLES, add_caption
+from lgae_pyg.evaluation.style import STYLES, add_caption
 
 COLOURS = {backend: STYLES[place]["color"] for place, backend in enumerate(BACKENDS)}
 LINES = {"float64": ("-", "o"), "mixed": ("-.", "s"), "float32": ("--", "^")}

@@ -240,7 +240,7 @@ def _draw(results: Sequence[Result], memory: Sequence[Result], caption: str, fol
     from matplotlib import pyplot as plt
 
     from lgae_pyg.benchmark.figures import benchmark_figure
-    from lgae_pyg.evaluation.figures.style import SETTINGS, save_figure
+    from lgae_pyg.evaluation.style import SETTINGS, save_figure
 
     sizes = {result.case.jets: [] for result in results}
     for result in results:

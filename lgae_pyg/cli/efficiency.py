@@ -32,8 +32,8 @@ def run(options: argparse.Namespace) -> int:
     """
     from tqdm import tqdm
 
-    from lgae_pyg.evaluation.efficiency import Plan, collect, run_jobs
-    from lgae_pyg.evaluation.studies import draw_study
+    from lgae_pyg.evaluation.efficiency.study import Plan, collect, run_jobs
+    from lgae_pyg.evaluation.study import draw_study
     from lgae_pyg.evaluation.study_results import StudyResults
 
     if options.redraw:

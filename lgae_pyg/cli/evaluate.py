@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from lgae_pyg.evaluation.studies import STUDIES, check_studies
+from lgae_pyg.evaluation.study import STUDIES, check_studies
 
 #: The study of an evaluation that asks for no other.
 RECONSTRUCTION = "reconstruction"
@@ -59,7 +59,7 @@ def _reconstruction(options: argparse.Namespace) -> None:
     from lgae_pyg.evaluation import EvaluationResults, default_folder, evaluate
 
     if options.redraw:
-        from lgae_pyg.evaluation.figures import draw_figures
+        from lgae_pyg.evaluation.reconstruction.figures import draw_figures
 
         folder = _stored(options)
         results = EvaluationResults.load(folder)
@@ -86,7 +86,7 @@ def _reconstruction(options: argparse.Namespace) -> None:
 
 def _study(name: str, options: argparse.Namespace) -> None:
     """Runs another study and prints its first table."""
-    from lgae_pyg.evaluation.studies import StudyOptions, draw_study, run_study
+    from lgae_pyg.evaluation.study import StudyOptions, draw_study, run_study
     from lgae_pyg.evaluation.study_results import StudyResults
     from lgae_pyg.evaluation.subject import Subject
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from lgae_pyg.evaluation.pixels import Pixels
-from lgae_pyg.evaluation.reconstruction import Jets, Reconstruction
+from lgae_pyg.evaluation.reconstruction.pixels import Pixels
+from lgae_pyg.evaluation.reconstruction.rebuilt import Jets, Reconstruction
 from lgae_pyg.files import write_atomically
 from lgae_pyg.tables import Table, read_csv
 

@@ -22,7 +22,7 @@ class StudyResults:
     """The results of a study of one model.
 
     Args:
-        study: name of the study, one of :data:`lgae_pyg.evaluation.studies.STUDIES`.
+        study: name of the study, one of :data:`lgae_pyg.evaluation.study.STUDIES`.
         tables: tables by name.
         arrays: whatever the figures are drawn from, by name.
         description: plain values: ``caption`` (sentences that name data and model), ``label`` of the model,

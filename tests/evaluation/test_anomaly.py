@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from lgae_pyg.data import JetStore
-from lgae_pyg.evaluation import anomaly
-from lgae_pyg.evaluation.anomaly_tables import UNION
-from lgae_pyg.evaluation.latent_scores import LatentDensity, latent_invariants
-from lgae_pyg.evaluation.studies import StudyOptions, draw_study, run_study
+from lgae_pyg.evaluation.anomaly import study as anomaly
+from lgae_pyg.evaluation.anomaly.density import LatentDensity, latent_invariants
+from lgae_pyg.evaluation.anomaly.tables import UNION
+from lgae_pyg.evaluation.study import StudyOptions, draw_study, run_study
 from lgae_pyg.evaluation.study_results import StudyResults
 from lgae_pyg.evaluation.subject import Sample, Subject
 from lgae_pyg.lorentz import from_pt_eta_phi_m, random_lorentz

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import pytest
 
 from lgae_pyg.cli import main
-from lgae_pyg.evaluation import efficiency
-from lgae_pyg.evaluation.efficiency import Plan, collect, run_jobs
-from lgae_pyg.evaluation.figures.efficiency import FIGURES
-from lgae_pyg.evaluation.studies import draw_study
+from lgae_pyg.evaluation.efficiency import study as efficiency
+from lgae_pyg.evaluation.efficiency.figures import FIGURES
+from lgae_pyg.evaluation.efficiency.study import Plan, collect, run_jobs
+from lgae_pyg.evaluation.study import draw_study
 
 
 @pytest.fixture

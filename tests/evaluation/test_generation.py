@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lgae_pyg.evaluation import generation
-from lgae_pyg.evaluation.reconstruction import Jets
+from lgae_pyg.evaluation.generation import study as generation
+from lgae_pyg.evaluation.reconstruction.rebuilt import Jets
 from lgae_pyg.metrics.wasserstein import wasserstein_1
 
 numbers = st.lists(st.floats(-100, 100), min_size=1, max_size=30)

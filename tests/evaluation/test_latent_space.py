@@ -10,13 +10,13 @@ from matplotlib import pyplot as plt
 from torch import nn
 
 from lgae_pyg.data import JetStore
-from lgae_pyg.evaluation import latent_space
-from lgae_pyg.evaluation.figures.latent_space import FIGURES, symbol
-from lgae_pyg.evaluation.latent_codes import Codes, encode_sample, vector_combinations
-from lgae_pyg.evaluation.latent_space import correlate, latent_masses
-from lgae_pyg.evaluation.latent_traversal import decode_moved, image_changes, moves
-from lgae_pyg.evaluation.probes import probe, probe_targets
-from lgae_pyg.evaluation.studies import StudyOptions
+from lgae_pyg.evaluation.latent import study as latent_space
+from lgae_pyg.evaluation.latent.codes import Codes, encode_sample, vector_combinations
+from lgae_pyg.evaluation.latent.figures import FIGURES, symbol
+from lgae_pyg.evaluation.latent.probes import probe, probe_targets
+from lgae_pyg.evaluation.latent.study import correlate, latent_masses
+from lgae_pyg.evaluation.latent.traversal import decode_moved, image_changes, moves
+from lgae_pyg.evaluation.study import StudyOptions
 from lgae_pyg.evaluation.study_results import StudyResults
 from lgae_pyg.evaluation.subject import Sample, Subject
 from lgae_pyg.lorentz import from_pt_eta_phi_m, random_lorentz

@@ -11,9 +11,9 @@ from torch import nn
 
 from lgae_pyg.data import JetStore
 from lgae_pyg.evaluation import EvaluationResults, evaluate_model
-from lgae_pyg.evaluation.figures import FIGURES, OF_PARTICLES, draw_figures
-from lgae_pyg.evaluation.figures.images import image_grid
-from lgae_pyg.evaluation.pixels import example_jets
+from lgae_pyg.evaluation.reconstruction.figures import FIGURES, OF_PARTICLES, draw_figures
+from lgae_pyg.evaluation.reconstruction.images import image_grid
+from lgae_pyg.evaluation.reconstruction.pixels import example_jets
 from lgae_pyg.lorentz import from_pt_eta_phi_m
 from lgae_pyg.losses import jet_sum
 from lgae_pyg.models import CNNAE, Images, Latent

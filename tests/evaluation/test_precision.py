@@ -15,11 +15,11 @@ from lgae_pyg.evaluation import (
     EvaluationResults,
     equivariance_scan,
     evaluate_model,
-    figures,
     precision_scan,
     unit_records,
 )
-from lgae_pyg.evaluation.precision import PRECISIONS, has_precisions, in_precisions
+from lgae_pyg.evaluation.reconstruction import figures
+from lgae_pyg.evaluation.symmetry.precision import PRECISIONS, has_precisions, in_precisions
 from lgae_pyg.models import LGAE, LinearAE
 
 SMALL = {

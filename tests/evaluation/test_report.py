@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from lgae_pyg.cli import main
-from lgae_pyg.evaluation.published import PUBLISHED
 from lgae_pyg.evaluation.report import collect_run, collect_runs, joined_tables, write_report
 from lgae_pyg.evaluation.report import page as page_module
+from lgae_pyg.evaluation.report.published import PUBLISHED
 from lgae_pyg.evaluation.results import FORMAT as RESULTS_FORMAT
 from lgae_pyg.evaluation.study_results import StudyResults
 from lgae_pyg.tables import Table

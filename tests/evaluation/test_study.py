@@ -12,8 +12,9 @@ from torch import nn
 from lgae_pyg.checkpoint import save_checkpoint
 from lgae_pyg.cli import main
 from lgae_pyg.data import JetStore
-from lgae_pyg.evaluation import EvaluationResults, Records, evaluate, evaluate_model, study
-from lgae_pyg.evaluation.figures import FIGURES, OPTIONAL, draw_figures
+from lgae_pyg.evaluation import EvaluationResults, Records, evaluate, evaluate_model
+from lgae_pyg.evaluation.reconstruction import study
+from lgae_pyg.evaluation.reconstruction.figures import FIGURES, OPTIONAL, draw_figures
 from lgae_pyg.lorentz import from_pt_eta_phi_m
 from lgae_pyg.models import LinearAE
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from lgae_pyg.evaluation.results import DESCRIPTION as RESULTS
 from lgae_pyg.evaluation.results import FORMAT as RESULTS_FORMAT
-from lgae_pyg.evaluation.studies import STUDIES
+from lgae_pyg.evaluation.study import STUDIES
 from lgae_pyg.evaluation.study_results import DESCRIPTION as STUDY
 from lgae_pyg.evaluation.study_results import FORMAT as STUDY_FORMAT
 from lgae_pyg.tables import Table, read_csv

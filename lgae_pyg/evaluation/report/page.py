@@ -9,9 +9,9 @@ from html import escape
 from pathlib import Path
 
 from lgae_pyg.checkpoint import package_versions
-from lgae_pyg.evaluation.published import PUBLISHED
 from lgae_pyg.evaluation.report.collect import RunContent
 from lgae_pyg.evaluation.report.join import joined_tables
+from lgae_pyg.evaluation.report.published import PUBLISHED
 from lgae_pyg.evaluation.report.style import STYLE
 from lgae_pyg.files import write_atomically
 from lgae_pyg.tables import Table, Value, format_value
@@ -137,7 +137,7 @@ def _training(run: RunContent) -> dict[str, str]:
 
 
 def _curve(run: RunContent) -> str:
-    from lgae_pyg.evaluation.figures.training import training_curve
+    from lgae_pyg.evaluation.report.curve import training_curve
 
     data = training_curve(run.curve, run.label)
     return _image(data, f"training of {run.label}") if data else ""

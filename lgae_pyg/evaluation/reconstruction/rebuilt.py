@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lgae_pyg.evaluation.pixels import PixelCollector, Pixels
+from lgae_pyg.evaluation.reconstruction.pixels import PixelCollector, Pixels
 from lgae_pyg.losses import hungarian, jet_sum, mse
 from lgae_pyg.metrics import (
     JET_FEATURES,

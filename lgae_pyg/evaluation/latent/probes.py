@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lgae_pyg.data import JetLoader
-from lgae_pyg.evaluation.latent_codes import Codes
+from lgae_pyg.evaluation.latent.codes import Codes
 from lgae_pyg.evaluation.subject import Sample, Subject
 from lgae_pyg.lorentz.kinematics import mass, transverse_momentum
 from lgae_pyg.metrics import bootstrap

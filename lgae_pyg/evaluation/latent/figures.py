@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
-from lgae_pyg.evaluation.figures.style import add_caption
-from lgae_pyg.evaluation.latent_codes import JET, is_sum
-from lgae_pyg.evaluation.latent_space import COMPONENTS
-from lgae_pyg.evaluation.latent_traversal import SHIFTS
+from lgae_pyg.evaluation.latent.codes import JET, is_sum
+from lgae_pyg.evaluation.latent.study import COMPONENTS
+from lgae_pyg.evaluation.latent.traversal import SHIFTS
 from lgae_pyg.evaluation.study_results import StudyResults
+from lgae_pyg.evaluation.style import add_caption
 
 KINDS = (
     {"color": "0.6", "linestyle": "-"},

@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, TwoSlopeNorm
 from matplotlib.figure import Figure
 
-from lgae_pyg.evaluation.figures.style import add_caption
-from lgae_pyg.evaluation.pixels import example_jets
-from lgae_pyg.evaluation.reconstruction import Jets, Reconstruction
+from lgae_pyg.evaluation.reconstruction.pixels import example_jets
+from lgae_pyg.evaluation.reconstruction.rebuilt import Jets, Reconstruction
 from lgae_pyg.evaluation.results import EvaluationResults
+from lgae_pyg.evaluation.style import add_caption
 from lgae_pyg.losses.padding import jet_sum
 from lgae_pyg.ops.images import jet_images
 

@@ -4,8 +4,8 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from lgae_pyg.evaluation.figures.style import STYLES, add_caption
 from lgae_pyg.evaluation.results import EvaluationResults
+from lgae_pyg.evaluation.style import STYLES, add_caption
 
 LIMIT = {"color": "0.45", "linewidth": 1.2}
 CURVES = (

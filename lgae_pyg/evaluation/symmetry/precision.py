@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from lgae_pyg.evaluation.equivariance import ANGLES, DRAWS, RAPIDITIES, Scan, network_function
+from lgae_pyg.evaluation.symmetry.equivariance import ANGLES, DRAWS, RAPIDITIES, Scan, network_function
 from lgae_pyg.lorentz import boost, rotation
 from lgae_pyg.models import MODELS, build_model
 from lgae_pyg.tables import Table

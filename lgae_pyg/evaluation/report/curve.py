@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib import pyplot as plt
 
-from lgae_pyg.evaluation.figures.style import SETTINGS, STYLES, add_caption
+from lgae_pyg.evaluation.style import SETTINGS, STYLES, add_caption
 
 
 def training_curve(rows: Sequence[Mapping[str, str]], label: str) -> bytes | None:

@@ -10,15 +10,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
-from lgae_pyg.evaluation.anomaly_tables import (
+from lgae_pyg.evaluation.anomaly.tables import (
     UNION,
     Scores,
     compared_scores,
     printed_name,
     signal_samples,
 )
-from lgae_pyg.evaluation.figures.style import add_caption
 from lgae_pyg.evaluation.study_results import StudyResults
+from lgae_pyg.evaluation.style import add_caption
 from lgae_pyg.metrics.roc import FEWEST_PASSING, roc_curve, significance_improvement
 
 HEADLINE_STYLE = {"color": "#0072B2", "linestyle": "-"}

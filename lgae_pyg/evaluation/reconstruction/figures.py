@@ -8,17 +8,17 @@ from pathlib import Path
 
 from matplotlib import pyplot as plt
 
-from lgae_pyg.evaluation.figures.histograms import (
+from lgae_pyg.evaluation.reconstruction.histograms import (
     jet_histograms,
     jet_residuals,
     particle_histograms,
     particle_residuals,
 )
-from lgae_pyg.evaluation.figures.images import average_images, single_images
-from lgae_pyg.evaluation.figures.precision import precision_figure
-from lgae_pyg.evaluation.figures.style import SETTINGS, save_figure
-from lgae_pyg.evaluation.figures.symmetry import equivariance_figure
+from lgae_pyg.evaluation.reconstruction.images import average_images, single_images
 from lgae_pyg.evaluation.results import EvaluationResults
+from lgae_pyg.evaluation.style import SETTINGS, save_figure
+from lgae_pyg.evaluation.symmetry.precision_figure import precision_figure
+from lgae_pyg.evaluation.symmetry.scan_figures import equivariance_figure
 
 FIGURES = {
     "jet_images": single_images,

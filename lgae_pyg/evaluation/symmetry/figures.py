@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from lgae_pyg.evaluation.figures.style import STYLES, add_caption
 from lgae_pyg.evaluation.study_results import StudyResults
+from lgae_pyg.evaluation.style import STYLES, add_caption
 
 AXIS_STYLES = {"x": ("#0072B2", "o"), "y": ("#D55E00", "s"), "z": ("#009E73", "^")}
 MEASURE_LINES = {"norm": "-", "paper": ":"}

@@ -7,8 +7,8 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lgae_pyg.evaluation.figures.style import STYLES, add_caption
 from lgae_pyg.evaluation.results import EvaluationResults
+from lgae_pyg.evaluation.style import STYLES, add_caption
 from lgae_pyg.tables import Table
 
 CURVES = (

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lgae_pyg.data import JetLoader
-from lgae_pyg.evaluation.latent_scores import latent_invariants
+from lgae_pyg.evaluation.anomaly.density import latent_invariants
 from lgae_pyg.evaluation.subject import Sample, Subject
 from lgae_pyg.losses import jet_sum
 from lgae_pyg.models import Latent
@@ -49,8 +49,8 @@ class Codes:
     def invariants(self) -> Array:
         """What no Lorentz transformation changes: scalars, Minkowski products of all pairs, their signed roots.
 
-        Products are in GeV², roots in GeV (:func:`~lgae_pyg.evaluation.latent_scores.latent_invariants`); without
-        vectors these are the plain numbers of the code.
+        Products are in GeV², roots in GeV (:func:`latent_invariants`); without vectors these are the plain numbers
+        of the code.
         """
         roots = latent_invariants(self.latent).numpy()
         products = roots[:, self._real_scalars().shape[1] :]

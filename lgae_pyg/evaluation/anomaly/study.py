@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lgae_pyg.evaluation.anomaly_tables import Scores, anomaly_tables
+from lgae_pyg.evaluation.anomaly.density import LatentDensity, latent_invariants
+from lgae_pyg.evaluation.anomaly.tables import Scores, anomaly_tables
 from lgae_pyg.evaluation.baselines import fit_baselines
-from lgae_pyg.evaluation.latent_scores import LatentDensity, latent_invariants
-from lgae_pyg.evaluation.studies import StudyOptions
+from lgae_pyg.evaluation.study import StudyOptions
 from lgae_pyg.evaluation.study_results import StudyResults
 from lgae_pyg.evaluation.subject import Sample, Subject, batches_of, run_model
 from lgae_pyg.losses import jet_sum
@@ -46,7 +46,7 @@ def run(subject: Subject, options: StudyOptions) -> StudyResults:
 
     Args:
         subject: the model.
-        options: see :class:`~lgae_pyg.evaluation.studies.StudyOptions`.
+        options: see :class:`~lgae_pyg.evaluation.study.StudyOptions`.
 
     Raises:
         ValueError: if a score is NaN, or the model was trained on one of the signals.

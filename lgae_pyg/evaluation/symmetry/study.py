@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from lgae_pyg.data import JetLoader
-from lgae_pyg.evaluation.equivariance import MEASURES, Scan, network_function
-from lgae_pyg.evaluation.studies import StudyOptions
+from lgae_pyg.evaluation.study import StudyOptions
 from lgae_pyg.evaluation.study_results import StudyResults
 from lgae_pyg.evaluation.subject import Subject
+from lgae_pyg.evaluation.symmetry.equivariance import MEASURES, Scan, network_function
 from lgae_pyg.lorentz import boost, representation_matrix, rotation
 from lgae_pyg.losses import assign, jet_sum
 from lgae_pyg.models import Latent
@@ -72,7 +72,7 @@ def run(subject: Subject, options: StudyOptions) -> StudyResults:
 
     Args:
         subject: the model.
-        options: see :class:`~lgae_pyg.evaluation.studies.StudyOptions`; at most :data:`JETS` jets are transformed.
+        options: see :class:`~lgae_pyg.evaluation.study.StudyOptions`; at most :data:`JETS` jets are transformed.
     """
     sample = subject.background(min(options.jets, JETS), options.split, options.root)
     batches = list(JetLoader(sample.store, BATCH))

@@ -4,8 +4,8 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from lgae_pyg.evaluation.figures.style import LABELS, STYLES, TRUTH_COLOUR, add_caption
 from lgae_pyg.evaluation.study_results import StudyResults
+from lgae_pyg.evaluation.style import LABELS, STYLES, TRUTH_COLOUR, add_caption
 
 BINS, SHOWN = 50, (0.003, 0.997)
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lgae_pyg.evaluation.reconstruction import Jets
-from lgae_pyg.evaluation.studies import StudyOptions
+from lgae_pyg.evaluation.reconstruction.rebuilt import Jets
+from lgae_pyg.evaluation.study import StudyOptions
 from lgae_pyg.evaluation.study_results import StudyResults
 from lgae_pyg.evaluation.subject import Sample, Subject, batches_of, run_model
 from lgae_pyg.losses import jet_sum
@@ -38,7 +38,7 @@ def run(subject: Subject, options: StudyOptions) -> StudyResults:
 
     Args:
         subject: the model.
-        options: see :class:`~lgae_pyg.evaluation.studies.StudyOptions`; at most :data:`JETS` jets are compared.
+        options: see :class:`~lgae_pyg.evaluation.study.StudyOptions`; at most :data:`JETS` jets are compared.
     """
     sample = _shuffled(subject.background(min(options.jets, JETS), options.split, options.root))
     with steps(batches_of([sample], options.batch_size) + 4, options.progress, "generation") as tick:

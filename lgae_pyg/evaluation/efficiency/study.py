@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from lgae_pyg.checkpoint import BEST
-from lgae_pyg.evaluation.reconstruction import jet_comparisons, squared_error
-from lgae_pyg.evaluation.study import evaluate_model
+from lgae_pyg.evaluation.reconstruction.rebuilt import jet_comparisons, squared_error
+from lgae_pyg.evaluation.reconstruction.study import evaluate_model
 from lgae_pyg.evaluation.study_results import StudyResults
 from lgae_pyg.evaluation.subject import Subject, choose
 from lgae_pyg.files import write_atomically

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lgae_pyg.evaluation.latent_codes import Codes, scalar_parts
+from lgae_pyg.evaluation.latent.codes import Codes, scalar_parts
 from lgae_pyg.evaluation.subject import Sample, Subject
 from lgae_pyg.lorentz.kinematics import mass, transverse_momentum
 from lgae_pyg.losses import jet_sum

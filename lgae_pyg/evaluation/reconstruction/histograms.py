@@ -8,14 +8,14 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lgae_pyg.evaluation.figures.style import LABELS, TRUTH_COLOUR, add_caption, styles_of
-from lgae_pyg.evaluation.reconstruction import (
+from lgae_pyg.evaluation.reconstruction.rebuilt import (
     jet_errors,
     particle_errors,
     with_particles,
     without_particles,
 )
 from lgae_pyg.evaluation.results import EvaluationResults
+from lgae_pyg.evaluation.style import LABELS, TRUTH_COLOUR, add_caption, styles_of
 from lgae_pyg.metrics import JET_FEATURES, PARTICLE_FEATURES, jet_features, particle_features
 
 PARTICLE_WINDOWS = {"pt_rel": (0.0, 0.3), "eta_rel": (-0.5, 0.5), "phi_rel": (-0.5, 0.5)}

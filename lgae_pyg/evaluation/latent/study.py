@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lgae_pyg.evaluation.latent_codes import JET, Codes, encode_sample
-from lgae_pyg.evaluation.latent_traversal import traversals
-from lgae_pyg.evaluation.probes import probe_table
-from lgae_pyg.evaluation.studies import StudyOptions
+from lgae_pyg.evaluation.latent.codes import JET, Codes, encode_sample
+from lgae_pyg.evaluation.latent.probes import probe_table
+from lgae_pyg.evaluation.latent.traversal import traversals
+from lgae_pyg.evaluation.study import StudyOptions
 from lgae_pyg.evaluation.study_results import StudyResults
 from lgae_pyg.evaluation.subject import Subject, batches_of
 from lgae_pyg.lorentz.kinematics import mass
@@ -34,7 +34,7 @@ def run(subject: Subject, options: StudyOptions) -> StudyResults:
 
     Args:
         subject: the model, with ``encode(batch)`` and ``decode_like(latent, batch)``.
-        options: see :class:`~lgae_pyg.evaluation.studies.StudyOptions`.
+        options: see :class:`~lgae_pyg.evaluation.study.StudyOptions`.
 
     Raises:
         ValueError: if a code is not finite, or there are too few jets for the probes.
