@@ -1,13 +1,34 @@
-"""The studies of a trained model by name, and what they have in common: options, folders, figures."""
+"""The studies of a trained model by name, and the one way to run them.
 
+A study is a folder of this package with a module ``study.py`` that defines ``STUDY``, a :class:`Study`, and one
+line in :data:`STUDIES`; command line, report and figures ask nothing else. The smallest one::
+
+    def run(subject: Subject, options: StudyOptions) -> Results:
+        sample = subject.background(options.sample, options.split, options.root)
+        sizes = sample.store.ptr.diff().double()
+        about = subject.description([sample])
+        table = Table("sizes", about["caption"], {"model": "model", "mean": "particles"}, ((subject.label, ...),))
+        return Results("sizes", {"sizes": table}, {}, about)
+
+    STUDY = Study("sizes", run, compared={"sizes": "Sizes of the jets"})
+"""
+
+import copy
 import importlib
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from lgae_pyg.evaluation.study_results import StudyResults
-from lgae_pyg.evaluation.subject import Subject
+import torch
+
+from lgae_pyg.checkpoint import find_checkpoint
+from lgae_pyg.evaluation.results import Results
+from lgae_pyg.evaluation.subject import JETS, LeftOut, Subject
+from lgae_pyg.models import contract_of
+from lgae_pyg.progress import steps
+from lgae_pyg.registry import choose
 
 
 @dataclass(frozen=True)
@@ -16,43 +37,99 @@ class StudyOptions:
 
     Args:
         jets: at most so many jets of each sample, a random choice that is the same each time; of signals the first
-            ones.
+            ones. When omitted, the reconstruction takes all, other studies
+            :data:`~lgae_pyg.evaluation.subject.JETS`.
         signals: letters of the classes that count as anomalous; by default those that
             :meth:`~lgae_pyg.evaluation.subject.Subject.other_classes` names.
         split: the split of the data set that the jets of the model's own kind are taken from.
         root: root folder of other jets of the same recipe.
-        batch_size: jets per batch.
+        batch_size: jets per batch. Small batches stay in the processor's cache.
         resamples: bootstrap samples behind each statistical error.
-        emd: add scores that need the exact energy mover's distance, which takes long.
-        progress: show a progress bar.
+        baseline: reconstruction: add the linear autoencoders of the same compression.
+        scan_jets: reconstruction: jets in the equivariance scans; 0 leaves them out.
+        records: reconstruction: the way from momenta in GeV to the model's input and back
+            (:class:`~lgae_pyg.evaluation.symmetry.equivariance.Records`), where it is more than the unit.
+        emd: anomaly: add scores that need the exact energy mover's distance, which takes long.
+        progress: show a progress bar, or lines now and then in a file.
+
+    Raises:
+        FileNotFoundError: if there is no such root folder.
     """
 
-    jets: int = 20_000
+    jets: int | None = None
     signals: Sequence[str] | None = None
     split: str = "test"
     root: str | os.PathLike[str] | None = None
     batch_size: int = 64
     resamples: int = 200
+    baseline: bool = True
+    scan_jets: int = 200
+    records: Any = None
     emd: bool = False
     progress: bool = True
 
+    def __post_init__(self) -> None:
+        if self.root is not None and not Path(self.root).is_dir():
+            raise FileNotFoundError(f"there is no data folder {self.root}: nothing is evaluated")
 
-#: Modules of the studies, each with a function ``run(subject, options) -> StudyResults``, and of their figures,
-#: each with ``FIGURES``, functions of the results by name. They are imported when they are used.
+    @property
+    def sample(self) -> int:
+        """Jets of each sample, at most."""
+        return self.jets or JETS
+
+
+def of_autoencoders(facts: Any) -> str | None:
+    """Fits models that rebuild jets."""
+    return None if facts.task == "reconstruction" else f"{facts.label} does not rebuild jets ({facts.task})"
+
+
+@dataclass(frozen=True)
+class Study:
+    """One way to look at a trained model.
+
+    Args:
+        name: of its folder, here and in the evaluation of a run.
+        run: measures; it raises :class:`~lgae_pyg.evaluation.subject.LeftOut` for what it cannot be made of.
+            ``None`` for a study that is not of one trained model.
+        compared: tables that a report compares across runs, with their titles there. The first column is the
+            model.
+        figures: module with ``FIGURES``, functions of the results by name that return a figure, or ``None`` if
+            there is nothing to draw; it is imported when it is needed.
+        fits: from what a model offers (:func:`~lgae_pyg.models.contract_of`) the reason why the study is not for
+            it, or ``None``.
+    """
+
+    name: str
+    run: Callable[[Subject, StudyOptions], Results] | None
+    compared: Mapping[str, str] = field(default_factory=dict)
+    figures: str | None = None
+    fits: Callable[[Any], str | None] = of_autoencoders
+
+
+#: Modules of the studies of one model, in the order in which they are run and shown, each with its ``STUDY``.
 STUDIES = {
-    "anomaly": ("lgae_pyg.evaluation.anomaly.study", "lgae_pyg.evaluation.anomaly.figures"),
-    "latent": ("lgae_pyg.evaluation.latent.study", "lgae_pyg.evaluation.latent.figures"),
-    "symmetry": ("lgae_pyg.evaluation.symmetry.study", "lgae_pyg.evaluation.symmetry.figures"),
-    "generation": ("lgae_pyg.evaluation.generation.study", "lgae_pyg.evaluation.generation.figures"),
+    "reconstruction": "lgae_pyg.evaluation.reconstruction.study",
+    "anomaly": "lgae_pyg.evaluation.anomaly.study",
+    "latent": "lgae_pyg.evaluation.latent.study",
+    "symmetry": "lgae_pyg.evaluation.symmetry.study",
+    "generation": "lgae_pyg.evaluation.generation.study",
 }
+#: Studies that train models of their own, with commands of their own.
+TRAINING_STUDIES = {"efficiency": "lgae_pyg.evaluation.efficiency.study"}
 
-#: Figures of results that do not belong to one model, by their name.
-OTHER_FIGURES = {"efficiency": "lgae_pyg.evaluation.efficiency.figures"}
+
+def find_study(name: str) -> Study:
+    """The study of that name.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    return importlib.import_module(choose("study", name, {**STUDIES, **TRAINING_STUDIES})).STUDY
 
 
 def run_study(
     name: str, subject: Subject, options: StudyOptions, out: str | os.PathLike[str] | None = None
-) -> StudyResults:
+) -> Results:
     """Runs a study and, into a folder, writes tables, arrays and figures.
 
     Args:
@@ -62,40 +139,126 @@ def run_study(
         out: the folder; nothing is written when omitted.
 
     Raises:
-        ValueError: if there is no study of that name, or it does not fit the model.
+        LeftOut: if the study does not fit the model or its jets.
+        ValueError: if there is no study of that name, or something is not finite.
+        OSError: if jets are not there.
     """
-    check_studies([name])
-    results = importlib.import_module(STUDIES[name][0]).run(subject, options)
+    study = find_study(name)
+    reason = study.fits(subject.facts)
+    if reason:
+        raise LeftOut(reason)
+    results = study.run(subject, options)
     if out is not None:
         results.save(out)
         draw_study(results, out, options.progress)
     return results
 
 
-def draw_study(results: StudyResults, folder: str | os.PathLike[str], progress: bool = True) -> list[Path]:
+def draw_study(results: Results, folder: str | os.PathLike[str], progress: bool = True) -> list[Path]:
     """Draws the figures of a study as PNG and PDF into ``folder/figures``, from its results alone.
 
     Returns:
-        The files written. A figure function that returns ``None`` has nothing to draw for these results.
+        The files written. Those of an earlier run for which there is nothing to draw now are removed.
     """
     from matplotlib import pyplot as plt
-    from tqdm import tqdm
 
     from lgae_pyg.evaluation.style import SETTINGS, save_figure
 
-    module = OTHER_FIGURES.get(results.study) or STUDIES[results.study][1]
-    figures = importlib.import_module(module).FIGURES
-    paths = []
-    with plt.rc_context(SETTINGS):
-        for name in tqdm(figures, desc="draw", unit="figure", disable=None if progress else True, leave=False):
-            figure = figures[name](results)
+    module = find_study(results.study).figures
+    figures = importlib.import_module(module).FIGURES if module else {}
+    place, paths = Path(folder) / "figures", []
+    with plt.rc_context(SETTINGS), steps(len(figures), progress, "draw") as tick:
+        for name, draw in figures.items():
+            for kind in ("png", "pdf"):
+                (place / f"{name}.{kind}").unlink(missing_ok=True)
+            figure = draw(results)
             if figure is not None:
-                paths += save_figure(figure, Path(folder) / "figures", name)
+                paths += save_figure(figure, place, name)
+            tick()
     return paths
 
 
-def check_studies(names: Sequence[str]) -> None:
-    """Raises :class:`ValueError` if there is no study of one of these names."""
-    unknown = [name for name in names if name not in STUDIES]
-    if unknown:
-        raise ValueError(f"there is no study {', '.join(unknown)}: choose some of {', '.join(STUDIES)}")
+def evaluate(
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    max_jets: int | None = None,
+    batch_size: int = 64,
+    baseline: bool = True,
+    progress: bool = True,
+    split: str = "test",
+    data_root: str | os.PathLike[str] | None = None,
+    scan_jets: int = 200,
+    resamples: int = 200,
+) -> Results:
+    """Measures how well a trained model rebuilds jets and keeps the Lorentz symmetry: the reconstruction study.
+
+    Args:
+        source: folder of a run (its best model is taken) or a checkpoint file.
+        out: folder for tables, arrays and figures; nothing is written when omitted.
+        max_jets: ``jets`` of :class:`StudyOptions`, where ``batch_size``, ``baseline``, ``progress``, ``split``,
+            ``scan_jets`` and ``resamples`` are explained, too.
+        data_root: its ``root``. The baselines are fitted on the training data all the same.
+
+    Raises:
+        ValueError: if the checkpoint does not say what it was trained on, the units differ, the model does not
+            rebuild jets, or its output is not finite (the jets are named).
+        OSError: if the checkpoint or the data are not there.
+    """
+    options = StudyOptions(
+        jets=max_jets, batch_size=batch_size, baseline=baseline, progress=progress, split=split, root=data_root,
+        scan_jets=scan_jets, resamples=resamples,
+    )  # fmt: skip
+    return run_study("reconstruction", Subject.load(source), options, out)
+
+
+def evaluate_model(
+    model: torch.nn.Module,
+    test: Any,
+    train: Any | None = None,
+    *,
+    max_jets: int | None = None,
+    batch_size: int = 64,
+    progress: bool = True,
+    scan_jets: int = 200,
+    resamples: int = 200,
+    records: Any | None = None,
+    description: Mapping[str, Any] | None = None,
+) -> Results:
+    """As :func:`evaluate`, for a model and data sets at hand; nothing is written.
+
+    Args:
+        model: an autoencoder, any module whose result has ``p4`` and ``ptr``; a copy of it is evaluated, in
+            float64 (or mixed precision, if it is built so).
+        test: the jets, a data set with ``store``, ``unit``, ``recipe`` and ``split``.
+        train: the jets that the linear baselines are fitted on; no baselines when omitted.
+        max_jets: ``jets`` of :class:`StudyOptions`, where ``batch_size``, ``progress``, ``scan_jets``,
+            ``resamples`` and ``records`` are explained, too.
+        description: plain values that are kept with the results.
+    """
+    model = copy.deepcopy(model).eval().double()
+    given = {"test": test} | ({} if train is None else {"train": train})
+    label = contract_of(model).label
+    subject = Subject(model, label, test.unit, dict(test.recipe), dict(description or {}), given)
+    options = StudyOptions(
+        jets=max_jets, batch_size=batch_size, baseline=train is not None, progress=progress, scan_jets=scan_jets,
+        resamples=resamples, records=records,
+    )  # fmt: skip
+    return run_study("reconstruction", subject, options)
+
+
+def default_folder(
+    source: str | os.PathLike[str], split: str = "test", data_root: str | os.PathLike[str] | None = None
+) -> Path:
+    """Where results go if nobody says: ``evaluation`` in the folder of the run, or beside the checkpoint, with a
+    folder for each study.
+
+    Other checkpoints than the best, other splits and other data have folders of their own
+    (``evaluation_last``, ``evaluation_val``, ...).
+    """
+    file = find_checkpoint(source)
+    run = file.parent.parent if file.parent.name == "checkpoints" else file.parent
+    parts = ["evaluation"]
+    parts += [file.stem] if file.stem != "best" else []
+    parts += [split] if split != "test" else []
+    parts += [Path(data_root).resolve().name] if data_root is not None else []
+    return run / "_".join(parts)

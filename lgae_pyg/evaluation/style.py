@@ -1,16 +1,19 @@
 """The common look of the figures. Importing this module selects matplotlib's file-only backend."""
 
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
 matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lgae_pyg.evaluation.results import EvaluationResults
+from lgae_pyg.evaluation.results import Results
 from lgae_pyg.files import write_atomically
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart; line styles repeat the distinction.
@@ -21,6 +24,8 @@ STYLES = (
     {"color": "#CC79A7", "linestyle": "-."},
 )
 TRUTH_COLOUR = "0.80"
+#: Styles of kinds of jets, the background first.
+KINDS = ({"color": "0.6", "linestyle": "-"}, *STYLES)
 SETTINGS = {
     "font.size": 10, "axes.labelsize": 11, "axes.titlesize": 10, "legend.fontsize": 9,
     "legend.frameon": False, "lines.linewidth": 1.5,
@@ -36,10 +41,15 @@ LABELS = {
 }  # fmt: skip
 
 
-def styles_of(results: EvaluationResults) -> dict[str, dict[str, str]]:
-    """Colour and line style of each reconstruction by its label, the same in all figures."""
-    labels = [one.label for one in results.reconstructions]
-    return {label: STYLES[number % len(STYLES)] for number, label in enumerate(labels)}
+def if_table(name: str, draw: Callable[[Results], Figure | None]) -> Callable[[Results], Figure | None]:
+    """Draws a figure of results that have a table of that name, and nothing of others."""
+    return lambda results: draw(results) if name in results.tables else None
+
+
+def legend_above(figure: Figure, axes: Axes, ncols: int | None = None, **options: Any) -> None:
+    """Writes the legend of one panel above all, in one line unless a number of columns is given."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=ncols or len(labels), **options)
 
 
 def add_caption(figure: Figure, caption: str) -> None:

@@ -1,44 +1,13 @@
 """Anomaly scores of the codes alone: how far a jet's code is from those of ordinary jets."""
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-
-from lgae_pyg.lorentz.kinematics import minkowski_dot
-from lgae_pyg.models import Latent
 
 Array = NDArray[np.float64]
 
 #: Eigenvalues of the correlation matrix are raised to this: directions without spread are no directions.
 SMALLEST_EIGENVALUE = 1e-4
 TREES = 200
-
-
-def latent_invariants(latent: Latent) -> Tensor:
-    r"""Numbers of a code that no Lorentz transformation changes, or the code itself if it has no four-vectors.
-
-    Real and imaginary parts of the scalars, and of the real four-vectors :math:`v_a` (real and imaginary parts
-    count as two) all Minkowski products as signed roots, :math:`\operatorname{sign}(v_a \cdot v_b)
-    \sqrt{|v_a \cdot v_b|}`, :math:`a \le b`, which have the unit of a mass.
-
-    Args:
-        latent: the codes of a batch.
-
-    Shapes:
-        - **output**: :math:`(B, F)`
-    """
-    scalars, vectors = (_real(part, dim) for part, dim in zip(latent, (-1, 1)))
-    if vectors.shape[1] == 0:
-        return scalars
-    first, second = torch.triu_indices(vectors.shape[1], vectors.shape[1])
-    products = minkowski_dot(vectors[:, first], vectors[:, second])
-    return torch.cat([scalars, products.sign() * products.abs().sqrt()], -1)
-
-
-def _real(values: Tensor, dim: int) -> Tensor:
-    values = values.detach().cpu()
-    return torch.cat([values.real, values.imag], dim) if values.is_complex() else values
 
 
 class LatentDensity:

@@ -17,8 +17,9 @@ from lgae_pyg.evaluation.anomaly.tables import (
     printed_name,
     signal_samples,
 )
-from lgae_pyg.evaluation.study_results import StudyResults
-from lgae_pyg.evaluation.style import add_caption
+from lgae_pyg.evaluation.results import Results
+from lgae_pyg.evaluation.style import KINDS, add_caption, legend_above
+from lgae_pyg.evaluation.subject import NAMES
 from lgae_pyg.metrics.roc import FEWEST_PASSING, roc_curve, significance_improvement
 
 HEADLINE_STYLE = {"color": "#0072B2", "linestyle": "-"}
@@ -31,14 +32,7 @@ SCORE_STYLES = {
     "mass": {"color": "0.35", "linestyle": (0, (5, 1, 1, 1, 1, 1))},
     "multiplicity": {"color": "0.65", "linestyle": "--"},
 }
-KINDS = (
-    {"color": "0.6", "linestyle": "-"},
-    {"color": "#0072B2", "linestyle": "-"},
-    {"color": "#D55E00", "linestyle": "--"},
-    {"color": "#009E73", "linestyle": ":"},
-    {"color": "#CC79A7", "linestyle": "-."},
-)
-NAMES = {"t": "top", "w": "W", "z": "Z", "g": "gluon", "q": "light quark", UNION: "all signals"}
+LABELS = {**NAMES, UNION: "all signals"}
 BINS = 60
 #: Mass bins of the profile in GeV, and the fewest jets of a bin.
 PROFILE_BINS = np.arange(0.0, 261.0, 20.0)
@@ -50,7 +44,7 @@ WIDE = 8
 FEW_DECADES = 60
 
 
-def scores_of(results: StudyResults) -> dict[str, Scores]:
+def scores_of(results: Results) -> dict[str, Scores]:
     """The scores of each sample, from the stored arrays."""
     found: dict[str, Scores] = {}
     for key, values in results.arrays.items():
@@ -59,7 +53,7 @@ def scores_of(results: StudyResults) -> dict[str, Scores]:
     return found
 
 
-def roc_figure(results: StudyResults) -> Figure:
+def roc_figure(results: Results) -> Figure:
     """Background efficiency against signal efficiency, one panel for each signal and one for all (Fig. 4)."""
 
     def draw(axes: Axes, background: NDArray, signal: NDArray, **style) -> None:
@@ -80,7 +74,7 @@ def roc_figure(results: StudyResults) -> Figure:
     return figure
 
 
-def significance_figure(results: StudyResults) -> Figure:
+def significance_figure(results: Results) -> Figure:
     r"""Significance improvement :math:`\epsilon_S / \sqrt{\epsilon_B}` against signal efficiency."""
 
     def draw(axes: Axes, background: NDArray, signal: NDArray, **style) -> None:
@@ -104,7 +98,7 @@ def significance_figure(results: StudyResults) -> Figure:
     return figure
 
 
-def distribution_figure(results: StudyResults) -> Figure:
+def distribution_figure(results: Results) -> Figure:
     """Distributions of the headline score and of the density of the codes, by kind of jet."""
     about, found = results.description, scores_of(results)
     shown = compared_scores(about, found[about["background"]])[:4]
@@ -119,7 +113,7 @@ def distribution_figure(results: StudyResults) -> Figure:
             counts, _ = np.histogram(sample.clip(low, high), edges)
             axes.stairs(
                 counts / len(sample), edges, baseline=0,
-                label=NAMES.get(name, name), fill=name == about["background"], alpha=0.9, **style,
+                label=LABELS.get(name, name), fill=name == about["background"], alpha=0.9, **style,
             )  # fmt: skip
         if logarithmic:
             axes.set_xscale("log")
@@ -130,12 +124,12 @@ def distribution_figure(results: StudyResults) -> Figure:
         axes.set_xlabel(f"{printed_name(score, about)}{_unit(score)}")
         axes.set_ylim(bottom=0)
     np.atleast_1d(row)[0].set_ylabel("share of jets per bin")
-    _legend(figure, np.atleast_1d(row)[0])
+    legend_above(figure, np.atleast_1d(row)[0], 3)
     add_caption(figure, f"Jets outside of the range shown are in the outermost bins. {results.caption}")
     return figure
 
 
-def mass_figure(results: StudyResults) -> Figure:
+def mass_figure(results: Results) -> Figure:
     """How the scores depend on the jet mass in the background, and what they are worth at a given mass."""
     about, background = results.description, _background(results)
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 4.6))
@@ -152,7 +146,7 @@ def mass_figure(results: StudyResults) -> Figure:
     left.set_ylim(0, 1)
     left.axhline(0.5, color="0.8", linewidth=0.8, zorder=0)
     _draw_windows(right, results, {printed_name(score, about): _style(score) for score in chosen})
-    _legend(figure, left)
+    legend_above(figure, left, 3)
     add_caption(
         figure,
         "Left: median and central 68 % of the rank of a background jet (1: the most anomalous) by its mass; flat "
@@ -166,7 +160,7 @@ def _band(ranks: NDArray) -> NDArray:
     return np.quantile(ranks, [0.16, 0.5, 0.84]) if len(ranks) >= FEWEST else np.full(3, np.nan)
 
 
-def _draw_windows(axes: Axes, results: StudyResults, styles: Mapping[str, Mapping]) -> None:
+def _draw_windows(axes: Axes, results: Results, styles: Mapping[str, Mapping]) -> None:
     table = results.tables["anomaly_mass"].records()
     for number, (name, style) in enumerate(styles.items()):
         rows = [row for row in table if row["score"] == name]
@@ -190,11 +184,11 @@ def _window(text: str) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _background(results: StudyResults) -> Scores:
+def _background(results: Results) -> Scores:
     return scores_of(results)[results.description["background"]]
 
 
-def _panels(results: StudyResults, draw) -> tuple[Figure, list[Axes]]:
+def _panels(results: Results, draw) -> tuple[Figure, list[Axes]]:
     """A panel for each signal, in which each compared score is drawn."""
     about, found = results.description, scores_of(results)
     signals = list(signal_samples(found, about["signals"]))
@@ -210,7 +204,7 @@ def _panels(results: StudyResults, draw) -> tuple[Figure, list[Axes]]:
         for score in compared_scores(about, signal)[:6]:
             background = found[about["background"]][score]
             draw(axes, background, signal[score], label=printed_name(score, about), **_style(score))
-        axes.set_title(NAMES.get(name, name))
+        axes.set_title(LABELS.get(name, name))
     return figure, panels[: len(signals)]
 
 
@@ -218,12 +212,7 @@ def _label(figure: Figure, panels: list[Axes], x: str, y: str) -> None:
     for axes in panels:
         axes.set(xlabel=x, ylabel=y)
         axes.label_outer()
-    _legend(figure, panels[0])
-
-
-def _legend(figure: Figure, axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=min(3, len(labels)))
+    legend_above(figure, panels[0], 3)
 
 
 def _style(score: str) -> Mapping[str, Any]:

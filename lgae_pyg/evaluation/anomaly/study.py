@@ -7,29 +7,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lgae_pyg.evaluation.anomaly.density import LatentDensity, latent_invariants
+from lgae_pyg.evaluation.anomaly.density import LatentDensity
 from lgae_pyg.evaluation.anomaly.tables import Scores, anomaly_tables
 from lgae_pyg.evaluation.baselines import fit_baselines
-from lgae_pyg.evaluation.study import StudyOptions
-from lgae_pyg.evaluation.study_results import StudyResults
+from lgae_pyg.evaluation.latent.codes import latent_invariants
+from lgae_pyg.evaluation.results import Results
+from lgae_pyg.evaluation.study import Study, StudyOptions
 from lgae_pyg.evaluation.subject import Sample, Subject, batches_of, run_model
 from lgae_pyg.losses import jet_sum
 from lgae_pyg.metrics import exact_emd
-from lgae_pyg.metrics.anomaly_scores import (
-    JET_SCORES,
-    WAYS,
-    image_scores,
-    jet_scores,
-    particle_scores,
-)
+from lgae_pyg.metrics.anomaly_scores import JET_SCORES, WAYS, image_scores, jet_scores, particle_scores
 from lgae_pyg.metrics.features import jet_features
+from lgae_pyg.models import contract_of
 from lgae_pyg.ops.images import pixel_momenta
 from lgae_pyg.progress import steps
 
-#: The score that a model is judged by, fixed beforehand: Chamfer in the coordinates that the model works in,
-#: pixels for images, as in the paper.
-HEADLINES = {"GNNAE": "chamfer_relative", "CNNAE": "mse_pixels"}
-HEADLINE = "chamfer_cartesian"
 #: The baseline's score, whatever the model.
 BASELINE_SCORE = "chamfer_cartesian"
 #: Relative error of the jet's momentum below which it is rounding, and no score.
@@ -38,48 +30,45 @@ CONSERVED = 1e-9
 FITTED = 20_000
 
 
-def run(subject: Subject, options: StudyOptions) -> StudyResults:
+def run(subject: Subject, options: StudyOptions) -> Results:
     """Scores ordinary and anomalous jets, and measures how well each score tells them apart.
 
     The density of the codes and the linear baseline are fitted on the training split, so no scored jet was seen
-    before. The sign of a score is fixed: larger means more anomalous.
+    before; models that do not show their codes have neither. The sign of a score is fixed: larger means more
+    anomalous. The arrays hold the scores of every jet, ``SAMPLE/SCORE``, and beside them ``SAMPLE/class`` and
+    ``SAMPLE/jet_id``, by which the jet is found in the data.
 
     Args:
         subject: the model.
         options: see :class:`~lgae_pyg.evaluation.study.StudyOptions`.
 
     Raises:
+        LeftOut: if the data have no classes by name.
         ValueError: if a score is NaN, or the model was trained on one of the signals.
         OSError: if jets are missing.
     """
-    background = subject.background(options.jets, options.split, options.root)
-    signals = subject.signals(options.signals, options.jets, options.root)
+    background = subject.background(options.sample, options.split, options.root)
+    signals = subject.signals(options.signals, options.sample, options.root)
     train = subject.dataset("train", options.root)
-    ordinary = Sample("train", train.store, train.origin).choose(FITTED)
+    ordinary = Sample.of("train", train).choose(FITTED)
     samples = [background, *signals]
-    count = batches_of([*samples, ordinary], options.batch_size)
-    with steps(count, options.progress, "anomaly") as tick:
-        density = LatentDensity(_codes(subject, ordinary, options.batch_size, tick))
-        linear = _linear_baseline(subject, train, background)
-        found = {
-            sample.name: _sample_scores(subject, linear, density, sample, options, tick) for sample in samples
-        }
+    with steps(batches_of([*samples, ordinary], options.batch_size), options.progress, "anomaly") as tick:
+        codes = _codes(subject, ordinary, options.batch_size, tick)
+        density = None if codes is None else LatentDensity(codes)
+        _, linear = fit_baselines(subject.model, train).get("linear", (None, None))
+        found = {one.name: _sample_scores(subject, linear, density, one, options, tick) for one in samples}
     notes = drop_conserved(found)
     about = subject.description(samples) | {
         "background": background.name,
         "signals": [sample.name for sample in signals],
-        "headline": headline(subject.model),
+        "headline": subject.facts.anomaly_score,
         "notes": notes,
     }
     about["caption"] = " ".join([*notes, about["caption"]])
     tables = anomaly_tables(found, about, options.resamples, options.progress)
-    arrays = {f"{name}/{score}": values for name, one in found.items() for score, values in one.items()}
-    return StudyResults("anomaly", tables, arrays, about)
-
-
-def headline(model: torch.nn.Module) -> str:
-    """The score that a model is judged by."""
-    return HEADLINES.get(getattr(model, "config", {}).get("name"), HEADLINE)
+    arrays = {f"{one.name}/{name}": values for one in samples for name, values in one.identities().items()}
+    arrays |= {f"{name}/{score}": values for name, one in found.items() for score, values in one.items()}
+    return Results("anomaly", tables, arrays, about)
 
 
 def drop_conserved(found: Mapping[str, Scores]) -> list[str]:
@@ -100,40 +89,37 @@ def drop_conserved(found: Mapping[str, Scores]) -> list[str]:
     return [f"Scores of the whole jet are left out: its momentum comes back to {largest:.0e}."]
 
 
-def _codes(subject: Subject, sample: Sample, batch_size: int, tick: Callable[[], object]) -> NDArray[np.float64]:
-    runs = run_model(subject.model, sample.store, batch_size, tick)
-    return torch.cat([latent_invariants(result.latent) for _, result in runs]).double().numpy()
-
-
-def _linear_baseline(subject: Subject, train: Any, background: Sample) -> torch.nn.Module:
-    with torch.inference_mode():
-        first = subject.model(background.store.batch([0]))
-    _, linear = fit_baselines(subject.model, first, train)["linear"]
-    return linear.eval().double()
+def _codes(
+    subject: Subject, sample: Sample, batch_size: int, tick: Callable[[], object]
+) -> NDArray[np.float64] | None:
+    """Invariants of the codes of a sample; ``None`` if the model does not show them."""
+    latents = [result.latent for _, result in run_model(subject.model, sample.store, batch_size, tick)]
+    if any(latent is None for latent in latents):
+        return None
+    return torch.cat([latent_invariants(latent) for latent in latents]).double().numpy()
 
 
 def _sample_scores(
     subject: Subject,
-    linear: torch.nn.Module,
-    density: LatentDensity,
+    linear: torch.nn.Module | None,
+    density: LatentDensity | None,
     sample: Sample,
     options: StudyOptions,
     tick: Callable[[], object],
 ) -> Scores:
     parts: list[Mapping[str, Any]] = []
     codes = []
-    runs = run_model(subject.model, sample.store, options.batch_size, tick)
-    for batch, result in runs:
-        codes.append(latent_invariants(result.latent))
+    for batch, result in run_model(subject.model, sample.store, options.batch_size, tick):
+        codes += [] if density is None else [latent_invariants(result.latent)]
         parts.append(
             {
                 **model_scores(subject.model, batch, result, subject.unit_in_gev, options.emd),
-                **_baseline_scores(linear, batch, subject.unit_in_gev),
+                **({} if linear is None else _baseline_scores(linear, batch, subject.unit_in_gev)),
                 **_truth(batch, subject.unit_in_gev),
             }
         )
     scores = {name: np.concatenate([np.asarray(part[name].cpu()) for part in parts]) for name in parts[0]}
-    return {**scores, **density.scores(torch.cat(codes).double().numpy())}
+    return scores if density is None else {**scores, **density.scores(torch.cat(codes).double().numpy())}
 
 
 def model_scores(
@@ -154,13 +140,14 @@ def model_scores(
     """
     target, target_ptr = batch.pos.double() * unit_in_gev, batch.ptr
     p4, ptr = result.p4.double() * unit_in_gev, result.ptr
-    if getattr(result, "images", None) is not None:
+    facts = contract_of(model)
+    if facts.output_kind == "pixels":
         images = result.images
         truth = pixel_momenta(images.target, images.axis, images.max_radius).sum(1).double() * unit_in_gev
         total, offsets = jet_sum(p4, ptr), torch.arange(len(truth) + 1)
         scores = {**image_scores(images.output, images.target), **jet_scores(total, offsets, truth, offsets)}
         return {**scores, "relative_momentum_error": _momentum_error(total, truth)}
-    ways = [way for way in WAYS if way != "mse" or not model.permutation_invariant]
+    ways = [way for way in WAYS if way != "mse" or not facts.permutation_invariant]
     scores = particle_scores(p4, ptr, target, target_ptr, ways=ways) | jet_scores(p4, ptr, target, target_ptr)
     if emd:
         scores["emd"] = exact_emd(p4, ptr, target, target_ptr, relative_to="own")
@@ -185,3 +172,8 @@ def _truth(batch: Any, unit_in_gev: float) -> dict[str, torch.Tensor]:
     """What is known of a jet without any model: its mass, and how many particles it has."""
     features = jet_features(batch.pos.double() * unit_in_gev, batch.ptr)
     return {"mass": features[:, 0], "multiplicity": batch.ptr.diff().double()}
+
+
+STUDY = Study(
+    "anomaly", run, compared={"anomaly": "Anomaly detection"}, figures="lgae_pyg.evaluation.anomaly.figures"
+)

@@ -11,7 +11,7 @@ from lgae_pyg.metrics import bootstrap
 from lgae_pyg.metrics.equal_mass import FEWEST, area_at_equal_mass
 from lgae_pyg.metrics.roc import figures_of_merit
 from lgae_pyg.progress import steps
-from lgae_pyg.tables import Table
+from lgae_pyg.tables import Table, with_errors
 
 Scores = dict[str, NDArray[np.float64]]
 
@@ -26,6 +26,7 @@ MERITS = {
     "rejection_0.5": "1/ε_B(0.5)",
     "improvement": "max SIC",
 }
+HEADLINE_MERITS = ("efficiency_0.1", "efficiency_0.01", "efficiency_0.001", "improvement")
 #: What is compared with the headline score: the same in a measure that no observer disputes, codes, and what needs
 #: no model at all.
 COMPANIONS = ("chamfer_lorentz", "latent_mahalanobis", "latent_forest")
@@ -40,9 +41,9 @@ FEW_RESAMPLES = 40
 
 EXPLANATION = (
     "Larger scores mean more anomalous, a sign fixed beforehand: below an AUC of 0.5 a score finds the anomalies "
-    "more ordinary. ε_S(b): signal efficiency at background efficiency b; 1/ε_B(s): background rejection at "
-    "signal efficiency s; SIC: significance improvement ε_S/√ε_B with at least 10 background jets left; "
-    "±: bootstrap standard errors"
+    "more ordinary. ε_S(b): signal efficiency at background efficiency b, nan where that is less than one "
+    "background jet; 1/ε_B(s): background rejection at signal efficiency s; SIC: significance improvement "
+    "ε_S/√ε_B with at least 10 background jets left; ±: bootstrap standard errors"
 )
 
 
@@ -129,14 +130,13 @@ def _headline_table(
         numbers = merits[score, last]
         values = [_owner(score, about), printed_name(score, about)]
         values += [merits[score, name]["auc"] for name, _ in signals] + [numbers["auc_error"]]
-        for merit in ("efficiency_0.1", "efficiency_0.01", "efficiency_0.001", "improvement"):
+        for merit in HEADLINE_MERITS:
             values += [numbers[merit], numbers[f"{merit}_error"]]
         rows.append((*values, *_equal_mass(score, background, together, min(resamples, FEW_RESAMPLES))))
     columns = {"model": "model", "score": "score", **{f"auc_{name}": f"AUC {name}" for name, _ in signals}}
-    columns["auc_error"] = "±"
-    for merit in ("efficiency_0.1", "efficiency_0.01", "efficiency_0.001", "improvement"):
-        columns |= {merit: MERITS[merit], f"{merit}_error": "±"}
-    columns |= {"auc_equal_mass": "AUC, equal mass", "auc_equal_mass_error": "±"}
+    columns["auc_error"] = f"± AUC {last}"
+    columns |= with_errors({merit: MERITS[merit] for merit in HEADLINE_MERITS})
+    columns |= with_errors({"auc_equal_mass": "AUC, equal mass"})
     caption = (
         f"Anomaly detection against {about['background']}; all but the AUC of single classes: '{last}'. "
         f"{EXPLANATION}. Equal mass: AUC among jets of one mass, in bins of 10 GeV with at least {FEWEST} jets of "
@@ -160,9 +160,7 @@ def _scores_table(merits: Mapping[tuple[str, str], dict[str, float]], about: Map
         )
         for (score, signal), numbers in merits.items()
     ]
-    columns = {"model": "model", "score": "score", "signal": "signal"}
-    for merit, heading in MERITS.items():
-        columns |= {merit: heading, f"{merit}_error": "±"}
+    columns = {"model": "model", "score": "score", "signal": "signal", **with_errors(MERITS)}
     caption = f"All scores against {about['background']}. {EXPLANATION}. {about['caption']}"
     return Table("anomaly_scores", caption, columns, tuple(rows))
 
@@ -185,7 +183,7 @@ def _windows_table(
             rows.append((*lead, numbers["auc"], numbers["auc_error"]))
     columns = {
         "model": "model", "score": "score", "spearman": "rank correlation with mass", "window": "mass [GeV]",
-        "background": "background jets", "signal": "signal jets", "auc": "AUC", "auc_error": "±",
+        "background": "background jets", "signal": "signal jets", **with_errors({"auc": "AUC"}),
     }  # fmt: skip
     caption = (
         f"AUC of '{name}' against {about['background']} in windows of the jet mass with at least "

@@ -5,8 +5,8 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lgae_pyg.evaluation.study_results import StudyResults
-from lgae_pyg.evaluation.style import STYLES, add_caption
+from lgae_pyg.evaluation.results import Results
+from lgae_pyg.evaluation.style import STYLES, add_caption, legend_above
 from lgae_pyg.tables import Table
 
 PANELS = {
@@ -16,7 +16,7 @@ PANELS = {
 }
 
 
-def efficiency_figure(results: StudyResults) -> Figure:
+def efficiency_figure(results: Results) -> Figure:
     """Errors against the number of training jets: medians over seeds, bands from the smallest to the largest."""
     table = results.tables["efficiency"]
     figure, row = plt.subplots(1, len(PANELS), figsize=(11.4, 4.6))
@@ -30,8 +30,7 @@ def efficiency_figure(results: StudyResults) -> Figure:
             axes.set(xticks=[], yticks=[])
             words = "not defined for these models, or zero"
             axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", fontsize=9)
-    handles, labels = row[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+    legend_above(figure, row[0])
     add_caption(figure, f"Medians over seeds; bands: smallest to largest. {results.caption}")
     return figure
 

@@ -1,5 +1,6 @@
 """Data efficiency: how the errors grow when a model is trained on few jets (arXiv:2212.07347, Fig. 7)."""
 
+import contextlib
 import csv
 import json
 import os
@@ -14,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from lgae_pyg.checkpoint import BEST
-from lgae_pyg.evaluation.reconstruction.rebuilt import jet_comparisons, squared_error
-from lgae_pyg.evaluation.reconstruction.study import evaluate_model
-from lgae_pyg.evaluation.study_results import StudyResults
+from lgae_pyg.data.units import UNITS_IN_GEV
+from lgae_pyg.evaluation.reconstruction.rebuilt import jet_comparisons, squared_error, stored
+from lgae_pyg.evaluation.results import Results
+from lgae_pyg.evaluation.study import Study, evaluate_model
 from lgae_pyg.evaluation.subject import Subject, choose
-from lgae_pyg.files import write_atomically
+from lgae_pyg.files import write_text
 from lgae_pyg.tables import Table
 
 #: Errors by name and heading, each a median over the test jets (the last a mean).
@@ -27,7 +29,6 @@ ERRORS = {
     "pt": "median |δpT|",
     "mse": "particle MSE [TeV²]",
 }
-GEV_PER_TEV = 1000.0
 #: What a run has found out, in its folder.
 MEASURED = "efficiency.json"
 #: Words that say where and how fast a training runs, not what it learns.
@@ -181,11 +182,13 @@ def _train_and_measure(plan: Plan, job: Job) -> str:
     environment = {**os.environ, "OMP_NUM_THREADS": str(plan.threads)}
     finished = subprocess.run(command, capture_output=True, text=True, env=environment)
     if finished.returncode:
+        for empty in (folder, folder.parent, plan.folder):
+            with contextlib.suppress(OSError):  # not there, or something is in it
+                empty.rmdir()
         lines = (finished.stderr.strip() or finished.stdout.strip()).splitlines()
         return lines[-1] if lines else f"the training ended with status {finished.returncode}"
     content = {"wanted": plan.settings(job), "label": None, **measure(folder, plan.test_jets)}
-    text = json.dumps(content, indent=1).encode()
-    write_atomically(stored, lambda file: file.write(text))
+    write_text(stored, json.dumps(content, indent=1))
     return ""
 
 
@@ -213,15 +216,15 @@ def measure(folder: Path, test_jets: int) -> dict[str, Any]:
     jets = len(choose(test.store, test_jets))
     options = {"max_jets": test_jets, "progress": False, "scan_jets": 0, "resamples": 0}
     results = evaluate_model(subject.model, test, None, **options)
-    one = results.reconstructions[0]
-    comparisons = list(jet_comparisons([one], results.target))
+    target, (one,) = stored(results)
+    comparisons = list(jet_comparisons([one], target))
     errors = comparisons[0 if one.pixels is None else 1][2].abs()  # pixels: against the jet's own image
-    error = None if one.pixels is not None else squared_error(one, results.target) / GEV_PER_TEV**2
+    error = None if one.pixels is not None else squared_error(one, target) / UNITS_IN_GEV["TeV"] ** 2
     numbers = {"mass": float(errors[:, 0].nanmedian()), "pt": float(errors[:, 1].nanmedian()), "mse": error}
     return {**numbers, "label": subject.label, "origin": test.origin, "jets": jets, "unit": subject.unit}
 
 
-def collect(plan: Plan) -> StudyResults:
+def collect(plan: Plan) -> Results:
     """The tables of all runs that are measured with the settings of the plan.
 
     Raises:
@@ -243,7 +246,7 @@ def collect(plan: Plan) -> StudyResults:
     runs = Table("efficiency_runs", caption, _columns(lead), tuple(_run_rows(plan, found)))
     summary = Table("efficiency", caption, _summary_columns(), tuple(_summary_rows(found)))
     description = {"caption": caption, "label": "several models", "settings": _settings(plan)}
-    return StudyResults("efficiency", {"efficiency": summary, "efficiency_runs": runs}, {}, description)
+    return Results("efficiency", {"efficiency": summary, "efficiency_runs": runs}, {}, description)
 
 
 def _epochs(folder: Path) -> dict[str, float]:
@@ -339,3 +342,12 @@ def _summary_rows(found: Sequence[tuple[Job, dict[str, Any]]]) -> Iterable[tuple
 
 def _values(runs: Iterable[dict[str, Any]], error: str) -> np.ndarray:
     return np.array([float("nan") if one[error] is None else one[error] for one in runs])
+
+
+STUDY = Study(
+    "efficiency",
+    None,
+    compared={"efficiency": "Data efficiency"},
+    figures="lgae_pyg.evaluation.efficiency.figures",
+    fits=lambda facts: "it trains models of its own: run lgae efficiency",
+)

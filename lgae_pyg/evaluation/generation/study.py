@@ -3,20 +3,22 @@
 import contextlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lgae_pyg.evaluation.reconstruction.rebuilt import Jets
-from lgae_pyg.evaluation.study import StudyOptions
-from lgae_pyg.evaluation.study_results import StudyResults
-from lgae_pyg.evaluation.subject import Sample, Subject, batches_of, run_model
-from lgae_pyg.losses import jet_sum
+from lgae_pyg.evaluation.reconstruction.pixels import PixelCollector
+from lgae_pyg.evaluation.reconstruction.rebuilt import Jets, rebuild, true_jets
+from lgae_pyg.evaluation.results import Results
+from lgae_pyg.evaluation.study import Study, StudyOptions
+from lgae_pyg.evaluation.subject import Sample, Subject, batches_of
 from lgae_pyg.losses.padding import pad_jets
-from lgae_pyg.metrics import bootstrap
+from lgae_pyg.metrics import bootstrap_weighted
 from lgae_pyg.metrics.features import JET_FEATURES, PARTICLE_FEATURES, jet_features, particle_features
 from lgae_pyg.metrics.wasserstein import wasserstein_1
+from lgae_pyg.ops.graphs import node_to_graph
 from lgae_pyg.progress import steps
 from lgae_pyg.tables import Table
 
@@ -28,73 +30,62 @@ JETS = 10_000
 RESAMPLES = 40
 UNITS = {"mass": "GeV", "pt": "GeV", "eta": "", "phi": "rad", "pt_rel": "", "eta_rel": "", "phi_rel": "rad"}
 SMALLEST_KPD_BATCH = 1000
+EXPLANATION = (
+    "Distances between the distributions of true and rebuilt jets. W1: Wasserstein-1 distance of a feature; true "
+    "and rebuilt jets are pairs, and ± draws them as pairs, jet by jet (bootstrap). FPD and KPD: Fréchet and "
+    "kernel physics distance (arXiv:2211.10295) of 36 energy flow polynomials, of true jets to other rebuilt "
+    "ones, errors of jetnet. Halves: the same between two random halves of the true jets, independent of each "
+    "other: what chance alone does to samples of that size. A perfect model would have that of FPD and KPD; of W1 "
+    "it would have 0, since its jets are pairs: a value below the halves is less than two such samples could show"
+)
+WITHOUT_JETNET = "FPD and KPD are left out: the package jetnet is not installed"
 
 
-def run(subject: Subject, options: StudyOptions) -> StudyResults:
+def run(subject: Subject, options: StudyOptions) -> Results:
     """Distances between the distributions of true and rebuilt jets, beside those of two halves of the true ones.
 
     Wasserstein-1 distances of jet and particle features; Fréchet and kernel physics distance (Kansal et al.,
-    arXiv:2211.10295) of 36 energy flow polynomials, through ``jetnet``.
+    arXiv:2211.10295) of 36 energy flow polynomials, through ``jetnet``, where that is installed.
 
     Args:
         subject: the model.
         options: see :class:`~lgae_pyg.evaluation.study.StudyOptions`; at most :data:`JETS` jets are compared.
+
+    Raises:
+        ValueError: if the model's output is not finite; the jets are named.
+        OSError: if jets are missing.
     """
-    sample = _shuffled(subject.background(min(options.jets, JETS), options.split, options.root))
-    with steps(batches_of([sample], options.batch_size) + 4, options.progress, "generation") as tick:
-        true, found, pixels = _jets(subject, sample, options.batch_size, tick)
-        arrays = {"true/" + name: values for name, values in _features(true).items()}
-        arrays |= {"found/" + name: values for name, values in _features(found, not pixels).items()}
-        rows = _feature_rows(arrays, min(options.resamples, RESAMPLES))
+    sample = _shuffled(subject.background(min(options.sample, JETS), options.split, options.root))
+    scale, notes = subject.unit_in_gev, [EXPLANATION]
+    collector = PixelCollector(len(sample)) if subject.pixels else None
+    with steps(batches_of([sample], options.batch_size) + 5, options.progress, "generation") as tick:
+        true = true_jets(sample.store, scale)
+        found = rebuild(subject.model, sample.store, options.batch_size, scale, collector, tick)
+        rows = _feature_rows(true, found, not subject.pixels, min(options.resamples, RESAMPLES))
         tick()
-        if not pixels:
-            rows += _physics_rows(true, found, tick)
-    note = (
-        "Distances between the distributions of true and rebuilt jets. W1: Wasserstein-1 distance of a feature, ± "
-        "bootstrap; FPD and KPD: Fréchet and kernel physics distance (arXiv:2211.10295) of 36 energy flow "
-        "polynomials, errors of jetnet. Halves: the same between two random halves of the true jets, what a "
-        "perfect model would have"
-    )
-    if pixels:
-        note += "; the output is pixels: jets only, as sums of pixels"
+        if subject.pixels:
+            notes.append("the output is pixels: jets only, as sums of pixels")
+        else:
+            try:
+                rows += _physics_rows(true, found, tick)
+            except ImportError:
+                notes.append(WITHOUT_JETNET)
     description = subject.description([sample])
     columns = {
-        "model": "model", "distance": "distance", "unit": "unit", "value": "true to rebuilt", "error": "±",
-        "floor": "halves", "floor_error": "±",
+        "model": "model", "distance": "distance", "unit": "unit", "value": "true to rebuilt", "error": "± rebuilt",
+        "floor": "halves", "floor_error": "± halves",
     }  # fmt: skip
-    table = Table(
-        "generation", f"{note}. {description['caption']}", columns, tuple((subject.label, *row) for row in rows)
-    )
-    return StudyResults("generation", {"generation": table}, arrays, description)
+    caption = f"{'; '.join(notes)}. {description['caption']}"
+    table = Table("generation", caption, columns, tuple((subject.label, *row) for row in rows))
+    arrays = {"true/" + name: values for name, values in _features(true).items()}
+    arrays |= {"found/" + name: values for name, values in _features(found, not subject.pixels).items()}
+    return Results("generation", {"generation": table}, arrays, description)
 
 
 def _shuffled(sample: Sample) -> Sample:
     """The jets in random order, so that halves of them are alike."""
     order = np.random.default_rng(0).permutation(len(sample))
-    return Sample(sample.name, sample.store.select(order), sample.origin)
-
-
-def _jets(
-    subject: Subject, sample: Sample, batch_size: int, tick: Callable[[], object]
-) -> tuple[Jets, Jets, bool]:
-    """True and rebuilt jets in GeV, and whether the latter are sums of pixels."""
-    momenta, sizes, outputs, counts = [], [], [], []
-    pixels = False
-    for batch, result in run_model(subject.model, sample.store, batch_size, tick):
-        momenta.append(batch.pos.double())
-        sizes.append(batch.ptr.diff())
-        p4, number = result.p4.double(), result.ptr.diff()
-        if getattr(result, "images", None) is not None:
-            p4, number, pixels = jet_sum(p4, result.ptr), torch.ones_like(number), True
-        outputs.append(p4)
-        counts.append(number)
-    scale = subject.unit_in_gev
-    return _together(momenta, sizes, scale), _together(outputs, counts, scale), pixels
-
-
-def _together(momenta: list, sizes: list, scale: float) -> Jets:
-    counts = torch.cat(sizes)
-    return Jets(torch.cat(momenta) * scale, torch.cat([counts.new_zeros(1), counts.cumsum(0)]))
+    return replace(sample, store=sample.store.select(order))
 
 
 def _features(jets: Jets, particles: bool = True) -> dict[str, Array]:
@@ -106,19 +97,39 @@ def _features(jets: Jets, particles: bool = True) -> dict[str, Array]:
     return features
 
 
-def _feature_rows(arrays: dict[str, Array], resamples: int) -> list[tuple]:
-    rows = []
-    for key, found in arrays.items():
-        kind, _, name = key.partition("/")
-        if kind != "found":
-            continue
-        true = arrays[f"true/{name}"]
-        halves = np.array_split(true, 2)
-        row: list = [f"W1 of {name.replace('_', ' ')}", UNITS[name]]
-        for pair in ((true, found), halves):
-            row += [wasserstein_1(*pair), float(bootstrap(pair, wasserstein_1, resamples))]
-        rows.append(tuple(row))
+def _feature_rows(true: Jets, found: Jets, particles: bool, resamples: int) -> list[tuple]:
+    """Name, unit and W1 of each feature, of true and rebuilt jets and of two halves of the true ones; errors."""
+    truth, rows = _features(true), []
+    for name, rebuilt in _features(found, particles).items():
+        jets = [_jet_of(name, one) for one in (true, found)]
+        paired = _paired_distance(truth[name], rebuilt, *jets, resamples)
+        rows.append(
+            (f"W1 of {name.replace('_', ' ')}", UNITS[name], *paired, *_halves(truth[name], jets[0], resamples))
+        )
     return rows
+
+
+def _jet_of(name: str, jets: Jets) -> NDArray[np.int64]:
+    """The number of the jet that each value of a feature belongs to."""
+    return (node_to_graph(jets.ptr) if name in PARTICLE_FEATURES else torch.arange(len(jets))).numpy()
+
+
+def _paired_distance(
+    true: Array, found: Array, true_jet: NDArray, found_jet: NDArray, resamples: int
+) -> tuple[float, float]:
+    """W1 of two samples that come from the same jets, and its error: whole jets are drawn, true and rebuilt."""
+    size = int(max(true_jet.max(), found_jet.max())) + 1
+    error = bootstrap_weighted([size], lambda n: wasserstein_1(true, found, n[true_jet], n[found_jet]), resamples)
+    return wasserstein_1(true, found), error
+
+
+def _halves(values: Array, jet: NDArray, resamples: int) -> tuple[float, float]:
+    """W1 of the first and the second half of a sample, and its error: jets of either are drawn independently."""
+    (first, second), (one, other) = np.array_split(values, 2), np.array_split(jet, 2)
+    other = other - other.min()
+    sizes = [int(part.max()) + 1 for part in (one, other)]
+    error = bootstrap_weighted(sizes, lambda n, m: wasserstein_1(first, second, n[one], m[other]), resamples)
+    return wasserstein_1(first, second), error
 
 
 def _physics_rows(true: Jets, found: Jets, tick: Callable[[], object]) -> list[tuple]:
@@ -149,3 +160,11 @@ def _energy_flow(jets: Jets) -> Array:
     pt, eta, phi = particle_features(jets.p4, jets.ptr).unbind(-1)
     padded, _ = pad_jets(torch.stack([eta, phi, pt], -1), jets.ptr)
     return get_fpd_kpd_jet_features(padded.numpy(), efp_jobs=1)
+
+
+STUDY = Study(
+    "generation",
+    run,
+    compared={"generation": "Samples of whole jets"},
+    figures="lgae_pyg.evaluation.generation.figures",
+)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lgae_pyg.data import JetLoader
-from lgae_pyg.evaluation.anomaly.density import latent_invariants
-from lgae_pyg.evaluation.subject import Sample, Subject
+from lgae_pyg.evaluation.subject import LeftOut, Sample, Subject
+from lgae_pyg.lorentz.kinematics import minkowski_dot
 from lgae_pyg.losses import jet_sum
 from lgae_pyg.models import Latent
 
@@ -71,13 +71,17 @@ def encode_sample(
     """The codes of a sample of jets.
 
     Raises:
+        LeftOut: if the model does not show its codes.
         ValueError: if a code is NaN or infinite.
     """
     codes: list[Latent] = []
     jets, sizes = [], []
     for batch in JetLoader(sample.store, batch_size):
         with torch.inference_mode():
-            codes.append(subject.model.encode(batch))
+            latent = subject.model.encode(batch)
+        if latent is None:
+            raise LeftOut(f"{subject.label} does not show its codes: it encodes jets as None")
+        codes.append(latent)
         jets.append(jet_sum(batch.pos.double(), batch.ptr).cpu())
         sizes.append(batch.ptr.diff().cpu())
         tick()
@@ -89,6 +93,27 @@ def encode_sample(
         count = int(broken.sum())
         raise ValueError(f"codes of {count} {sample.name} jets are not finite, the first is that of jet {first}")
     return Codes(latent, subject.unit_in_gev * torch.cat(jets), torch.cat(sizes))
+
+
+def latent_invariants(latent: Latent) -> Tensor:
+    r"""Numbers of a code that no Lorentz transformation changes, or the code itself if it has no four-vectors.
+
+    Real and imaginary parts of the scalars, and of the real four-vectors :math:`v_a` (real and imaginary parts
+    count as two) all Minkowski products as signed roots, :math:`\operatorname{sign}(v_a \cdot v_b)
+    \sqrt{|v_a \cdot v_b|}`, :math:`a \le b`, which have the unit of a mass.
+
+    Args:
+        latent: the codes of a batch.
+
+    Shapes:
+        - **output**: :math:`(B, F)`
+    """
+    scalars, vectors = (torch.cat(_parts(part.detach().cpu()), dim) for part, dim in zip(latent, (-1, 1)))
+    if vectors.shape[1] == 0:
+        return scalars
+    first, second = torch.triu_indices(vectors.shape[1], vectors.shape[1])
+    products = minkowski_dot(vectors[:, first], vectors[:, second])
+    return torch.cat([scalars, products.sign() * products.abs().sqrt()], -1)
 
 
 def vector_combinations(vectors: Tensor) -> dict[str, Tensor]:

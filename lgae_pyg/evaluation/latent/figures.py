@@ -14,17 +14,10 @@ from numpy.typing import NDArray
 from lgae_pyg.evaluation.latent.codes import JET, is_sum
 from lgae_pyg.evaluation.latent.study import COMPONENTS
 from lgae_pyg.evaluation.latent.traversal import SHIFTS
-from lgae_pyg.evaluation.study_results import StudyResults
-from lgae_pyg.evaluation.style import add_caption
+from lgae_pyg.evaluation.results import Results
+from lgae_pyg.evaluation.style import KINDS, add_caption, if_table, legend_above
+from lgae_pyg.evaluation.subject import NAMES
 
-KINDS = (
-    {"color": "0.6", "linestyle": "-"},
-    {"color": "#0072B2", "linestyle": "-"},
-    {"color": "#D55E00", "linestyle": "--"},
-    {"color": "#009E73", "linestyle": ":"},
-    {"color": "#CC79A7", "linestyle": "-."},
-)
-CLASSES = {"t": "top", "w": "W", "z": "Z", "g": "gluon", "q": "light quark"}
 MASS_BINS, PLANE_BINS = 50, 60
 #: Share of the jets of any class that lies below and above the window of a histogram.
 TAIL = 0.005
@@ -50,7 +43,7 @@ def symbol(name: str) -> str:
     return rf"$\sum_k {terms[0]}$" if len(terms) == 1 else rf"$\sum_k ({' + '.join(terms)})$"
 
 
-def masses_of(results: StudyResults) -> dict[str, dict[str, NDArray]]:
+def masses_of(results: Results) -> dict[str, dict[str, NDArray]]:
     """Signed masses by class and combination, from the stored arrays."""
     found: dict[str, dict[str, NDArray]] = {}
     for key, values in results.arrays.items():
@@ -60,14 +53,14 @@ def masses_of(results: StudyResults) -> dict[str, dict[str, NDArray]]:
     return {name: found[name] for name in results.description["samples"]}
 
 
-def sum_masses(results: StudyResults) -> Figure | None:
+def sum_masses(results: Results) -> Figure | None:
     """Masses of the jets and of the sums over the code, by class (Fig. 6)."""
     masses = masses_of(results)
     names = [name for name in next(iter(masses.values())) if name == JET or is_sum(name)]
     return _mass_figure(results, masses, names, 4 if len(names) < 5 else 3) if len(names) > 1 else None
 
 
-def vector_masses(results: StudyResults) -> Figure | None:
+def vector_masses(results: Results) -> Figure | None:
     """Masses of the single latent vectors, by class (Fig. 6)."""
     masses = masses_of(results)
     names = [name for name in next(iter(masses.values())) if name != JET and not is_sum(name)]
@@ -75,7 +68,7 @@ def vector_masses(results: StudyResults) -> Figure | None:
 
 
 def _mass_figure(
-    results: StudyResults, masses: Mapping[str, Mapping[str, NDArray]], names: Sequence[str], columns: int
+    results: Results, masses: Mapping[str, Mapping[str, NDArray]], names: Sequence[str], columns: int
 ) -> Figure:
     columns = min(columns, len(names))
     rows = -(-len(names) // columns)
@@ -88,8 +81,7 @@ def _mass_figure(
         spare.set_axis_off()
     for line in grid[:, 0]:
         line.set_ylabel("share of jets / bin")
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+    legend_above(figure, grid[0, 0])
     add_caption(
         figure,
         "Signed invariant mass sign(v²) √|v²| of latent four-vectors (negative: space-like); the outermost "
@@ -106,7 +98,7 @@ def _draw_masses(axes: Axes, samples: Mapping[str, NDArray]) -> None:
     for number, ((sample, values), style) in enumerate(zip(samples.items(), KINDS)):
         counts, _ = np.histogram(values, edges)
         axes.stairs(
-            counts / len(values), edges, baseline=0, label=CLASSES.get(sample, sample), fill=number == 0,
+            counts / len(values), edges, baseline=0, label=NAMES.get(sample, sample), fill=number == 0,
             alpha=0.5 if number == 0 else 1, **style,
         )  # fmt: skip
     axes.set_xlim(edges[0], edges[-1])
@@ -114,7 +106,7 @@ def _draw_masses(axes: Axes, samples: Mapping[str, NDArray]) -> None:
     axes.locator_params(axis="x", nbins=5)
 
 
-def correlation_map(results: StudyResults) -> Figure:
+def correlation_map(results: Results) -> Figure:
     """Pearson's r of every latent combination with the four components of the jet's momentum."""
     names = results.tables["latent_correlations"].column("quantity")
     matrix = results.arrays["pearson"]
@@ -154,7 +146,7 @@ def _write(axes: Axes, matrix: NDArray) -> None:
         axes.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
 
 
-def momentum_planes(results: StudyResults) -> Figure | None:
+def momentum_planes(results: Results) -> Figure | None:
     """The best correlated combination against the jet's momentum, with Pearson's r (Fig. 5)."""
     best = results.description["best"]
     if best is None:
@@ -201,7 +193,7 @@ def _edges(values: NDArray) -> NDArray:
     return np.linspace(low - margin, high + margin, PLANE_BINS + 1)
 
 
-def probe_bars(results: StudyResults) -> Figure:
+def probe_bars(results: Results) -> Figure:
     """R² of the linear probes, by target and input."""
     rows = results.tables["latent_probes"].records()
     targets = list(dict.fromkeys(row["target"] for row in rows))
@@ -223,13 +215,12 @@ def probe_bars(results: StudyResults) -> Figure:
     axes.set_ylim(0, 1.12)
     axes.axhline(1, color="0.8", linewidth=0.8, zorder=0)
     axes.tick_params(axis="x", length=0)
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), title="linear probe of")
+    legend_above(figure, axes, title="linear probe of")
     add_caption(figure, f"Values below zero are drawn as zero. {results.tables['latent_probes'].caption}")
     return figure
 
 
-def traversal_images(results: StudyResults) -> Figure | None:
+def traversal_images(results: Results) -> Figure | None:
     """The decoded jet after one latent was moved: a row for each of those that change it most."""
     names = [key.removeprefix("traversal/") for key in results.arrays if key.startswith("traversal/")]
     if not names:
@@ -283,7 +274,7 @@ def _draw_image(axes: Axes, image: NDArray, half: float):
     )  # fmt: skip
 
 
-def traversal_curves(results: StudyResults) -> Figure | None:
+def traversal_curves(results: Results) -> Figure | None:
     """Mass and transverse momentum of the decoded jet, and how much its image changes, against the moved value."""
     names = [key.removeprefix("traversal/") for key in results.arrays if key.startswith("traversal/")]
     rows = results.tables["latent_traversals"].records()
@@ -326,14 +317,9 @@ def _widen(axes: Axes) -> None:
         axes.set_ylim(low - least / 2, high + least / 2)
 
 
-def _if_vectors(draw):
-    """Draws a figure of masses if the code has four-vectors."""
-    return lambda results: draw(results) if "latent_masses" in results.tables else None
-
-
 FIGURES = {
-    "latent_sum_masses": _if_vectors(sum_masses),
-    "latent_vector_masses": _if_vectors(vector_masses),
+    "latent_sum_masses": if_table("latent_masses", sum_masses),
+    "latent_vector_masses": if_table("latent_masses", vector_masses),
     "latent_correlations": correlation_map,
     "latent_momentum": momentum_planes,
     "latent_probes": probe_bars,

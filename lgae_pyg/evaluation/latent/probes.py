@@ -13,7 +13,7 @@ from lgae_pyg.lorentz.kinematics import mass, transverse_momentum
 from lgae_pyg.metrics import bootstrap
 from lgae_pyg.metrics.nsubjettiness import nsubjettiness
 from lgae_pyg.metrics.regression import choose_ridge, r_squared, varies
-from lgae_pyg.tables import Table
+from lgae_pyg.tables import Table, with_errors
 
 Array = NDArray[np.float64]
 #: Strengths of the ridge regression; 0 is least squares.
@@ -86,7 +86,7 @@ def probe_table(
     rows = tuple(_rows(codes, sample, about["label"], resamples))
     columns = {
         "model": "model", "target": "target", "input": "probe of", "numbers": "numbers", "jets": "jets tried",
-        "r_squared": "R²", "r_squared_error": "±", "ridge": "ridge λ",
+        **with_errors({"r_squared": "R²"}), "ridge": "ridge λ",
     }  # fmt: skip
     caption = (
         f"Linear probes of {sample.name} jets: R² (1 is perfect, 0 is the mean) on a random half of the jets that "

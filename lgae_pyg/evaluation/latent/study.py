@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from lgae_pyg.evaluation.latent.codes import JET, Codes, encode_sample
 from lgae_pyg.evaluation.latent.probes import probe_table
 from lgae_pyg.evaluation.latent.traversal import traversals
-from lgae_pyg.evaluation.study import StudyOptions
-from lgae_pyg.evaluation.study_results import StudyResults
-from lgae_pyg.evaluation.subject import Subject, batches_of
+from lgae_pyg.evaluation.results import Results
+from lgae_pyg.evaluation.study import Study, StudyOptions
+from lgae_pyg.evaluation.subject import LeftOut, Subject, batches_of
 from lgae_pyg.lorentz.kinematics import mass
 from lgae_pyg.metrics import bootstrap, bootstrap_quantiles
 from lgae_pyg.metrics.regression import pearson, varies
 from lgae_pyg.progress import steps
-from lgae_pyg.tables import Table
+from lgae_pyg.tables import Table, with_errors
 
 Array = NDArray[np.float64]
 COMPONENTS = ("E", "px", "py", "pz")
@@ -29,7 +29,7 @@ ROUNDING = 1e-12
 NO_VECTORS = "The code has no four-vectors, and there is no table or figure of latent masses."
 
 
-def run(subject: Subject, options: StudyOptions) -> StudyResults:
+def run(subject: Subject, options: StudyOptions) -> Results:
     """Masses of latent vectors by class, their correlation with the jet's momentum, linear probes and traversals.
 
     Args:
@@ -37,11 +37,14 @@ def run(subject: Subject, options: StudyOptions) -> StudyResults:
         options: see :class:`~lgae_pyg.evaluation.study.StudyOptions`.
 
     Raises:
+        LeftOut: if the model has no such methods or shows no codes, or the data have no classes by name.
         ValueError: if a code is not finite, or there are too few jets for the probes.
         OSError: if jets are missing.
     """
-    background = subject.background(options.jets, options.split, options.root)
-    samples = [background, *subject.signals(options.signals, options.jets, options.root)]
+    if not all(hasattr(subject.model, name) for name in ("encode", "decode_like")):
+        raise LeftOut(f"{subject.label} has no encode(batch) and decode_like(latent, batch): define both")
+    background = subject.background(options.sample, options.split, options.root)
+    samples = [background, *subject.signals(options.signals, options.sample, options.root)]
     with steps(batches_of(samples, options.batch_size), options.progress, "encode") as tick:
         codes = {one.name: encode_sample(subject, one, options.batch_size, tick) for one in samples}
     own = codes[background.name]
@@ -66,7 +69,7 @@ def run(subject: Subject, options: StudyOptions) -> StudyResults:
     for name, found in masses.items():
         arrays |= {f"masses/{name}/{what}": values.astype(np.float32) for what, values in found.items()}
     about |= {"background": background.name, "best": best_combination(correlations), "notes": notes}
-    return StudyResults("latent", {table.name: table for table in tables}, arrays, about)
+    return Results("latent", {table.name: table for table in tables}, arrays, about)
 
 
 def momentum_copies(codes: Codes) -> list[str]:
@@ -90,8 +93,8 @@ def mass_table(
             median, iqr = _median_and_iqr(values), _spread_of_draws(values, resamples)
             rows.append((about["label"], sample, name, median[0], iqr[0], median[1], iqr[1]))
     columns = {
-        "model": "model", "class": "class", "quantity": "mass of", "median": "median [GeV]", "median_error": "±",
-        "iqr": "IQR [GeV]", "iqr_error": "±",
+        "model": "model", "class": "class", "quantity": "mass of",
+        **with_errors({"median": "median [GeV]", "iqr": "IQR [GeV]"}),
     }  # fmt: skip
     caption = (
         "Signed invariant masses sign(v²) √|v²| of latent four-vectors v_k, of their sums and of the jet "
@@ -169,11 +172,18 @@ def correlation_table(found: Correlations, sample: str, about: Mapping[str, Any]
         cells = [value for cell in row for value in (cell or (CONSTANT, ""))]
         rows.append((about["label"], name, *cells))
     columns = {"model": "model", "quantity": "latent"}
-    for component in COMPONENTS:
-        columns |= {f"r_{component}": f"r with {component}", f"r_{component}_error": "±"}
+    columns |= with_errors({f"r_{component}": f"r with {component}" for component in COMPONENTS})
     caption = (
         f"Pearson's r of latent combinations with the four-momentum of {sample} jets, with bootstrap errors: "
         "vectors component by component (E with E), scalars and plain numbers with each. 'constant': the "
         f"number is the same for all jets and has no correlation. {about['caption']}"
     )
     return Table("latent_correlations", caption, columns, tuple(rows))
+
+
+STUDY = Study(
+    "latent",
+    run,
+    compared={"latent_probes": "Latent space: linear probes"},
+    figures="lgae_pyg.evaluation.latent.figures",
+)

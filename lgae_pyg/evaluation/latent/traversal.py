@@ -13,7 +13,7 @@ from lgae_pyg.evaluation.latent.codes import Codes, scalar_parts
 from lgae_pyg.evaluation.subject import Sample, Subject
 from lgae_pyg.lorentz.kinematics import mass, transverse_momentum
 from lgae_pyg.losses import jet_sum
-from lgae_pyg.models import Latent
+from lgae_pyg.models import Latent, contract_of
 from lgae_pyg.ops.images import jet_images
 from lgae_pyg.tables import Table
 
@@ -106,8 +106,8 @@ def decode_moved(model: torch.nn.Module, batch: Any, move: Move) -> list[tuple[T
     found = []
     for value in move.values:
         result = model.decode_like(move.apply(latent, value), batch)
-        own = getattr(result, "images", None)
-        image = jet_images(result.p4, result.ptr, *GRID, axis.to(result.p4)) if own is None else own.output
+        pixels = contract_of(model).output_kind == "pixels"
+        image = result.images.output if pixels else jet_images(result.p4, result.ptr, *GRID, axis.to(result.p4))
         found.append((jet_sum(result.p4, result.ptr)[0].double().cpu(), image[0].double().cpu()))
     return found
 
@@ -143,18 +143,12 @@ def traversals(
             numbers = [UNDEFINED] * 3 if broken else [*_mass_and_pt(subject.unit_in_gev * p4), float(moved)]
             rows.append((about["label"], move.name, move.kind, value, *numbers))
     strongest = sorted(change, key=change.__getitem__, reverse=True)[:SHOWN]
-    grid = images_grid(subject.model)
+    grid = subject.facts.image_grid or GRID
     arrays = {f"traversal/{name}": images[name] for name in strongest}
     arrays["traversal_truth"] = jet_images(batch.pos, batch.ptr, *grid, axis)[0].double().numpy()
     arrays["traversal_width"] = np.array(grid[1])
     notes = [f"Moved codes without a finite jet: {undefined} ({UNDEFINED})."] if undefined else []
     return _table(rows, subject.unit_in_gev * axis[0], sample.name, notes, about), arrays, notes
-
-
-def images_grid(model: torch.nn.Module) -> tuple[int, float]:
-    """Pixels along each side and half the width of the images of a model."""
-    config = getattr(model, "config", {})
-    return (config["pixels"], config["max_radius"]) if "pixels" in config else GRID
 
 
 def image_changes(images: Array) -> Array:

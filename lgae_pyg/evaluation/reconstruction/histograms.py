@@ -9,13 +9,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lgae_pyg.evaluation.reconstruction.rebuilt import (
+    Rebuilt,
     jet_errors,
     particle_errors,
+    stored,
     with_particles,
     without_particles,
 )
-from lgae_pyg.evaluation.results import EvaluationResults
-from lgae_pyg.evaluation.style import LABELS, TRUTH_COLOUR, add_caption, styles_of
+from lgae_pyg.evaluation.results import Results
+from lgae_pyg.evaluation.style import LABELS, STYLES, TRUTH_COLOUR, add_caption, legend_above
 from lgae_pyg.metrics import JET_FEATURES, PARTICLE_FEATURES, jet_features, particle_features
 
 PARTICLE_WINDOWS = {"pt_rel": (0.0, 0.3), "eta_rel": (-0.5, 0.5), "phi_rel": (-0.5, 0.5)}
@@ -27,7 +29,7 @@ Styles = Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True)
-class Sample:
+class Histogram:
     """The values of one feature: true ones and, by label, reconstructed ones."""
 
     name: str
@@ -38,33 +40,53 @@ class Sample:
     logarithmic: bool = False
 
 
-def particle_histograms(results: EvaluationResults) -> Figure:
+def histograms(samples: Sequence[Histogram], what: str, caption: str, styles: Styles) -> Figure:
+    """A panel for each feature, with the ratio to the truth below it.
+
+    Args:
+        samples: what is drawn.
+        what: is counted, e.g. ``jets``.
+        caption: stands below.
+        styles: of the models by label.
+    """
+    size = (3.7 * len(samples) + 0.4, 4.9)
+    figure, axes = plt.subplots(
+        2, len(samples), figsize=size, height_ratios=(3, 1), sharex="col", squeeze=False
+    )
+    for sample, upper, lower in zip(samples, *axes):
+        _draw_sample(sample, upper, lower, what, styles)
+    axes[1, 0].set_ylabel("ratio")
+    legend_above(figure, axes[0, 0])
+    add_caption(figure, caption)
+    return figure
+
+
+def particle_histograms(results: Results) -> Figure:
     """Relative transverse momentum, pseudorapidity and azimuth of the particles, with ratios to the truth."""
-    target = particle_features(results.target.p4, results.target.ptr).numpy()
-    found = {
-        one.label: particle_features(one.jets.p4, one.jets.ptr).numpy()
-        for one in with_particles(results.reconstructions)
-    }
+    jets, rebuilt = stored(results)
+    target = particle_features(jets.p4, jets.ptr).numpy()
+    found = {one.label: particle_features(one.jets.p4, one.jets.ptr).numpy() for one in with_particles(rebuilt)}
     samples = [
-        Sample(
+        Histogram(
             name, PARTICLE_WINDOWS[name], PARTICLE_BINS, target[:, column],
             {label: values[:, column] for label, values in found.items()}, logarithmic=True,
         )
         for column, name in enumerate(PARTICLE_FEATURES)
     ]  # fmt: skip
     caption = "Particles relative to their jet; below, ratio to the truth, whose statistical error is grey. "
-    caption += without_particles(results.reconstructions)
-    return _histograms(samples, "particles", f"{caption}{results.caption}", styles_of(results))
+    caption += without_particles(rebuilt)
+    return histograms(samples, "particles", f"{caption}{results.caption}", styles_of(rebuilt))
 
 
-def jet_histograms(results: EvaluationResults) -> Figure:
+def jet_histograms(results: Results) -> Figure:
     """Mass, transverse momentum, pseudorapidity and azimuth of the jets, with ratios to the truth."""
-    target = jet_features(results.target.p4, results.target.ptr).numpy()
-    found = {one.label: jet_features(one.jets.p4, one.jets.ptr).numpy() for one in results.reconstructions}
+    jets, rebuilt = stored(results)
+    target = jet_features(jets.p4, jets.ptr).numpy()
+    found = {one.label: jet_features(one.jets.p4, one.jets.ptr).numpy() for one in rebuilt}
     windows = {"mass": MASS_WINDOW, "phi": (-np.pi, np.pi)}
     bins = JET_BINS if len(target) > MANY_JETS else JET_BINS // 2
     samples = [
-        Sample(
+        Histogram(
             name, windows.get(name) or _window(target[:, column]), bins, target[:, column],
             {label: values[:, column] for label, values in found.items()},
         )
@@ -74,22 +96,29 @@ def jet_histograms(results: EvaluationResults) -> Figure:
         "Jets, sums of their particles (or pixels) with energies as the models output them; below, ratio to the "
         "truth, whose statistical error is grey."
     )
-    return _histograms(samples, "jets", f"{caption} {results.caption}", styles_of(results))
+    return histograms(samples, "jets", f"{caption} {results.caption}", styles_of(rebuilt))
 
 
-def particle_residuals(results: EvaluationResults) -> Figure:
+def particle_residuals(results: Results) -> Figure:
     """Distributions of the relative errors of the particle features, and of their sizes."""
-    shown = with_particles(results.reconstructions)
-    errors = {one.label: particle_errors(one, results.target).numpy() for one in shown}
-    caption = without_particles(results.reconstructions) + results.caption
+    target, rebuilt = stored(results)
+    shown = with_particles(rebuilt)
+    errors = {one.label: particle_errors(one, target)[0].numpy() for one in shown}
+    caption = without_particles(rebuilt) + results.caption
     order = ", after matching" if any(one.matched for one in shown) else ""
-    return _residuals(errors, PARTICLE_FEATURES, f"particles{order}", caption, styles_of(results))
+    return _residuals(errors, PARTICLE_FEATURES, f"particles{order}", caption, styles_of(rebuilt))
 
 
-def jet_residuals(results: EvaluationResults) -> Figure:
+def jet_residuals(results: Results) -> Figure:
     """Distributions of the relative errors of the jet features, and of their sizes."""
-    errors = {one.label: jet_errors(one, results.target).numpy() for one in results.reconstructions}
-    return _residuals(errors, JET_FEATURES, "jets", results.caption, styles_of(results))
+    target, rebuilt = stored(results)
+    errors = {one.label: jet_errors(one, target).numpy() for one in rebuilt}
+    return _residuals(errors, JET_FEATURES, "jets", results.caption, styles_of(rebuilt))
+
+
+def styles_of(rebuilt: Sequence[Rebuilt]) -> Styles:
+    """Colour and line style of each model by its label, the same in all figures."""
+    return {one.label: STYLES[number % len(STYLES)] for number, one in enumerate(rebuilt)}
 
 
 def _window(values: np.ndarray) -> tuple[float, float]:
@@ -99,21 +128,7 @@ def _window(values: np.ndarray) -> tuple[float, float]:
     return float(low - margin), float(high + margin)
 
 
-def _histograms(samples: Sequence[Sample], what: str, caption: str, styles: Styles) -> Figure:
-    size = (3.7 * len(samples) + 0.4, 4.9)
-    figure, axes = plt.subplots(
-        2, len(samples), figsize=size, height_ratios=(3, 1), sharex="col", squeeze=False
-    )
-    for sample, upper, lower in zip(samples, *axes):
-        _draw_sample(sample, upper, lower, what, styles)
-    axes[1, 0].set_ylabel("ratio")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
-    add_caption(figure, caption)
-    return figure
-
-
-def _draw_sample(sample: Sample, upper: Axes, lower: Axes, what: str, styles: Styles) -> None:
+def _draw_sample(sample: Histogram, upper: Axes, lower: Axes, what: str, styles: Styles) -> None:
     edges = np.linspace(*sample.window, sample.bins + 1)
     counts, _ = np.histogram(sample.target, edges)
     upper.stairs(counts, edges, fill=True, color=TRUTH_COLOUR, label="truth")
@@ -152,8 +167,7 @@ def _residuals(
         axes[1, column].set_xlabel(rf"$|\delta\,({symbol})|$")
     for row in (0, 1):
         axes[row, 0].set_ylabel(f"share of {what.split(',')[0]}")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+    legend_above(figure, axes[0, 0])
     explanation = (
         "Relative errors δ = (reconstructed - true) / true of the "
         f"{what}: signed in a window around zero (above), and their sizes (below; errors under "

@@ -1,5 +1,7 @@
 """Jet images: single jets and averages, true and reconstructed."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from matplotlib import colormaps
@@ -9,8 +11,8 @@ from matplotlib.colors import LogNorm, TwoSlopeNorm
 from matplotlib.figure import Figure
 
 from lgae_pyg.evaluation.reconstruction.pixels import example_jets
-from lgae_pyg.evaluation.reconstruction.rebuilt import Jets, Reconstruction
-from lgae_pyg.evaluation.results import EvaluationResults
+from lgae_pyg.evaluation.reconstruction.rebuilt import Jets, Rebuilt, stored
+from lgae_pyg.evaluation.results import Results
 from lgae_pyg.evaluation.style import add_caption
 from lgae_pyg.losses.padding import jet_sum
 from lgae_pyg.ops.images import jet_images
@@ -24,11 +26,12 @@ VIEW = 0.5
 AVERAGE_RANGE = 1e4
 
 
-def single_images(results: EvaluationResults) -> Figure:
+def single_images(results: Results) -> Figure:
     """Images of a few jets, evenly spread over the sample: the truth above, each reconstruction below."""
-    chosen = example_jets(len(results.target)).tolist()
-    rows = {"truth": None} | {one.label: one for one in results.reconstructions}
-    grid = image_grid(results)
+    target, rebuilt = stored(results)
+    chosen = example_jets(len(target)).tolist()
+    rows = {"truth": None} | {one.label: one for one in rebuilt}
+    grid = image_grid(rebuilt)
     view = min(grid[1], VIEW)
     figure, axes = plt.subplots(
         len(rows), len(chosen), figsize=(2.0 * len(chosen) + 1.4, 1.75 * len(rows) + 1.0),
@@ -37,7 +40,7 @@ def single_images(results: EvaluationResults) -> Figure:
     norm = LogNorm(BOTTOM, 1.0, clip=False)
     for line, (label, one) in zip(axes, rows.items()):
         for jet, place in zip(chosen, line):
-            image = _image_of(results, one, jet, grid)
+            image = _image_of(target, one, jet, grid)
             mesh = _draw(place, image, norm, "viridis", grid)
             place.set(xlim=(-view, view), ylim=(-view, view))
         line[0].set_ylabel(f"{_broken(label)}\n" + r"$\phi^\mathrm{rel}$ [rad]")
@@ -54,11 +57,12 @@ def single_images(results: EvaluationResults) -> Figure:
     return figure
 
 
-def average_images(results: EvaluationResults) -> Figure:
+def average_images(results: Results) -> Figure:
     """The mean image of all jets: truth, reconstructions, and the ratios of these to the truth."""
-    grid = image_grid(results)
-    truth = mean_image(results.target, grid)
-    found = {one.label: _mean_of(one, grid) for one in results.reconstructions}
+    target, rebuilt = stored(results)
+    grid = image_grid(rebuilt)
+    truth = mean_image(target, grid)
+    found = {one.label: _mean_of(one, grid) for one in rebuilt}
     columns = 1 + len(found)
     figure, axes = plt.subplots(
         2, columns, figsize=(2.7 * columns + 1.3, 5.9), sharex=True, sharey=True, squeeze=False
@@ -81,7 +85,7 @@ def average_images(results: EvaluationResults) -> Figure:
     for place in (axes[0, 0], *axes[1, 1:]):
         place.set_xlabel(r"$\eta^\mathrm{rel}$")
     axes[0, 0].tick_params(labelbottom=True)
-    own = ", ".join(one.label for one in results.reconstructions if one.pixels is not None)
+    own = ", ".join(one.label for one in rebuilt if one.pixels is not None)
     add_caption(
         figure,
         "Mean images, each jet around its own axis and in units of its own transverse momentum"
@@ -96,9 +100,9 @@ def _cut(grid: tuple[int, float]) -> str:
     return f", and the images, which reach to {grid[1]:g}, are cut at {VIEW:g}" if grid[1] > VIEW else ""
 
 
-def image_grid(results: EvaluationResults) -> tuple[int, float]:
+def image_grid(rebuilt: Sequence[Rebuilt]) -> tuple[int, float]:
     """Pixels along each side and half the width: those of a model that works in pixels, if there is one."""
-    return next((one.pixels.grid for one in results.reconstructions if one.pixels is not None), GRID)
+    return next((one.pixels.grid for one in rebuilt if one.pixels is not None), GRID)
 
 
 def mean_image(jets: Jets, grid: tuple[int, float] = GRID) -> np.ndarray:
@@ -110,17 +114,15 @@ def mean_image(jets: Jets, grid: tuple[int, float] = GRID) -> np.ndarray:
     return (total / len(jets)).numpy()
 
 
-def _mean_of(one: Reconstruction, grid: tuple[int, float]) -> np.ndarray:
+def _mean_of(one: Rebuilt, grid: tuple[int, float]) -> np.ndarray:
     return mean_image(one.jets, grid) if one.pixels is None else one.pixels.mean.numpy()
 
 
-def _image_of(
-    results: EvaluationResults, one: Reconstruction | None, jet: int, grid: tuple[int, float]
-) -> np.ndarray:
+def _image_of(target: Jets, one: Rebuilt | None, jet: int, grid: tuple[int, float]) -> np.ndarray:
     """The image of one jet, reconstructed or true (``None``), around the true jet's axis."""
     if one is not None and one.pixels is not None:
         return one.pixels.examples[one.pixels.numbers == jet][0].numpy()
-    true = _take(results.target, jet)
+    true = _take(target, jet)
     own = true if one is None else _take(one.jets, jet)
     return jet_images(own.p4, own.ptr, *grid, jet_sum(true.p4, true.ptr))[0].numpy()
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from matplotlib import pyplot as plt
 
 from lgae_pyg.evaluation.style import SETTINGS, STYLES, add_caption
+from lgae_pyg.tables import Value
 
 
-def training_curve(rows: Sequence[Mapping[str, str]], label: str) -> bytes | None:
+def training_curve(rows: Sequence[Mapping[str, Value]], label: str) -> bytes | None:
     """Training and validation loss against the epoch, as PNG; ``None`` if there is nothing to draw.
 
     Args:
@@ -18,7 +19,7 @@ def training_curve(rows: Sequence[Mapping[str, str]], label: str) -> bytes | Non
     with plt.rc_context(SETTINGS):
         figure, axes = plt.subplots(figsize=(6.4, 3.8))
         for style, name in zip(STYLES, ("train/loss", "val/loss")):
-            points = [(int(row["epoch"]), float(row[name])) for row in rows if row.get(name)]
+            points = [(row["epoch"], row[name]) for row in rows if row.get(name)]
             if points:
                 axes.plot(*zip(*points), marker="o", markersize=3, label=name.replace("/", " "), **style)
         drawn = bool(axes.lines)

@@ -44,12 +44,7 @@ def unit_records(unit_in_gev: float) -> Records:
 
 def network_function(model: torch.nn.Module, batches: Sequence[Any]) -> Callable[[Any], Tensor]:
     """The model as a function of the momenta of all jets of these batches (an object with ``pos``)."""
-
-    def run(jets: Any) -> Tensor:
-        parts = jets.pos.split([len(batch.pos) for batch in batches])
-        return torch.cat([model(_with_momenta(batch, p4)).p4 for batch, p4 in zip(batches, parts)])
-
-    return run
+    return records_function(model, batches, Records(lambda p4, ptr: (p4, None), lambda p4, ptr, context: p4))
 
 
 def records_function(
@@ -61,17 +56,13 @@ def records_function(
         outputs = []
         for batch, p4 in zip(batches, jets.pos.split([len(batch.pos) for batch in batches])):
             encoded, context = records.encode(p4, batch.ptr)
-            result = model(_with_momenta(batch, encoded))
+            moved = copy.copy(batch)
+            moved.pos = encoded
+            result = model(moved)
             outputs.append(records.decode(result.p4, result.ptr, context))
         return torch.cat(outputs)
 
     return run
-
-
-def _with_momenta(batch: Any, p4: Tensor) -> Any:
-    changed = copy.copy(batch)
-    changed.pos = p4
-    return changed
 
 
 class Scan:

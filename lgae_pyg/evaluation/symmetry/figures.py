@@ -1,19 +1,94 @@
-"""Figures of the symmetry study: equivariance errors along three axes, and within the network."""
+"""Figures of equivariance errors: along one axis, by precision, along three axes, and within the network."""
 
 import math
 
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lgae_pyg.evaluation.study_results import StudyResults
-from lgae_pyg.evaluation.style import STYLES, add_caption
+from lgae_pyg.evaluation.results import Results
+from lgae_pyg.evaluation.style import STYLES, add_caption, if_table, legend_above
+from lgae_pyg.tables import Table
 
 AXIS_STYLES = {"x": ("#0072B2", "o"), "y": ("#D55E00", "s"), "z": ("#009E73", "^")}
 MEASURE_LINES = {"norm": "-", "paper": ":"}
+SCAN_CURVES = (
+    ("network_norm", "network, all particles", STYLES[0], "o"),
+    ("network_max", "network, worst particle", {**STYLES[0], "linestyle": "--"}, "^"),
+    ("network_paper", "network, ratio of means", {**STYLES[0], "linestyle": ":"}, "v"),
+    ("records_norm", "records to records, all particles", {**STYLES[1], "linestyle": "-"}, "s"),
+    ("records_max", "records to records, worst particle", STYLES[1], "D"),
+    ("rounding", "rounding of the input", {"color": "0.45", "linestyle": "-."}, "x"),
+)
+LIMIT = {"color": "0.45", "linewidth": 1.2}
+PRECISION_CURVES = (
+    ("float64", "float64", STYLES[0], "o"),
+    ("mixed", "mixed precision", STYLES[1], "s"),
+    ("float32", "float32", STYLES[2], "^"),
+    ("limit_float64", "limit: inputs rounded to float64", {**LIMIT, "linestyle": "-."}, "+"),
+    ("limit_float32", "limit: inputs rounded to float32", {**LIMIT, "linestyle": (0, (1, 1))}, "x"),
+)
 
 
-def axes_figure(results: StudyResults) -> Figure:
+def equivariance_figure(results: Results) -> Figure:
+    """Errors of boosts against the rapidity and of rotations against the angle, both along z."""
+    table = results.tables["equivariance"]
+    figure, (boosts, rotations) = plt.subplots(1, 2, figsize=(9.2, 5.2), sharey=True)
+    _draw_scan(boosts, table, "boost", 1.0)
+    _draw_scan(rotations, table, "rotation", math.pi)
+    boosts.set_xlabel(r"rapidity $\alpha$ of the boost along $z$")
+    boosts.set_ylabel(r"relative error of $f(\Lambda p) = \Lambda f(p)$")
+    top = boosts.secondary_xaxis("top")
+    ticks = [0, 2, 4, 6, 8, 10]
+    top.set_xticks(ticks, [_short(math.cosh(tick)) for tick in ticks])
+    top.set_xlabel(r"$\gamma = \cosh\alpha$")
+    boosts.tick_params(top=False)
+    rotations.set_xlabel(r"angle of the rotation around $z$ [$\pi$]")
+    legend_above(figure, boosts, 3)
+    rotations.set_xticks([0, 0.5, 1, 1.5, 2])
+    add_caption(figure, f"{table.caption} Errors of exactly zero are not drawn.")
+    return figure
+
+
+def _draw_scan(axes: Axes, table: Table, kind: str, unit: float) -> None:
+    rows = [row for row in table.records() if row["kind"] == kind]
+    positions = np.array([row["parameter"] for row in rows]) / unit
+    for column, label, style, marker in SCAN_CURVES:
+        values = np.array([row[column] for row in rows], dtype=float)
+        drawn = np.where(values > 0, values, np.nan)
+        axes.plot(positions, drawn, label=label, marker=marker, markersize=4, markerfacecolor="none", **style)
+    axes.set_yscale("log")
+    axes.grid(alpha=0.3)
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+
+
+def precision_figure(results: Results) -> Figure:
+    r"""Errors of boosts along z against :math:`\gamma`, both on logarithmic scales."""
+    table = results.tables["equivariance_precision"]
+    rows = [row for row in table.records() if row["kind"] == "boost"]
+    gamma = np.array([row["gamma"] for row in rows], dtype=float)
+    figure, axes = plt.subplots(figsize=(6.4, 5.6))
+    for column, label, style, marker in PRECISION_CURVES:
+        values = np.array([row[column] for row in rows], dtype=float)
+        drawn = np.where((values > 0) & np.isfinite(values), values, np.nan)
+        axes.plot(gamma, drawn, label=label, marker=marker, markersize=5, markerfacecolor="none", **style)
+    axes.axhline(1, color="0.75", linewidth=0.8, zorder=0)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel(r"$\gamma$ of the boost along $z$")
+    axes.set_ylabel(r"relative error of $f(\Lambda p) = \Lambda f(p)$")
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside upper center", ncols=2)
+    notes = "Thin line: an error as large as the output. Values that are zero or not finite are not drawn."
+    add_caption(figure, f"{table.caption} {notes}")
+    return figure
+
+
+def axes_figure(results: Results) -> Figure:
     """Errors of boosts and rotations in two units; float64 below, float32 above, in the same panel (Fig. 9)."""
     records = results.tables["equivariance_axes"].records()
     figure, grid = plt.subplots(2, 2, figsize=(9.6, 7.4), sharex="col", sharey=True)
@@ -38,17 +113,14 @@ def axes_figure(results: StudyResults) -> Figure:
         row[0].set_ylabel("relative error")
     grid[1, 0].set_xlabel(r"rapidity of the boost, $\gamma = \cosh\alpha$")
     grid[1, 1].set_xlabel(r"angle of the rotation [$\pi$]")
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=4, fontsize=8)
+    legend_above(figure, grid[0, 0], 4, fontsize=8)
     add_caption(figure, f"Errors of exactly zero are not drawn. {results.tables['equivariance_axes'].caption}")
     return figure
 
 
-def internal_figure(results: StudyResults) -> Figure | None:
-    """Errors within the network against the layer; nothing for models without Lorentz message passing."""
-    table = results.tables.get("internal_equivariance")
-    if table is None:
-        return None
+def internal_figure(results: Results) -> Figure:
+    """Errors within the network against the layer, of models with Lorentz message passing."""
+    table = results.tables["internal_equivariance"]
     records = table.records()
     layers = list(dict.fromkeys(one["layer"] for one in records))
     figure, axes = plt.subplots(figsize=(7.6, 4.6))
@@ -68,4 +140,7 @@ def internal_figure(results: StudyResults) -> Figure | None:
     return figure
 
 
-FIGURES = {"equivariance_axes": axes_figure, "internal_equivariance": internal_figure}
+FIGURES = {
+    "equivariance_axes": axes_figure,
+    "internal_equivariance": if_table("internal_equivariance", internal_figure),
+}

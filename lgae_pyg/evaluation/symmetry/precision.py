@@ -8,7 +8,7 @@ import torch
 
 from lgae_pyg.evaluation.symmetry.equivariance import ANGLES, DRAWS, RAPIDITIES, Scan, network_function
 from lgae_pyg.lorentz import boost, rotation
-from lgae_pyg.models import MODELS, build_model
+from lgae_pyg.models import Model, build_model
 from lgae_pyg.tables import Table
 
 PRECISIONS = ("float64", "mixed", "float32")
@@ -26,9 +26,8 @@ EXPLANATION = (
 
 
 def has_precisions(model: torch.nn.Module) -> bool:
-    """Whether a model can be scanned by precision: one of this package with an argument ``mixed_precision``."""
-    config = getattr(model, "config", {})
-    return config.get("name") in MODELS and "mixed_precision" in config
+    """Whether a model can be scanned by precision: one whose constructor has an argument ``mixed_precision``."""
+    return isinstance(model, Model) and "mixed_precision" in model.config
 
 
 def in_precisions(model: torch.nn.Module) -> dict[str, torch.nn.Module]:
@@ -41,7 +40,7 @@ def in_precisions(model: torch.nn.Module) -> dict[str, torch.nn.Module]:
     for name in PRECISIONS:
         config = dict(model.config, mixed_precision=name == "mixed")
         if name == "float32" or config["mixed_precision"] != model.config["mixed_precision"]:
-            config["backend"] = "dense"
+            config |= {"backend": "dense"} if "backend" in config else {}
         copy = build_model(config)
         copy.load_state_dict(model.state_dict())
         copies[name] = copy.eval().to(torch.float32 if name == "float32" else torch.float64)

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from lgae_pyg.data import JetLoader
-from lgae_pyg.evaluation.study import StudyOptions
-from lgae_pyg.evaluation.study_results import StudyResults
+from lgae_pyg.evaluation.results import Results
+from lgae_pyg.evaluation.study import Study, StudyOptions
 from lgae_pyg.evaluation.subject import Subject
 from lgae_pyg.evaluation.symmetry.equivariance import MEASURES, Scan, network_function
 from lgae_pyg.lorentz import boost, representation_matrix, rotation
 from lgae_pyg.losses import assign, jet_sum
-from lgae_pyg.models import Latent
+from lgae_pyg.models import Latent, contract_of
 from lgae_pyg.nn import LMPConv
 from lgae_pyg.progress import steps
 from lgae_pyg.tables import Table
@@ -66,7 +66,7 @@ def changes() -> list[Change]:
     ]
 
 
-def run(subject: Subject, options: StudyOptions) -> StudyResults:
+def run(subject: Subject, options: StudyOptions) -> Results:
     """Measures the symmetries of a model: a table of verdicts, boosts and rotations along three axes, and features
     within the network.
 
@@ -74,7 +74,7 @@ def run(subject: Subject, options: StudyOptions) -> StudyResults:
         subject: the model.
         options: see :class:`~lgae_pyg.evaluation.study.StudyOptions`; at most :data:`JETS` jets are transformed.
     """
-    sample = subject.background(min(options.jets, JETS), options.split, options.root)
+    sample = subject.background(min(options.sample, JETS), options.split, options.root)
     batches = list(JetLoader(sample.store, BATCH))
     scans = len(AXES) * len(UNITS) * 2 * (len(RAPIDITIES) + len(ANGLES))
     with steps(len(changes()) + scans, options.progress, "symmetry") as tick:
@@ -84,7 +84,7 @@ def run(subject: Subject, options: StudyOptions) -> StudyResults:
         ]
     if any(isinstance(module, LMPConv) for module in subject.model.modules()):
         tables.append(internal_table(subject, batches, subject.caption([sample])))
-    return StudyResults("symmetry", {table.name: table for table in tables}, {}, subject.description([sample]))
+    return Results("symmetry", {table.name: table for table in tables}, {}, subject.description([sample]))
 
 
 def symmetry_table(
@@ -102,7 +102,7 @@ def symmetry_table(
     generator = torch.Generator().manual_seed(0)
     rows = []
     for change in changes():
-        if change.output == "permuted" and getattr(plain[0], "images", None) is not None:
+        if change.output == "permuted" and contract_of(subject.model).output_kind == "pixels":
             continue
         errors = [measure(subject.model, batch, one, change, generator) for batch, one in zip(batches, plain)]
         output, code, rough_output, rough_code = (torch.cat(parts) for parts in zip(*errors))
@@ -175,8 +175,9 @@ def measure(
     elif change.output == "set" and len(order) == len(expected):
         rows, others = assign(got, ptr, expected, ptr)
         got, expected = got[rows], expected[others]
-    code = _code_error(found.latent, plain.latent, matrix)
-    rough_code = _code_error(rough.latent, found.latent, torch.eye(4, dtype=matrix.dtype))
+    jets = len(ptr) - 1
+    code = _code_error(found.latent, plain.latent, matrix, jets)
+    rough_code = _code_error(rough.latent, found.latent, torch.eye(4, dtype=matrix.dtype), jets)
     return _jet_error(got, expected, ptr), code, _jet_error(rough.p4, found.p4, ptr), rough_code
 
 
@@ -192,8 +193,10 @@ def _jet_error(found: Tensor, expected: Tensor, ptr: Tensor) -> Tensor:
     return (error / size).sqrt()
 
 
-def _code_error(found: Latent, plain: Latent, matrix: Tensor) -> Tensor:
-    """The larger of the relative errors of scalars and vectors."""
+def _code_error(found: Latent | None, plain: Latent | None, matrix: Tensor, jets: int) -> Tensor:
+    """The larger of the relative errors of scalars and vectors; NaN if the model does not show its codes."""
+    if found is None or plain is None:
+        return torch.full((jets,), torch.nan)
     vectors = plain.vectors @ matrix.T.to(plain.vectors.dtype)
     errors = []
     for got, expected in ((found.scalars, plain.scalars), (found.vectors, vectors)):
@@ -285,3 +288,11 @@ def _features(model: torch.nn.Module, batch: Any, pos: Tensor) -> tuple[dict[str
 
 def _norm(found: Tensor, expected: Tensor) -> float:
     return float(torch.linalg.vector_norm(found - expected) / torch.linalg.vector_norm(expected))
+
+
+STUDY = Study(
+    "symmetry",
+    run,
+    compared={"symmetry_table": "Symmetries, measured"},
+    figures="lgae_pyg.evaluation.symmetry.figures",
+)
