@@ -182,33 +182,27 @@ def evaluate(
     source: str | os.PathLike[str],
     out: str | os.PathLike[str] | None = None,
     max_jets: int | None = None,
-    batch_size: int = 64,
-    baseline: bool = True,
-    progress: bool = True,
-    split: str = "test",
     data_root: str | os.PathLike[str] | None = None,
-    scan_jets: int = 200,
-    resamples: int = 200,
+    **options: Any,
 ) -> Results:
     """Measures how well a trained model rebuilds jets and keeps the Lorentz symmetry: the reconstruction study.
 
     Args:
         source: folder of a run (its best model is taken) or a checkpoint file.
         out: folder for tables, arrays and figures; nothing is written when omitted.
-        max_jets: ``jets`` of :class:`StudyOptions`, where ``batch_size``, ``baseline``, ``progress``, ``split``,
-            ``scan_jets`` and ``resamples`` are explained, too.
-        data_root: its ``root``. The baselines are fitted on the training data all the same.
+        max_jets: a random choice of that many jets, the same each time; all of them when omitted.
+        data_root: root folder of other jets, read as the recipe of the training data says. The baselines are
+            fitted on the training data all the same.
+        options: others of :class:`StudyOptions`: ``batch_size``, ``baseline``, ``progress``, ``split``,
+            ``scan_jets``, ``resamples``.
 
     Raises:
         ValueError: if the checkpoint does not say what it was trained on, the units differ, the model does not
             rebuild jets, or its output is not finite (the jets are named).
         OSError: if the checkpoint or the data are not there.
     """
-    options = StudyOptions(
-        jets=max_jets, batch_size=batch_size, baseline=baseline, progress=progress, split=split, root=data_root,
-        scan_jets=scan_jets, resamples=resamples,
-    )  # fmt: skip
-    return run_study("reconstruction", Subject.load(source), options, out)
+    wanted = StudyOptions(jets=max_jets, root=data_root, **options)
+    return run_study("reconstruction", Subject.load(source), wanted, out)
 
 
 def evaluate_model(
@@ -217,12 +211,8 @@ def evaluate_model(
     train: Any | None = None,
     *,
     max_jets: int | None = None,
-    batch_size: int = 64,
-    progress: bool = True,
-    scan_jets: int = 200,
-    resamples: int = 200,
-    records: Any | None = None,
     description: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> Results:
     """As :func:`evaluate`, for a model and data sets at hand; nothing is written.
 
@@ -231,19 +221,17 @@ def evaluate_model(
             float64 (or mixed precision, if it is built so).
         test: the jets, a data set with ``store``, ``unit``, ``recipe`` and ``split``.
         train: the jets that the linear baselines are fitted on; no baselines when omitted.
-        max_jets: ``jets`` of :class:`StudyOptions`, where ``batch_size``, ``progress``, ``scan_jets``,
-            ``resamples`` and ``records`` are explained, too.
+        max_jets: see :func:`evaluate`.
         description: plain values that are kept with the results.
+        options: others of :class:`StudyOptions`: ``batch_size``, ``progress``, ``scan_jets``, ``resamples``,
+            ``records``.
     """
     model = copy.deepcopy(model).eval().double()
     given = {"test": test} | ({} if train is None else {"train": train})
     label = contract_of(model).label
     subject = Subject(model, label, test.unit, dict(test.recipe), dict(description or {}), given)
-    options = StudyOptions(
-        jets=max_jets, batch_size=batch_size, baseline=train is not None, progress=progress, scan_jets=scan_jets,
-        resamples=resamples, records=records,
-    )  # fmt: skip
-    return run_study("reconstruction", subject, options)
+    wanted = StudyOptions(jets=max_jets, baseline=train is not None, **options)
+    return run_study("reconstruction", subject, wanted)
 
 
 def default_folder(

@@ -11,7 +11,9 @@ matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
 
 from lgae_pyg.evaluation.results import Results
 from lgae_pyg.files import write_atomically
@@ -24,6 +26,8 @@ STYLES = (
     {"color": "#CC79A7", "linestyle": "-."},
 )
 TRUTH_COLOUR = "0.80"
+#: Ratio of the ends of a logarithmic axis up to which numbers between the powers of ten are printed.
+FEW_DECADES = 60
 #: Styles of kinds of jets, the background first.
 KINDS = ({"color": "0.6", "linestyle": "-"}, *STYLES)
 SETTINGS = {
@@ -44,6 +48,15 @@ LABELS = {
 def if_table(name: str, draw: Callable[[Results], Figure | None]) -> Callable[[Results], Figure | None]:
     """Draws a figure of results that have a table of that name, and nothing of others."""
     return lambda results: draw(results) if name in results.tables else None
+
+
+def label_few_decades(axis: Axis) -> None:
+    """Labels a logarithmic axis at 1, 2 and 5 too, where there would be less than three powers of ten on it."""
+    low, high = sorted(axis.get_view_interval())
+    if low > 0 and high < FEW_DECADES * low:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}" if low > 1e-3 else LogFormatterSciNotation(labelOnlyBase=False))
+        axis.set_minor_formatter(NullFormatter())
 
 
 def legend_above(figure: Figure, axes: Axes, ncols: int | None = None, **options: Any) -> None:

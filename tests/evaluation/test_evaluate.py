@@ -29,9 +29,8 @@ def make_dataset(jets: int, seed: int, split: str = "test") -> SimpleNamespace:
     generator = torch.Generator().manual_seed(seed)
     pt, eta, phi = torch.rand(3, PARTICLES * jets, generator=generator, dtype=torch.float64)
     labels = {"y": torch.arange(jets) % 2, "jet_id": torch.arange(100, 100 + jets)}
-    store = JetStore(
-        PARTICLES * torch.arange(jets + 1), {"pos": from_pt_eta_phi_m(0.1 * pt + 0.01, 0.4 * eta, phi)}, labels
-    )
+    p4 = from_pt_eta_phi_m(0.1 * pt + 0.01, 0.05 * eta, 0.05 * phi)
+    store = JetStore(PARTICLES * torch.arange(jets + 1), {"pos": p4}, labels)
     recipe = {"name": "Toy", "classes": ["g", "q"], "num_particles": PARTICLES}
     return SimpleNamespace(store=store, unit="TeV", recipe=recipe, split=split, class_names=("gluon", "quark"))
 
@@ -153,9 +152,12 @@ def save(run, vectors: int = 2) -> None:
 
 def test_a_failing_study_is_reported_and_the_others_run(trained, register, capsys) -> None:
     register(
-        sizes("first"), sizes("broken", RuntimeError("out of luck")), sizes("tagging", fits=lambda facts: "no tagger"),
-        sizes("lonely", FileNotFoundError("no jets of t")), sizes("last"),
-    )  # fmt: skip
+        sizes("first"),
+        sizes("broken", RuntimeError("out of luck")),
+        sizes("tagging", fits=lambda facts: "no tagger"),
+        sizes("lonely", FileNotFoundError("no jets of t")),
+        sizes("last"),
+    )
     assert main(["evaluate", str(trained), "--quiet"]) == 1
     out, err = capsys.readouterr()
     assert [name for name in ("first", "broken", "tagging", "lonely", "last") if f"evaluation/{name}" in out] == [
@@ -221,7 +223,7 @@ def test_nothing_is_generated_unasked(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(subject, "build_dataset", lambda recipe, split, **_: built.append(recipe))
     recipe = {"name": "PythiaJets", "root": str(tmp_path), "classes": ["g", "q"], "jets": 50, "num_particles": 30}
     one = Subject(Bare(), "Bare", "TeV", recipe)
-    with pytest.raises(FileNotFoundError, match=r"no jets of t in .*--generate.*lgae generate --classes t --jets 9"):
+    with pytest.raises(FileNotFoundError, match=r"no jets of t in .*--generate.*--classes t --jets 9"):
         one.signals(["t"], jets=9)
     with pytest.raises(FileNotFoundError, match="no jets of g, q in"):
         one.dataset("test")
@@ -239,8 +241,8 @@ def test_the_layout_of_earlier_versions_is_read(tmp_path, capsys, monkeypatch) -
     results.save(old)
     content = json.loads((old / "study.json").read_text())
     about = {key: value for key, value in content["description"].items() if key not in ("rebuilt", "label")}
-    content = {"format": 1, "description": about, "reconstructions": content["description"]["rebuilt"],
-               "tables": content["tables"]}  # fmt: skip
+    rebuilt, tables = content["description"]["rebuilt"], content["tables"]
+    content = {"format": 1, "description": about, "reconstructions": rebuilt, "tables": tables}
     (old / "results.json").write_text(json.dumps(content))
     np.savez(old / "results.npz", **{name.replace("/", "_"): array for name, array in results.arrays.items()})
     (old / "study.json").unlink()

@@ -7,10 +7,11 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 
 from lgae_pyg.evaluation.anomaly.tables import (
+    FEWEST_IN_WINDOW,
     UNION,
     Scores,
     compared_scores,
@@ -18,7 +19,7 @@ from lgae_pyg.evaluation.anomaly.tables import (
     signal_samples,
 )
 from lgae_pyg.evaluation.results import Results
-from lgae_pyg.evaluation.style import KINDS, add_caption, legend_above
+from lgae_pyg.evaluation.style import KINDS, add_caption, label_few_decades, legend_above
 from lgae_pyg.evaluation.subject import NAMES
 from lgae_pyg.metrics.roc import FEWEST_PASSING, roc_curve, significance_improvement
 
@@ -40,8 +41,6 @@ FEWEST = 20
 SHARE_SHOWN = (0.002, 0.998)
 #: Ratio of largest and smallest score from which their axis is logarithmic.
 WIDE = 8
-#: Ratio up to which numbers between the powers of ten are printed.
-FEW_DECADES = 60
 
 
 def scores_of(results: Results) -> dict[str, Scores]:
@@ -117,9 +116,7 @@ def distribution_figure(results: Results) -> Figure:
             )  # fmt: skip
         if logarithmic:
             axes.set_xscale("log")
-            if high < FEW_DECADES * low and low > 1e-3:
-                axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-                axes.xaxis.set_major_formatter("{x:g}")
+            label_few_decades(axes.xaxis)
             axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel(f"{printed_name(score, about)}{_unit(score)}")
         axes.set_ylim(bottom=0)
@@ -162,6 +159,9 @@ def _band(ranks: NDArray) -> NDArray:
 
 def _draw_windows(axes: Axes, results: Results, styles: Mapping[str, Mapping]) -> None:
     table = results.tables["anomaly_mass"].records()
+    if not table:
+        words = f"no window holds {FEWEST_IN_WINDOW} jets of either kind"
+        axes.text(0.5, 0.55, words, transform=axes.transAxes, ha="center", fontsize=9)
     for number, (name, style) in enumerate(styles.items()):
         rows = [row for row in table if row["score"] == name]
         for row in rows:

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lgae_pyg.evaluation.results import Results
-from lgae_pyg.evaluation.style import STYLES, add_caption, legend_above
+from lgae_pyg.evaluation.style import STYLES, add_caption, label_few_decades, legend_above
 from lgae_pyg.tables import Table
 
 PANELS = {
@@ -26,6 +26,8 @@ def efficiency_figure(results: Results) -> Figure:
         if seen:
             axes.set(xscale="log", yscale="log")
             axes.grid(alpha=0.3)
+            for axis in (axes.xaxis, axes.yaxis):
+                label_few_decades(axis)
         else:  # a logarithmic axis without a positive number is an error of matplotlib
             axes.set(xticks=[], yticks=[])
             words = "not defined for these models, or zero"

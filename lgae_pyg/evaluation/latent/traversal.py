@@ -1,6 +1,6 @@
 """Traversals: one number or vector of a jet's code is moved, and the code decoded."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lgae_pyg.evaluation.latent.codes import Codes, scalar_parts
+from lgae_pyg.evaluation.latent.codes import Codes, is_sum
 from lgae_pyg.evaluation.subject import Sample, Subject
 from lgae_pyg.lorentz.kinematics import mass, transverse_momentum
 from lgae_pyg.losses import jet_sum
@@ -34,61 +34,52 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Move:
-    """A latent that is moved.
+    """A latent that is moved: a part of a vector is scaled, or a number shifted.
 
     Args:
         name: printed name.
         kind: ``factor`` or ``shift``.
-        values: factors, or shifts in standard deviations.
-        apply: the code of one jet after the move by a value.
+        place: of the vector or number in the code.
+        imaginary: whether it is its imaginary part.
+        unit: of a shift, the standard deviation.
     """
 
     name: str
     kind: str
-    values: Sequence[float]
-    apply: Callable[[Latent, float], Latent]
+    place: int
+    imaginary: bool
+    unit: float = 1.0
+
+    @property
+    def values(self) -> Sequence[float]:
+        """Factors, or shifts in standard deviations."""
+        return FACTORS if self.kind == "factor" else SHIFTS
+
+    def apply(self, latent: Latent, value: float) -> Latent:
+        """The code of one jet after the move by a value."""
+        name = "vectors" if self.kind == "factor" else "scalars"
+        numbers = getattr(latent, name).clone()
+        part = torch.view_as_real(numbers)[..., int(self.imaginary)] if numbers.is_complex() else numbers
+        if self.kind == "factor":
+            part[:, self.place] *= value
+        else:
+            part[:, self.place] += value * self.unit
+        return latent._replace(**{name: numbers})
 
 
 def moves(codes: Codes) -> list[Move]:
     """All single moves of a code: each part of a vector scaled, each number that varies shifted."""
-    found = []
-    complex_vectors = codes.latent.vectors.is_complex()
-    for part in ("real", "imag") if complex_vectors else ("real",):
-        name = {"real": "Re v", "imag": "Im v"}[part] if complex_vectors else "v"
-        for k in range(codes.latent.vectors.shape[1]):
-            found.append(Move(f"{name}_{k + 1}", "factor", FACTORS, _scaled(k, part)))
-    complex_scalars = codes.latent.scalars.is_complex()
-    for name, values in scalar_parts(codes.latent.scalars, "s" if codes.vectors else "z").items():
+    vectors = [name for name in codes.vectors if not is_sum(name)]
+    found = [Move(name, "factor", _place(name), name.startswith("Im")) for name in vectors]
+    for name, values in codes.scalars.items():
         spread = float(values.std())
         if spread > 1e-9 * float(values.abs().max()):
-            k = int(name.rpartition("_")[2]) - 1
-            unit = spread * (1j if complex_scalars and name.startswith("Im") else 1)
-            found.append(Move(name, "shift", SHIFTS, _shifted(k, unit)))
+            found.append(Move(name, "shift", _place(name), name.startswith("Im"), spread))
     return found
 
 
-def _scaled(place: int, part: str) -> Callable[[Latent, float], Latent]:
-    """Multiplies the real or the imaginary part of one vector."""
-
-    def apply(latent: Latent, value: float) -> Latent:
-        vectors = latent.vectors.clone()
-        (torch.view_as_real(vectors)[..., int(part == "imag")] if vectors.is_complex() else vectors)[
-            :, place
-        ] *= value
-        return latent._replace(vectors=vectors)
-
-    return apply
-
-
-def _shifted(place: int, unit: complex) -> Callable[[Latent, float], Latent]:
-    """Adds a multiple of a unit to one number."""
-
-    def apply(latent: Latent, value: float) -> Latent:
-        scalars = latent.scalars.clone()
-        scalars[:, place] += value * unit
-        return latent._replace(scalars=scalars)
-
-    return apply
+def _place(name: str) -> int:
+    return int(name.rpartition("_")[2]) - 1
 
 
 @torch.inference_mode()

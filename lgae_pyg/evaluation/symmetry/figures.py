@@ -14,12 +14,12 @@ from lgae_pyg.tables import Table
 AXIS_STYLES = {"x": ("#0072B2", "o"), "y": ("#D55E00", "s"), "z": ("#009E73", "^")}
 MEASURE_LINES = {"norm": "-", "paper": ":"}
 SCAN_CURVES = (
-    ("network_norm", "network, all particles", STYLES[0], "o"),
-    ("network_max", "network, worst particle", {**STYLES[0], "linestyle": "--"}, "^"),
-    ("network_paper", "network, ratio of means", {**STYLES[0], "linestyle": ":"}, "v"),
-    ("records_norm", "records to records, all particles", {**STYLES[1], "linestyle": "-"}, "s"),
-    ("records_max", "records to records, worst particle", STYLES[1], "D"),
-    ("rounding", "rounding of the input", {"color": "0.45", "linestyle": "-."}, "x"),
+    ("network_norm", STYLES[0], "o"),
+    ("network_max", {**STYLES[0], "linestyle": "--"}, "^"),
+    ("network_paper", {**STYLES[0], "linestyle": ":"}, "v"),
+    ("records_norm", {**STYLES[1], "linestyle": "-"}, "s"),
+    ("records_max", STYLES[1], "D"),
+    ("rounding", {"color": "0.45", "linestyle": "-."}, "x"),
 )
 LIMIT = {"color": "0.45", "linewidth": 1.2}
 PRECISION_CURVES = (
@@ -54,9 +54,10 @@ def equivariance_figure(results: Results) -> Figure:
 def _draw_scan(axes: Axes, table: Table, kind: str, unit: float) -> None:
     rows = [row for row in table.records() if row["kind"] == kind]
     positions = np.array([row["parameter"] for row in rows]) / unit
-    for column, label, style, marker in SCAN_CURVES:
+    for column, style, marker in SCAN_CURVES:
         values = np.array([row[column] for row in rows], dtype=float)
         drawn = np.where(values > 0, values, np.nan)
+        label = table.columns[column]  # as the caption calls it
         axes.plot(positions, drawn, label=label, marker=marker, markersize=4, markerfacecolor="none", **style)
     axes.set_yscale("log")
     axes.grid(alpha=0.3)
