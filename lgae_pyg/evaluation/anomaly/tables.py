@@ -140,14 +140,18 @@ def _headline_table(
     caption = (
         f"Anomaly detection against {about['background']}; all but the AUC of single classes: '{last}'. "
         f"{EXPLANATION}. Equal mass: AUC among jets of one mass, in bins of 10 GeV with at least {FEWEST} jets of "
-        f"either kind, averaged with the signal's numbers; a function of the mass has 0.5. {about['caption']}"
+        "either kind (nan: there is none), averaged with the signal's numbers; a function of the mass has 0.5. "
+        f"{about['caption']}"
     )
     return Table("anomaly", caption, columns, tuple(rows))
 
 
 def _equal_mass(score: str, background: Scores, signal: Scores, resamples: int) -> tuple[float, float]:
     pairs = [np.stack([one[score], one["mass"]], -1) for one in (background, signal)]
-    return area_at_equal_mass(*pairs), float(bootstrap(pairs, area_at_equal_mass, resamples))
+    try:
+        return area_at_equal_mass(*pairs), float(bootstrap(pairs, area_at_equal_mass, resamples))
+    except ValueError:  # too few jets in every bin, or in those of a draw
+        return float("nan"), float("nan")
 
 
 def _scores_table(merits: Mapping[tuple[str, str], dict[str, float]], about: Mapping[str, Any]) -> Table:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lgae_pyg.evaluation.reconstruction.pixels import PixelCollector
+from lgae_pyg.evaluation.reconstruction.pixels import Pixels
 from lgae_pyg.evaluation.reconstruction.rebuilt import Jets, rebuild, true_jets
 from lgae_pyg.evaluation.results import Results
 from lgae_pyg.evaluation.study import Study, StudyOptions
@@ -57,10 +57,10 @@ def run(subject: Subject, options: StudyOptions) -> Results:
     """
     sample = _shuffled(subject.background(min(options.sample, JETS), options.split, options.root))
     scale, notes = subject.unit_in_gev, [EXPLANATION]
-    collector = PixelCollector(len(sample)) if subject.pixels else None
+    pixels = Pixels(len(sample)) if subject.pixels else None
     with steps(batches_of([sample], options.batch_size) + 5, options.progress, "generation") as tick:
         true = true_jets(sample.store, scale)
-        found = rebuild(subject.model, sample.store, options.batch_size, scale, collector, tick)
+        found = rebuild(subject.model, sample.store, options.batch_size, scale, pixels, tick)
         rows = _feature_rows(true, found, not subject.pixels, min(options.resamples, RESAMPLES))
         tick()
         if subject.pixels:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lgae_pyg.data import JetStore
-from lgae_pyg.evaluation.reconstruction.pixels import PixelCollector, Pixels
+from lgae_pyg.evaluation.reconstruction.pixels import Pixels
 from lgae_pyg.evaluation.results import Results
 from lgae_pyg.evaluation.subject import run_model
 from lgae_pyg.losses import hungarian, jet_sum, mse
@@ -125,7 +125,7 @@ def rebuild(
     store: JetStore,
     batch_size: int,
     unit_in_gev: float,
-    pixels: PixelCollector | None = None,
+    pixels: Pixels | None = None,
     tick: Callable[[], object] = lambda: None,
 ) -> Jets:
     """Sends jets through a model, without gradients.

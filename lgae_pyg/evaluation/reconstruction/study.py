@@ -6,7 +6,7 @@ from typing import Any
 
 from lgae_pyg.data import JetLoader, JetStore
 from lgae_pyg.evaluation.baselines import fit_baselines, num_particles
-from lgae_pyg.evaluation.reconstruction.pixels import PixelCollector
+from lgae_pyg.evaluation.reconstruction.pixels import Pixels
 from lgae_pyg.evaluation.reconstruction.rebuilt import (
     Rebuilt,
     rebuild,
@@ -57,10 +57,13 @@ def run(subject: Subject, options: StudyOptions) -> Results:
     batches = math.ceil(len(store) / options.batch_size) * len(models)
     with steps(batches + (_scan_steps(subject) if scan_jets else 0), options.progress, "reconstruction") as tick:
         target = true_jets(store, factor)
-        rebuilt = [
-            _rebuilt(key, label, model, store, dataset, factor, options.batch_size, tick)
-            for key, (label, model) in models.items()
-        ]
+        rebuilt = []
+        for key, (label, model) in models.items():
+            facts, particles = contract_of(model), num_particles(model, dataset)
+            pixels = Pixels(len(store)) if facts.output_kind == "pixels" else None
+            jets = rebuild(model, store, options.batch_size, factor, pixels, tick)
+            told, matched = int(facts.side_information), bool(facts.permutation_invariant)
+            rebuilt.append(Rebuilt(key, label, jets, matched, int(facts.latent_size), told, particles, pixels))
         tables = list(jet_tables(rebuilt, target, " ".join([caption, *notes]), options.resamples))
         if with_particles(rebuilt):
             found = particle_tables(rebuilt, target, caption, subject.unit, factor, options.resamples)
@@ -89,31 +92,6 @@ def _scans(
         caption = _caption(subject, dataset, len(few), precision=False)
         tables.append(precision_scan(subject.model, batches, caption, tick))
     return tables
-
-
-def _rebuilt(
-    key: str,
-    label: str,
-    model: Any,
-    store: JetStore,
-    dataset: Any,
-    factor: float,
-    batch_size: int,
-    tick: Callable[[], object],
-) -> Rebuilt:
-    facts = contract_of(model)
-    collector = PixelCollector(len(store)) if facts.output_kind == "pixels" else None
-    jets = rebuild(model, store, batch_size, factor, collector, tick)
-    return Rebuilt(
-        key=key,
-        label=label,
-        jets=jets,
-        matched=bool(facts.permutation_invariant),
-        latent_size=int(facts.latent_size),
-        side_information=int(facts.side_information),
-        num_particles=num_particles(model, dataset),
-        pixels=collector and collector.collected(),
-    )
 
 
 def _caption(subject: Subject, dataset: Any, jets: int, precision: bool = True) -> str:
