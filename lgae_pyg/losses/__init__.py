@@ -7,10 +7,11 @@ from torch import Tensor
 
 from lgae_pyg.losses.chamfer import chamfer
 from lgae_pyg.losses.emd import emd, emd_sinkhorn
-from lgae_pyg.losses.hungarian import assign, hungarian
+from lgae_pyg.losses.hungarian import hungarian
 from lgae_pyg.losses.jet_mse import jet_mse
 from lgae_pyg.losses.mse import mse
-from lgae_pyg.losses.padding import jet_sum, pad_jets
+from lgae_pyg.ops.assignment import assign
+from lgae_pyg.ops.jets import jet_sum, pad_jets
 
 Loss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 

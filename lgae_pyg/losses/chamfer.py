@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from lgae_pyg.lorentz.kinematics import minkowski_square
-from lgae_pyg.losses.padding import check_jets, check_momenta, pad_jets
+from lgae_pyg.ops.jets import check_jets, check_momenta, pad_jets
 
 
 def _euclidean_square(difference: Tensor) -> Tensor:

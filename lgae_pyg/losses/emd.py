@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from lgae_pyg.losses.padding import jet_sum, pad_jets
-from lgae_pyg.losses.parallel import Progress
 from lgae_pyg.losses.transport import Cloud, angular_distance, cheapest_plan, clouds
 from lgae_pyg.ops.graphs import node_to_graph
+from lgae_pyg.ops.jets import jet_sum, pad_jets
+from lgae_pyg.ops.threads import Progress
 
 #: Where the annealing of the temperature begins: the ghost's distance, about the size of a jet.
 DIAMETER = 1.0

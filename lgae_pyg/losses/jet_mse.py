@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from lgae_pyg.losses.padding import check_jets, check_momenta, jet_sum
+from lgae_pyg.ops.jets import check_jets, check_momenta, jet_sum
 
 
 def jet_mse(p4: Tensor, ptr: Tensor, target: Tensor, target_ptr: Tensor) -> Tensor:

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from lgae_pyg.losses.padding import check_jets, jet_sum, pad_jets
 from lgae_pyg.ops.graphs import graph_sizes
+from lgae_pyg.ops.jets import check_jets, jet_sum, pad_jets
 
 
 def mse(p4: Tensor, ptr: Tensor, target: Tensor, target_ptr: Tensor) -> Tensor:

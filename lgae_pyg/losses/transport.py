@@ -14,9 +14,9 @@ from lgae_pyg.lorentz.kinematics import (
     transverse_momentum,
     wrap_angle,
 )
-from lgae_pyg.losses.padding import check_jets, check_momenta, jet_sum, pad_jets
-from lgae_pyg.losses.parallel import Progress, solve_jets
 from lgae_pyg.ops.graphs import node_to_graph
+from lgae_pyg.ops.jets import check_jets, check_momenta, jet_sum, pad_jets
+from lgae_pyg.ops.threads import Progress, solve_jets
 
 AXES = ("target", "own", None)
 
@@ -117,7 +117,7 @@ def cheapest_plan(
     Args:
         cloud: the jets.
         target: the target jets.
-        threads: see :func:`~lgae_pyg.losses.parallel.solve_jets`.
+        threads: see :func:`~lgae_pyg.ops.threads.solve_jets`.
         progress: called as ``progress(done, jets)`` now and then.
 
     Raises:

@@ -36,10 +36,10 @@ from lgae_pyg.lorentz.kinematics import (
     transverse_momentum,
     wrap_angle,
 )
-from lgae_pyg.losses.padding import check_jets, jet_sum, pad_jets
-from lgae_pyg.losses.parallel import solve_jets
 from lgae_pyg.metrics.features import particle_features
 from lgae_pyg.ops.graphs import graph_sizes, node_to_graph
+from lgae_pyg.ops.jets import check_jets, jet_sum, pad_jets
+from lgae_pyg.ops.threads import solve_jets
 
 SPACES = ("cartesian", "polar", "scaled_cartesian", "scaled_polar", "relative", "lorentz")
 WAYS = ("chamfer", "hungarian", "mse")

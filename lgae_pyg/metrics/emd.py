@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from lgae_pyg.losses.emd import emd
-from lgae_pyg.losses.parallel import Progress
+from lgae_pyg.ops.threads import Progress
 
 
 @torch.no_grad()

@@ -12,8 +12,8 @@ from lgae_pyg.lorentz.kinematics import (
     transverse_momentum,
     wrap_angle,
 )
-from lgae_pyg.losses.padding import jet_sum
 from lgae_pyg.ops.graphs import node_to_graph
+from lgae_pyg.ops.jets import jet_sum
 
 PARTICLE_FEATURES = ("pt_rel", "eta_rel", "phi_rel")
 JET_FEATURES = ("mass", "pt", "eta", "phi")

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from lgae_pyg.lorentz.kinematics import spatial
-from lgae_pyg.losses.hungarian import assign
-from lgae_pyg.losses.padding import check_jets
 from lgae_pyg.metrics.features import particle_features
+from lgae_pyg.ops.assignment import assign
 from lgae_pyg.ops.graphs import graph_sizes, node_to_graph, pointers
+from lgae_pyg.ops.jets import check_jets
 
 SPACES = ("slots", "cartesian", "relative")
 

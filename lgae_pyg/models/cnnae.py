@@ -9,7 +9,7 @@ from lgae_pyg.models.base import Autoencoder
 from lgae_pyg.models.result import Images, Latent, Native, Reconstruction, offsets_of
 from lgae_pyg.nn.same_conv import DoublingConv2d, HalvingConv2d
 from lgae_pyg.ops.images import jet_images, pixel_momenta
-from lgae_pyg.ops.jets import jet_totals
+from lgae_pyg.ops.jets import jet_sum
 
 
 class CNNAE(Autoencoder):
@@ -100,7 +100,7 @@ class CNNAE(Autoencoder):
     def images(self, batch: Any) -> tuple[Tensor, Tensor]:
         """The images of the jets, :math:`(B, P, P)`, and the momenta that they are relative to, :math:`(B, 4)`."""
         ptr = offsets_of(batch)
-        axis = jet_totals(batch.pos, ptr)
+        axis = jet_sum(batch.pos, ptr)
         return jet_images(batch.pos, ptr, self.pixels, self.max_radius, axis), axis
 
     def encode(self, batch: Any) -> Latent:

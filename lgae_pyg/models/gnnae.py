@@ -23,7 +23,7 @@ from lgae_pyg.models.gnnae_networks import (
 )
 from lgae_pyg.models.result import Latent, Native, Reconstruction, offsets_of
 from lgae_pyg.ops.graphs import dense_layout, node_to_graph
-from lgae_pyg.ops.jets import jet_totals
+from lgae_pyg.ops.jets import jet_sum
 from lgae_pyg.registry import check_choice
 
 LEVELS = {"jet": "JL", "particle": "PL"}
@@ -199,7 +199,7 @@ class GNNAE(Autoencoder):
     def encode(self, batch: Any) -> Latent:
         """The codes of a batch of jets."""
         ptr = offsets_of(batch)
-        axis = jet_totals(batch.pos, ptr)[node_to_graph(ptr, len(batch.pos))]
+        axis = jet_sum(batch.pos, ptr)[node_to_graph(ptr, len(batch.pos))]
         return self.encode_native(self.to_native(batch.pos, axis), ptr)
 
     def encode_native(self, x: Tensor, ptr: Tensor) -> Latent:
@@ -231,7 +231,7 @@ class GNNAE(Autoencoder):
 
     def forward(self, batch: Any) -> Reconstruction:
         ptr = offsets_of(batch)
-        axis = jet_totals(batch.pos, ptr)
+        axis = jet_sum(batch.pos, ptr)
         target = self.to_native(batch.pos, axis[node_to_graph(ptr, len(batch.pos))])
         return self._reconstruct(self.encode_native(target, ptr), target, axis, ptr)
 
@@ -241,7 +241,7 @@ class GNNAE(Autoencoder):
         ``decode_like(encode(batch), batch)`` is the model itself; give other codes to see what they stand for.
         """
         ptr = offsets_of(batch)
-        axis = jet_totals(batch.pos, ptr)
+        axis = jet_sum(batch.pos, ptr)
         target = self.to_native(batch.pos, axis[node_to_graph(ptr, len(batch.pos))])
         return self._reconstruct(latent, target, axis, ptr)
 

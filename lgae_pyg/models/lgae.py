@@ -11,7 +11,7 @@ from lgae_pyg.models.behaviour import Behaviour
 from lgae_pyg.models.lgae_networks import Decoder, Encoder, scalar_vector
 from lgae_pyg.models.result import Latent, Reconstruction, offsets_of
 from lgae_pyg.nn.aggr import num_concatenated
-from lgae_pyg.ops.jets import jet_totals, restore_total
+from lgae_pyg.ops.jets import jet_sum, restore_total
 from lgae_pyg.registry import check_choice
 
 READOUTS = ("sum", "real", "imag", "mean")
@@ -223,5 +223,5 @@ def _shrink_total(vectors: Tensor, factor: float) -> Tensor:
 
 def _with_total(vectors: Tensor, momenta: Tensor, ptr: Tensor) -> Tensor:
     """Puts the jet's four-momentum into the real part of the first latent vector."""
-    first = torch.complex(jet_totals(momenta, ptr), vectors[:, 0].imag)
+    first = torch.complex(jet_sum(momenta, ptr), vectors[:, 0].imag)
     return torch.cat([first.unsqueeze(1), vectors[:, 1:]], 1)

@@ -15,7 +15,7 @@ from lgae_pyg.nn.aggr.extremum import ROUNDING
 from lgae_pyg.nn.lmp_conv import LMPConv
 from lgae_pyg.nn.mix_reps import MixReps
 from lgae_pyg.ops.graphs import dense_layout, node_to_graph
-from lgae_pyg.ops.jets import append_totals, jet_totals
+from lgae_pyg.ops.jets import append_totals, jet_sum
 from lgae_pyg.ops.products import SCALAR, VECTOR, as_complex, products_within
 
 
@@ -188,7 +188,7 @@ class Encoder(nn.Module):
             scalars = torch.cat([torch.ones_like(squares), squares], -1)
         if not self.jet_inputs:
             return scalars, momenta
-        total = jet_totals(momenta, ptr)[node_to_graph(ptr, len(momenta))]
+        total = jet_sum(momenta, ptr)[node_to_graph(ptr, len(momenta))]
         invariants = [minkowski_square(total)]
         if self.jet_particle:  # which is itself part of the total
             return torch.cat([scalars, invariants[0].unsqueeze(-1)], -1), momenta

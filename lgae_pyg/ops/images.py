@@ -5,6 +5,7 @@ from torch import Tensor
 
 from lgae_pyg.lorentz.kinematics import azimuth, pseudorapidity, relative_coordinates, transverse_momentum
 from lgae_pyg.ops.graphs import node_to_graph
+from lgae_pyg.ops.jets import jet_sum
 
 
 def pixel_edges(pixels: int = 40, max_radius: float = 0.5) -> Tensor:
@@ -45,7 +46,7 @@ def jet_images(
     jets = ptr.numel() - 1
     jet = node_to_graph(ptr)
     if axis is None:
-        axis = p4.new_zeros(jets, 4).index_add(0, jet, p4)
+        axis = jet_sum(p4, ptr)
     weight, eta, phi = relative_coordinates(p4, axis[jet]).unbind(-1)
     edges = pixel_edges(pixels, max_radius).to(p4)
     column = torch.bucketize(eta.contiguous(), edges, right=True) - 1

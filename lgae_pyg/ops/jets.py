@@ -1,19 +1,47 @@
-"""Totals of jets: sums of their particles, the jet as one more particle, particles shifted to a given total."""
+"""Jets of different sizes, one after another: sums over their particles, padding, totals, checks."""
 
 import torch
 from torch import Tensor
 
-from lgae_pyg.ops.graphs import graph_sizes, node_to_graph
+from lgae_pyg.ops.graphs import dense_layout, graph_sizes, node_to_graph
 
 
-def jet_totals(p4: Tensor, ptr: Tensor) -> Tensor:
-    r"""The four-momentum of each jet, :math:`P_b = \sum_{i \in b} p_i`.
+def jet_sum(values: Tensor, ptr: Tensor) -> Tensor:
+    """The sum over the particles of each jet.
+
+    Args:
+        values: values of the particles of all jets, one jet after another.
+        ptr: where each jet begins in that list, and where the last one ends.
 
     Shapes:
-        - p4: :math:`(n, 4)`, ptr: :math:`(B+1,)`
-        - **output:** :math:`(B, 4)`
+        - **values**: :math:`(\\sum_i n_i, *)`
+        - **ptr**: :math:`(B + 1,)` long
+        - **output**: :math:`(B, *)`
     """
-    return p4.new_zeros(len(ptr) - 1, p4.shape[-1]).index_add(0, node_to_graph(ptr, len(p4)), p4)
+    total = values.new_zeros(ptr.numel() - 1, *values.shape[1:])
+    return total.index_add(0, node_to_graph(ptr, len(values)), values)
+
+
+def pad_jets(p4: Tensor, ptr: Tensor, slots: int | None = None) -> tuple[Tensor, Tensor]:
+    """Lays the jets side by side, the missing particles filled with zeros. Jets of one size are not copied.
+
+    Args:
+        p4: momenta of all jets, one after another.
+        ptr: where each jet begins, and where the last one ends.
+        slots: the width of the result; the largest jet's number of particles when omitted.
+
+    Shapes:
+        - **p4**: :math:`(\\sum_i n_i, F)`
+        - **ptr**: :math:`(B + 1,)` long
+        - **output**: :math:`(B, S, F)` and a boolean mask :math:`(B, S)`, true for real particles
+    """
+    if slots is None:
+        slots = int(graph_sizes(ptr).max())
+        if slots * (len(ptr) - 1) == len(p4):  # all jets are as large as the largest
+            jets = p4.unflatten(0, (-1, slots))
+            return jets, torch.ones(jets.shape[:2], dtype=torch.bool, device=p4.device)
+    mask = torch.arange(slots, device=ptr.device) < graph_sizes(ptr).unsqueeze(-1)
+    return dense_layout(ptr, slots, len(p4)).scatter(p4), mask
 
 
 def append_totals(p4: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor]:
@@ -26,7 +54,7 @@ def append_totals(p4: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor]:
     longer = ptr + torch.arange(len(ptr), device=ptr.device)
     graph = node_to_graph(ptr, len(p4))
     places = torch.cat([torch.arange(len(p4), device=ptr.device) + graph, longer[1:] - 1])
-    together = torch.cat([p4, jet_totals(p4, ptr)])
+    together = torch.cat([p4, jet_sum(p4, ptr)])
     return torch.zeros_like(together).index_copy(0, places, together), longer
 
 
@@ -41,5 +69,40 @@ def restore_total(p4: Tensor, total: Tensor, ptr: Tensor) -> Tensor:
         - p4: :math:`(n, 4)`, total: :math:`(B, 4)`, ptr: :math:`(B+1,)`
         - **output:** :math:`(n, 4)`
     """
-    share = (total - jet_totals(p4, ptr)) / graph_sizes(ptr).clamp(min=1).unsqueeze(-1)
+    share = (total - jet_sum(p4, ptr)) / graph_sizes(ptr).clamp(min=1).unsqueeze(-1)
     return p4 + share[node_to_graph(ptr, len(p4))]
+
+
+def check_momenta(*lists: Tensor) -> None:
+    """Refuses lists that hold no four-momenta.
+
+    Raises:
+        ValueError: if one of them has not four columns.
+    """
+    for columns in (values.shape[-1] for values in lists):
+        if columns != 4:
+            raise ValueError(
+                f"this loss compares four-momenta, but was given {columns} columns per particle: set "
+                "loss.space=momenta, or choose mse, chamfer or hungarian"
+            )
+
+
+def check_jets(p4: Tensor, ptr: Tensor, target: Tensor, target_ptr: Tensor) -> None:
+    """Refuses lists of jets that cannot be compared.
+
+    Raises:
+        ValueError: if the numbers of jets differ, a ``ptr`` does not describe its momenta, or a jet is empty.
+    """
+    if ptr.shape != target_ptr.shape:
+        raise ValueError(
+            f"{ptr.numel() - 1} reconstructed jets are compared with {target_ptr.numel() - 1} target jets"
+        )
+    if ptr is target_ptr and ptr.is_cuda:
+        return  # the offsets of the batch that the model was given: not worth waiting for the GPU
+    for name, momenta, offsets in (("reconstructed", p4, ptr), ("target", target, target_ptr)):
+        sizes = graph_sizes(offsets)
+        smallest, end = torch.stack([sizes.min(), offsets[-1]]).tolist()
+        if end != momenta.shape[0]:
+            raise ValueError(f"ptr of the {name} jets ends at {end}, but there are {len(momenta)} particles")
+        if smallest < 1:
+            raise ValueError(f"{name} jet {int(sizes.argmin())} of the batch has no particles: leave it out")

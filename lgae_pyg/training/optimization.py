@@ -27,8 +27,8 @@ def build_optimizer(parameters: Iterable[nn.Parameter], config: Mapping[str, Any
 
     Args:
         parameters: what it changes.
-        config: ``name`` of a class in :mod:`torch.optim` (``adam`` by default, ``adamw``, ``rmsprop``,
-            ``sgd``, ``radam``, ...) and its arguments (``lr``, 1e-3 by default, ``betas``, ...); ``None`` is as if left out.
+        config: ``name`` of a class in :mod:`torch.optim` (``adam`` by default, ``adamw``, ``rmsprop``, ``radam``,
+            ...) and its arguments (``lr``, 1e-3 by default, ``betas``, ...); ``None`` is as if left out.
 
     Raises:
         ValueError: an unknown name, or a value that it does not have.

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lgae_pyg.losses import LOSSES, assign, chamfer, get_loss, jet_mse, pad_jets
-from lgae_pyg.losses.parallel import CHUNK, solve_jets
 from lgae_pyg.ops.graphs import pointers
-from lgae_pyg.training.module import AutoencoderModule
+from lgae_pyg.ops.threads import CHUNK, solve_jets
+from lgae_pyg.training import ReconstructionTask
 
 DEGREE = {"mse": 2, "chamfer": 2, "chamfer_minkowski": 2, "hungarian": 2, "jet_mse": 2}
 DEGREE |= {"emd": 0, "emd_sinkhorn": 0}
@@ -130,7 +130,7 @@ def test_a_combination_is_the_weighted_sum(names):
     """Among them Chamfer with jet features, and Chamfer with the energy mover's distance."""
     (p4, ptr), (target, target_ptr) = random_jets(5), random_jets(6)
     weights = [0.5 + index for index in range(len(names))]
-    module = AutoencoderModule(torch.nn.Linear(1, 1), losses=names, weights=weights)
+    module = ReconstructionTask(torch.nn.Linear(1, 1), losses=names, weights=weights)
     result = SimpleNamespace(p4=p4, ptr=ptr, native=None)
     batch = SimpleNamespace(pos=target, ptr=target_ptr)
     expected = sum(w * get_loss(name)(p4, ptr, target, target_ptr) for name, w in zip(names, weights))
@@ -139,7 +139,7 @@ def test_a_combination_is_the_weighted_sum(names):
 
 def test_losses_of_momenta_refuse_native_coordinates():
     points, ptr = random_jets(7, columns=3)
-    module = AutoencoderModule(torch.nn.Linear(1, 1), losses=["emd"], space="native")
+    module = ReconstructionTask(torch.nn.Linear(1, 1), losses=["emd"], space="native")
     with pytest.raises(ValueError, match=r"set loss\.space=momenta"):
         result = SimpleNamespace(p4=None, ptr=ptr, native=(points, ptr, points, ptr))
         module.jet_losses(SimpleNamespace(pos=None, ptr=ptr), result)

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lgae_pyg.lorentz.kinematics import from_pt_eta_phi_m, relative_coordinates, transverse_momentum
-from lgae_pyg.losses.padding import jet_sum
-from lgae_pyg.losses.parallel import CHUNK
 from lgae_pyg.metrics import exact_emd
 from lgae_pyg.ops.graphs import node_to_graph, pointers
+from lgae_pyg.ops.jets import jet_sum
+from lgae_pyg.ops.threads import CHUNK
 
 
 def random_jets(seed, jets=4, largest=12, smallest=1):

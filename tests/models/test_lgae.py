@@ -27,7 +27,7 @@ def ordinary_weights(model: LGAE) -> LGAE:
     return model.eval()
 
 
-def jet_totals(p4: Tensor, batch: Batch) -> Tensor:
+def jet_sum(p4: Tensor, batch: Batch) -> Tensor:
     return torch.zeros(batch.num_graphs, 4, dtype=p4.dtype).index_add(0, batch.batch, p4)
 
 
@@ -120,11 +120,11 @@ def test_conserved_momentum(massless_jet: Callable[..., Tensor], sizes: list[int
     model = ordinary_weights(LGAE(aggregation="min&max", conserve_momentum=True, **SMALL))
     with torch.no_grad():
         p4 = model(batch).p4
-    found, true = jet_totals(p4, batch), jet_totals(batch.pos, batch)
+    found, true = jet_sum(p4, batch), jet_sum(batch.pos, batch)
     for feature in (transverse_momentum, pseudorapidity, azimuth):
         torch.testing.assert_close(feature(found), feature(true), rtol=1e-9, atol=1e-11)
     # Particles may be larger than their sum; in the squared mass their rounding comes with the jet's energy.
-    sizes_added = jet_totals(p4.abs(), batch).amax(-1) + energy(true)
+    sizes_added = jet_sum(p4.abs(), batch).amax(-1) + energy(true)
     rounding = 16 * torch.finfo(torch.float64).eps * energy(true) * sizes_added
     assert ((minkowski_square(found) - minkowski_square(true)).abs() <= rounding).all()
 
@@ -133,7 +133,7 @@ def test_code_holds_the_total_when_momentum_is_conserved(jets: Batch) -> None:
     model = LGAE(conserve_momentum=True, **SMALL)
     with torch.no_grad():
         first = model.encode(jets).vectors[:, 0].real
-    torch.testing.assert_close(first, jet_totals(jets.pos, jets))
+    torch.testing.assert_close(first, jet_sum(jets.pos, jets))
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from lgae_pyg.lorentz import boost, equivariance_error, random_lorentz, rotation
 from lgae_pyg.losses import mse
 from lgae_pyg.models import LGAE, LinearAE, build_model, warm_start_from_linear
 from lgae_pyg.models.result import Latent
-from lgae_pyg.ops.jets import append_totals, jet_totals
-from lgae_pyg.training.module import AutoencoderModule
+from lgae_pyg.ops.jets import append_totals, jet_sum
+from lgae_pyg.training import ReconstructionTask
 
 SMALL = {"encoder_channels": (2, 3), "decoder_channels": (3, 2), "mlp_depth": 1, "mlp_width": 2}
 TENSOR = {"max_weight": 2, "encoder_channels": (2, 2, 2), "decoder_channels": (2, 2, 2), "num_bells": 6}
@@ -115,7 +115,7 @@ def test_latent_scalars_reach_the_clean_decoder(aggregation: str, behaviour: str
 
 def test_totals(jets: Batch) -> None:
     longer, ptr = append_totals(jets.pos, jets.ptr)
-    totals = jet_totals(jets.pos, jets.ptr)
+    totals = jet_sum(jets.pos, jets.ptr)
     for number, jet in enumerate(jets.to_data_list()):
         torch.testing.assert_close(totals[number], jet.pos.sum(0))
         part = longer[ptr[number] : ptr[number + 1]]
@@ -208,7 +208,7 @@ def test_scalars_from_the_store_to_the_checkpoint(massless_jet, tmp_path: Path) 
     store.save(tmp_path / "jets.pt")
     loader = JetLoader(JetStore.load(tmp_path / "jets.pt"), batch_size=3, shuffle=True)
     model = LGAE(aggregation="min&max", num_particles=8, extra_scalars=2, jet_inputs=True, **SMALL)
-    module = AutoencoderModule(model, ["hungarian"])
+    module = ReconstructionTask(model, ["hungarian"])
     before = model.encoder.stack.input.weights["(0,0)"].detach().clone()
     optimizer = torch.optim.Adam(model.parameters())
     for number, batch in enumerate(loader):

@@ -7,14 +7,14 @@ import torch
 
 from lgae_pyg.checkpoint import load_checkpoint
 from lgae_pyg.data import JetStore
-from lgae_pyg.training import AutoencoderModule, JetDataModule, train
+from lgae_pyg.training import JetDataModule, ReconstructionTask, train
 from lgae_pyg.training.guard import gradient_norm
 from lgae_pyg.training.run import DONE, NOT_FINITE
 
 
 def corrupt(monkeypatch, chosen, loss=None, gradient=None, training=True):
     """Spoils the loss, or only its gradient, of the jets chosen by class number and row."""
-    jet_losses = AutoencoderModule.jet_losses
+    jet_losses = ReconstructionTask.jet_losses
 
     def spoiled(module, batch, result):
         losses = jet_losses(module, batch, result)
@@ -28,7 +28,7 @@ def corrupt(monkeypatch, chosen, loss=None, gradient=None, training=True):
         losses[hit] += (losses[hit] * 0.0).sqrt()  # the value is 0, its derivative 0 times infinity
         return losses
 
-    monkeypatch.setattr(AutoencoderModule, "jet_losses", spoiled)
+    monkeypatch.setattr(ReconstructionTask, "jet_losses", spoiled)
 
 
 def train_jets(config):

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from lgae_pyg.checkpoint import read_checkpoint
-from lgae_pyg.training import AutoencoderModule, train
+from lgae_pyg.training import ReconstructionTask, train
 from lgae_pyg.training.keep import RUN_STATE
 from lgae_pyg.training.loggers import has_wandb_key, wandb_mode
 from lgae_pyg.training.run import DONE, INTERRUPTED
@@ -43,7 +43,7 @@ def test_mode_follows_login_and_environment(no_login, monkeypatch):
 def test_offline_run_keeps_its_id_over_an_interruption(config, no_login, monkeypatch):
     folder = no_login / "run"
     config["logger"] = {"wandb": True, "project": "test", "panels_every": 2}
-    step = AutoencoderModule.training_step
+    step = ReconstructionTask.training_step
 
     def training_step(module, batch, batch_idx):
         if module.trainer.global_step == 8 and not (folder / "stopped").exists():
@@ -51,7 +51,7 @@ def test_offline_run_keeps_its_id_over_an_interruption(config, no_login, monkeyp
             os.kill(os.getpid(), signal.SIGTERM)
         return step(module, batch, batch_idx)
 
-    monkeypatch.setattr(AutoencoderModule, "training_step", training_step)
+    monkeypatch.setattr(ReconstructionTask, "training_step", training_step)
     assert train(config, folder) == INTERRUPTED
     first = read_checkpoint(folder / "checkpoints" / "last.ckpt")[RUN_STATE]["wandb_id"]
     assert train(config, folder) == DONE

@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from lgae_pyg.checkpoint import read_checkpoint
-from lgae_pyg.training import AutoencoderModule, train
+from lgae_pyg.training import ReconstructionTask, train
 from lgae_pyg.training.run import DONE, INTERRUPTED
 
 TIMINGS = ("jets_per_second", "seconds")
@@ -40,7 +40,7 @@ def batch_losses(monkeypatch):
     """Collects the losses of all training batches; sends a signal to this process at a chosen one."""
     losses = []
     losses_and_signal = {"losses": losses, "at": None, "number": signal.SIGTERM}
-    step = AutoencoderModule.training_step
+    step = ReconstructionTask.training_step
 
     def training_step(module, batch, batch_idx):
         outputs = step(module, batch, batch_idx)
@@ -49,7 +49,7 @@ def batch_losses(monkeypatch):
             os.kill(os.getpid(), losses_and_signal["number"])
         return outputs
 
-    monkeypatch.setattr(AutoencoderModule, "training_step", training_step)
+    monkeypatch.setattr(ReconstructionTask, "training_step", training_step)
     return losses_and_signal
 
 
@@ -166,7 +166,7 @@ def test_second_signal_ends_at_once_and_leaves_the_last_checkpoint(config, tmp_p
     folder = tmp_path / "aborted"
     child = os.fork()
     if child == 0:
-        step = AutoencoderModule.training_step
+        step = ReconstructionTask.training_step
 
         def training_step(module, batch, batch_idx):
             if module.trainer.global_step == 8:
@@ -175,7 +175,7 @@ def test_second_signal_ends_at_once_and_leaves_the_last_checkpoint(config, tmp_p
                 time.sleep(5)
             return step(module, batch, batch_idx)
 
-        monkeypatch.setattr(AutoencoderModule, "training_step", training_step)
+        monkeypatch.setattr(ReconstructionTask, "training_step", training_step)
         os._exit(train(config, folder))
     status = os.waitpid(child, 0)[1]
     assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGINT

@@ -14,11 +14,11 @@ from lgae_pyg.evaluation.reconstruction.rebuilt import Jets, rebuild, true_jets
 from lgae_pyg.evaluation.results import Results
 from lgae_pyg.evaluation.study import Study, StudyOptions
 from lgae_pyg.evaluation.subject import Sample, Subject, batches_of
-from lgae_pyg.losses.padding import pad_jets
 from lgae_pyg.metrics import bootstrap_weighted
 from lgae_pyg.metrics.features import JET_FEATURES, PARTICLE_FEATURES, jet_features, particle_features
 from lgae_pyg.metrics.wasserstein import wasserstein_1
 from lgae_pyg.ops.graphs import node_to_graph
+from lgae_pyg.ops.jets import pad_jets
 from lgae_pyg.progress import steps
 from lgae_pyg.tables import Table
 

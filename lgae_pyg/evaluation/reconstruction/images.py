@@ -14,8 +14,8 @@ from lgae_pyg.evaluation.reconstruction.pixels import example_jets
 from lgae_pyg.evaluation.reconstruction.rebuilt import Jets, Rebuilt, stored
 from lgae_pyg.evaluation.results import Results
 from lgae_pyg.evaluation.style import add_caption
-from lgae_pyg.losses.padding import jet_sum
 from lgae_pyg.ops.images import jet_images
+from lgae_pyg.ops.jets import jet_sum
 
 #: Pixels along each side and half the width of the images, unless a model has images of its own.
 GRID = (40, 0.5)

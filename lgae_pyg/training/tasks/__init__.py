@@ -28,7 +28,8 @@ def build_task(model: nn.Module, loss: Mapping[str, Any], **options: Any) -> Tas
     """
     kind = choose("task", contract_of(model).task, TASKS)
     check_keys("loss", loss, ("names", "weights", "space"))
-    return kind(model, **loss, **options)
+    arguments = {"losses" if key == "names" else key: value for key, value in loss.items()}
+    return kind(model, **arguments, **options)
 
 
 __all__ = ["TASKS", "ClassificationTask", "ReconstructionTask", "Task", "build_task"]

@@ -24,7 +24,7 @@ class Task(pl.LightningModule):
 
     Args:
         model: a network, called as ``model(batch)``.
-        losses: the loss functions, each with its weight.
+        functions: the loss functions, each with its weight.
         optimizer: see :func:`~lgae_pyg.training.optimization.build_optimizer`.
         schedule: see :func:`~lgae_pyg.training.optimization.build_schedule`; constant when omitted.
         provenance: ``data``, ``unit`` and ``config`` for the header of the checkpoints
@@ -43,7 +43,7 @@ class Task(pl.LightningModule):
     def __init__(
         self,
         model: nn.Module,
-        losses: Sequence[tuple[Callable[..., Tensor], float]],
+        functions: Sequence[tuple[Callable[..., Tensor], float]],
         optimizer: Mapping[str, Any] | None = None,
         schedule: Mapping[str, Any] | None = None,
         provenance: Mapping[str, Any] | None = None,
@@ -51,7 +51,7 @@ class Task(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.model = model
-        self.losses = losses
+        self.functions = functions
         self.optimizer_config, self.schedule_config = dict(optimizer or {}), dict(schedule or {})
         self.provenance, self.class_names = dict(provenance or {}), tuple(class_names)
         self.metrics: dict[str, float] = {}
@@ -190,3 +190,17 @@ class Task(pl.LightningModule):
         self._plateau_state = checkpoint.get("plateau")
         names = {key.replace(WRAPPED, ""): key for key in self.state_dict()}
         checkpoint["state_dict"] = {names.get(key, key): v for key, v in checkpoint["state_dict"].items()}
+
+
+def weighted(
+    functions: Sequence[Callable[..., Tensor]], weights: Sequence[float] | None
+) -> list[tuple[Callable[..., Tensor], float]]:
+    """Loss functions with their weights, all 1 when omitted.
+
+    Raises:
+        ValueError: if there is not one weight per loss.
+    """
+    weights = [1.0] * len(functions) if weights is None else list(weights)
+    if not functions or len(weights) != len(functions):
+        raise ValueError(f"one weight per loss is needed: {len(functions)} losses, weights {weights}")
+    return [(function, float(weight)) for function, weight in zip(functions, weights)]

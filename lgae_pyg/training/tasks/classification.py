@@ -10,7 +10,7 @@ from torch_geometric.data import Batch
 
 from lgae_pyg.metrics.roc import area_under_curve
 from lgae_pyg.registry import choose
-from lgae_pyg.training.tasks.base import Task
+from lgae_pyg.training.tasks.base import Task, weighted
 
 LOSSES = {"cross_entropy": nn.functional.cross_entropy}
 #: The reconstruction's default in ``configs/train.yaml``, which stands for the first of the losses here.
@@ -28,7 +28,7 @@ class ClassificationTask(Task):
 
     Args:
         model: a tagger; ``model(batch)`` are logits :math:`(B, C)`.
-        names: ``["cross_entropy"]``.
+        losses: ``["cross_entropy"]``.
         weights: one number that the loss is multiplied by.
         space: not used by taggers.
         **options: see :class:`~lgae_pyg.training.tasks.Task`.
@@ -42,17 +42,14 @@ class ClassificationTask(Task):
     def __init__(
         self,
         model: nn.Module,
-        names: Sequence[str] = ("cross_entropy",),
+        losses: Sequence[str] = ("cross_entropy",),
         weights: Sequence[float] | None = None,
         space: str | None = None,
         **options: Any,
     ) -> None:
-        chosen = list(LOSSES)[:1] if list(names) == OTHER_DEFAULT else names
-        losses = [partial(choose("loss", name, LOSSES), reduction="none") for name in chosen]
-        weights = [1.0] * len(losses) if weights is None else list(weights)
-        if not losses or len(weights) != len(losses):
-            raise ValueError(f"one weight per loss is needed: names {list(names)}, weights {weights}")
-        super().__init__(model, list(zip(losses, weights)), **options)
+        names = list(LOSSES)[:1] if list(losses) == OTHER_DEFAULT else losses
+        functions = [partial(choose("loss", name, LOSSES), reduction="none") for name in names]
+        super().__init__(model, weighted(functions, weights), **options)
 
     def jet_losses(self, batch: Batch, result: Tensor) -> Tensor:
         """Returns the cross entropy of each jet, (B,)."""
@@ -62,7 +59,7 @@ class ClassificationTask(Task):
                 f"the jets have the class number {int(batch.y.max())}, but {type(self.model).__name__} has "
                 f"{classes} logits: set model.num_classes"
             )
-        values = [weight * loss(result, batch.y) for loss, weight in self.losses]
+        values = [weight * loss(result, batch.y) for loss, weight in self.functions]
         return sum(values[1:], values[0])
 
     def observe(self, batch: Batch, result: Tensor, sums: dict[str, Any]) -> None:

@@ -9,9 +9,10 @@ from torch_geometric.data import Batch
 
 from lgae_pyg.losses import get_loss
 from lgae_pyg.metrics import PARTICLE_FEATURES, particle_features, relative_error, summary
+from lgae_pyg.models import Model
 from lgae_pyg.registry import check_choice
 from lgae_pyg.training.panels import image_figure, residual_figure
-from lgae_pyg.training.tasks.base import Task
+from lgae_pyg.training.tasks.base import Task, weighted
 
 SPACES = ("momenta", "native")
 
@@ -25,7 +26,7 @@ class ReconstructionTask(Task):
 
     Args:
         model: an autoencoder; its results have ``p4`` and ``ptr``.
-        names: names of the losses.
+        losses: names of the losses.
         weights: their weights; all 1 when omitted.
         space: what they compare: ``"momenta"``, four-momenta, or ``"native"``, the coordinates that the model
             itself works in (relative coordinates, pixels), for models whose result has them.
@@ -40,26 +41,29 @@ class ReconstructionTask(Task):
     def __init__(
         self,
         model: nn.Module,
-        names: Sequence[str] = ("mse",),
+        losses: Sequence[str] = ("mse",),
         weights: Sequence[float] | None = None,
         space: str = "momenta",
         **options: Any,
     ) -> None:
-        weights = [1.0] * len(names) if weights is None else list(weights)
-        if not names or len(weights) != len(names):
-            raise ValueError(f"one weight per loss is needed: names {list(names)}, weights {weights}")
         check_choice("loss.space", space, SPACES)
-        losses = [(get_loss(name), float(weight)) for name, weight in zip(names, weights)]
-        super().__init__(model, losses, **options)
+        super().__init__(model, weighted([get_loss(name) for name in losses], weights), **options)
         self.space = space
-        if space == "native" and not self.facts.has_native:
-            raise ValueError(f"{type(model).__name__} works in four-momenta: set loss.space=momenta")
+        if isinstance(model, Model) and not model.has_native:
+            self._check_native(None)
 
     def jet_losses(self, batch: Batch, result: Any) -> Tensor:
         """Returns the weighted sum of the losses of each jet, (B,)."""
-        pair = result.native if self.space == "native" else (result.p4, result.ptr, batch.pos, batch.ptr)
-        values = [weight * loss(*pair) for loss, weight in self.losses]
+        pair = result.p4, result.ptr, batch.pos, batch.ptr
+        if self.space == "native":
+            pair = result.native
+            self._check_native(pair)
+        values = [weight * loss(*pair) for loss, weight in self.functions]
         return sum(values[1:], values[0])
+
+    def _check_native(self, pair: Any) -> None:
+        if self.space == "native" and pair is None:
+            raise ValueError(f"{type(self.model).__name__} works in four-momenta: set loss.space=momenta")
 
     def observe(self, batch: Batch, result: Any, sums: dict[str, Any]) -> None:
         """Adds the squared error of particles and, where they correspond, the errors of their pT."""
