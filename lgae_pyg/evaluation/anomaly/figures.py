@@ -162,6 +162,7 @@ def _draw_windows(axes: Axes, results: Results, styles: Mapping[str, Mapping]) -
     if not table:
         words = f"no window holds {FEWEST_IN_WINDOW} jets of either kind"
         axes.text(0.5, 0.55, words, transform=axes.transAxes, ha="center", fontsize=9)
+        axes.set(xticks=[], yticks=[])
     for number, (name, style) in enumerate(styles.items()):
         rows = [row for row in table if row["score"] == name]
         for row in rows:

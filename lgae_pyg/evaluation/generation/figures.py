@@ -9,6 +9,8 @@ from lgae_pyg.evaluation.results import Results
 from lgae_pyg.evaluation.style import STYLES, add_caption
 
 BINS, SHOWN = 50, (0.003, 0.997)
+#: End of the axis of distances from which only powers of ten are printed on it.
+MANY_TICKS = 300
 
 
 def distributions_figure(results: Results) -> Figure:
@@ -35,7 +37,12 @@ def distances_figure(results: Results) -> Figure:
     axes.axvline(1.0, color="0.5", linestyle="--", label="two halves of the truth")
     axes.set_yticks(places, [row["distance"] for row in rows])
     axes.set_xscale("symlog", linthresh=1.0)
-    axes.set_xlim(left=0)
+    top = axes.get_xlim()[1]
+    steps = (2, 5, 10) if top < MANY_TICKS else (10,)
+    ticks = [0, 0.5, 1, *(step * 10.0**power for power in range(9) for step in steps)]
+    axes.set_xticks([tick for tick in ticks if tick <= top], minor=False)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xlim(0, top)
     axes.invert_yaxis()
     axes.set_xlabel("distance / distance of two halves of the truth (or its error, if larger)")
     axes.grid(alpha=0.3)
