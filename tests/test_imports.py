@@ -1,6 +1,7 @@
 """Imports point one way, and the package opens quickly without its optional companions."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -101,3 +102,13 @@ def test_import_loads_no_heavy_package() -> None:
     heavy = (*OPTIONAL, "torch", "torch_geometric", "scipy", "h5py")
     statement = f"import lgae_pyg\nprint([name for name in {heavy!r} if name in sys.modules])"
     assert run_without((), statement).strip() == "[]"
+
+
+def test_dir_lists_what_is_loaded_on_first_use() -> None:
+    """Every package that loads names lazily shows them."""
+    lazy = [path for path in PACKAGE.rglob("__init__.py") if "def __getattr__" in path.read_text()]
+    assert lazy
+    for path in lazy:
+        module = importlib.import_module(".".join(("lgae_pyg", *path.parent.relative_to(PACKAGE).parts)))
+        assert set(module.__all__) <= set(dir(module)), f"{module.__name__} hides names"
+        assert "__name__" in dir(module)

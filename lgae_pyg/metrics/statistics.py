@@ -17,9 +17,21 @@ def summary(values: ArrayLike) -> dict[str, float]:
     values: they make mean and width infinite or NaN, but not the quantiles.
 
     Args:
-        values: the sample, of any shape.
+        values: one sample, of one kind of number.
+
+    Raises:
+        ValueError: if there are several columns, as those of masses, momenta and angles: they are not one sample.
+
+    Shapes:
+        - **values**: :math:`(n,)`, or with further axes of length one
     """
-    sample = np.asarray(values, dtype=np.float64).ravel()
+    sample = np.asarray(values, dtype=np.float64)
+    if sample.ndim and sample.size > len(sample):
+        raise ValueError(
+            f"values of shape {sample.shape} are several samples: summarise each column, "
+            "[summary(column) for column in values.T], or values.ravel() if they are of one kind"
+        )
+    sample = sample.ravel()
     defined = sample[~np.isnan(sample)]
     counts = {"n": float(defined.size), "undefined": float(sample.size - defined.size)}
     if not defined.size:

@@ -5,12 +5,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch_geometric.nn.aggr import Aggregation
 
 from lgae_pyg.models.base import Autoencoder
 from lgae_pyg.models.behaviour import Behaviour
 from lgae_pyg.models.lgae_networks import Decoder, Encoder, scalar_vector
 from lgae_pyg.models.result import Latent, Reconstruction, offsets_of
-from lgae_pyg.nn.aggr import num_concatenated
+from lgae_pyg.nn.aggr import MixAggregation, num_concatenated
 from lgae_pyg.ops.jets import jet_sum, restore_total
 from lgae_pyg.registry import check_choice
 
@@ -30,7 +31,9 @@ class LGAE(Autoencoder):
 
     Args:
         aggregation: ``mix`` (learnable, over ordered particles) or a permutation-invariant one: ``min``, ``max``,
-            ``mean``, ``sum``, averages ``a+b`` and concatenations ``a&b`` (the paper's Min-Max is ``min&max``).
+            ``mean``, ``sum``, ``softmax``, averages ``a+b`` and concatenations ``a&b`` (the paper's Min-Max is
+            ``min&max``); or a module, PyG's or one's own (:func:`~lgae_pyg.nn.aggr.build_aggregation`), with which
+            the model cannot be saved as a checkpoint.
         num_particles: number of output slots :math:`N` (and input slots of ``mix``).
         latent_vectors: :math:`\tau_V` (of each concatenated part); 9 for ``mix`` and 4 otherwise when omitted.
         latent_scalars: :math:`\tau_S` (of each concatenated part).
@@ -72,7 +75,7 @@ class LGAE(Autoencoder):
 
     def __init__(
         self,
-        aggregation: str = "mix",
+        aggregation: str | Aggregation = "mix",
         num_particles: int = 30,
         latent_vectors: int | None = None,
         latent_scalars: int = 1,
@@ -99,7 +102,7 @@ class LGAE(Autoencoder):
         if latent_vectors is None:
             latent_vectors = 9 if aggregation == "mix" else 4
         behaviour = Behaviour.named(behaviour)
-        self.aggregation, self.num_particles = aggregation, num_particles
+        self.aggregation, self.num_particles = str(aggregation), num_particles
         self.readout, self.decode_to, self.scale = readout, decode, float(scale)
         self.conserve_momentum = conserve_momentum
         self.mixed_precision, self.extra_scalars = mixed_precision, extra_scalars
@@ -136,7 +139,7 @@ class LGAE(Autoencoder):
     @property
     def permutation_invariant(self) -> bool:
         """Whether the code does not depend on the order of the particles."""
-        return self.aggregation != "mix"
+        return not isinstance(self.encoder.aggregation, MixAggregation)
 
     @property
     def latent_size(self) -> int:

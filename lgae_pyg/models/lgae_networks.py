@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.nn.aggr import Aggregation
 
 from lgae_pyg.lorentz.irreps import Irrep, Irreps
 from lgae_pyg.lorentz.kinematics import energy, minkowski_dot, minkowski_square
@@ -107,7 +108,7 @@ class Encoder(nn.Module):
     """Jets to codes: Lorentz message passing, then an equivariant aggregation over the particles.
 
     Args:
-        aggregation: name of the aggregation.
+        aggregation: name of the aggregation, or a module.
         latent: irreps of the code, of each part of a concatenation.
         num_particles: number of slots of ``mix``.
         extra_scalars: number of invariant node scalars.
@@ -125,7 +126,7 @@ class Encoder(nn.Module):
 
     def __init__(
         self,
-        aggregation: str,
+        aggregation: str | Aggregation,
         latent: Irreps,
         num_particles: int,
         extra_scalars: int,
@@ -155,7 +156,7 @@ class Encoder(nn.Module):
             self.to_latent = MixReps(self.stack.irreps_out, latent, backend)
             rounding = ROUNDING ** stack["max_weight"]
             self.aggregation = build_aggregation(aggregation, latent, behaviour.max_by_square, rounding, backend)
-            if aggregation == "sum":
+            if getattr(self.aggregation, "mode", None) == "sum":
                 share = [1 / num_particles] * max(tau for tau, _ in self.stack.irreps_out)
                 self.to_latent.reset_parameters({str(SCALAR): share, str(VECTOR): share})
 

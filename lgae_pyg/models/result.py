@@ -6,6 +6,23 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from lgae_pyg.ops.graphs import graph_offsets
+
+
+def _in_short(result: Any) -> str:
+    """Shapes, types and devices instead of numbers, as PyG prints its data."""
+    names = getattr(result, "_fields", None) or result.__dataclass_fields__
+    parts = {name: getattr(result, name) for name in names}
+    parts = {name: _in_brief(part) for name, part in parts.items() if part is not None}
+    return f"{type(result).__name__}({', '.join(f'{name}={part}' for name, part in parts.items())})"
+
+
+def _in_brief(value: Any) -> str:
+    if not isinstance(value, Tensor):
+        return repr(value)
+    device = "" if value.device.type == "cpu" else f" {value.device}"
+    return f"{list(value.shape)} {str(value.dtype).removeprefix('torch.')}{device}"
+
 
 class Latent(NamedTuple):
     """The code of a batch of jets.
@@ -18,6 +35,8 @@ class Latent(NamedTuple):
 
     scalars: Tensor
     vectors: Tensor
+
+    __repr__ = _in_short
 
 
 class Native(NamedTuple):
@@ -34,6 +53,8 @@ class Native(NamedTuple):
     ptr: Tensor
     target: Tensor
     target_ptr: Tensor
+
+    __repr__ = _in_short
 
 
 class Images(NamedTuple):
@@ -52,8 +73,10 @@ class Images(NamedTuple):
     axis: Tensor
     max_radius: float
 
+    __repr__ = _in_short
 
-@dataclass
+
+@dataclass(repr=False)
 class Reconstruction:
     """Reconstructed jets, one after another as in a PyG batch.
 
@@ -73,12 +96,16 @@ class Reconstruction:
     native: Native | None = None
     images: Images | None = None
 
+    __repr__ = _in_short
+
 
 def offsets_of(batch: Any) -> Tensor:
-    """The offsets ``ptr`` of a PyG batch; a single jet is a batch of one.
+    """The offsets ``ptr`` of a PyG batch; a single jet is a batch of one, and a jet without particles keeps its
+    place.
 
     Raises:
-        ValueError: if the batch has no momenta in ``pos``.
+        ValueError: if the batch has no momenta in ``pos`` or no particle at all, its particles are not sorted by
+            jet, or ``ptr`` and ``batch`` do not fit.
     """
     pos = getattr(batch, "pos", None)
     if not isinstance(pos, Tensor):
@@ -87,11 +114,7 @@ def offsets_of(batch: Any) -> Tensor:
         raise ValueError(f"'pos' must hold four-momenta, (n, 4), but has shape {tuple(pos.shape)}")
     if len(pos) == 0:
         raise ValueError("the batch has no particle: leave empty jets out")
-    ptr = getattr(batch, "ptr", None)
-    if ptr is not None:
-        return ptr
-    graph = getattr(batch, "batch", None)
-    if graph is not None:
-        sizes = torch.bincount(graph)
-        return torch.nn.functional.pad(torch.cumsum(sizes, 0), (1, 0))
-    return torch.tensor([0, len(pos)], device=pos.device)
+    ptr, graph = getattr(batch, "ptr", None), getattr(batch, "batch", None)
+    if ptr is None and graph is None:
+        return torch.tensor([0, len(pos)], device=pos.device)
+    return graph_offsets(len(pos), ptr, graph, getattr(batch, "num_graphs", None) if ptr is None else None)

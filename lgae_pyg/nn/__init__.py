@@ -6,6 +6,7 @@ from lgae_pyg.nn.mix_reps import MixReps
 from lgae_pyg.nn.radial import LorentzianBell
 from lgae_pyg.nn.same_conv import DoublingConv2d, HalvingConv2d
 from lgae_pyg.nn.scalar_mlp import ScalarMLP
+from lgae_pyg.ops.graphs import complete_graph
 
 __all__ = [
     "DoublingConv2d",
@@ -15,4 +16,5 @@ __all__ = [
     "LorentzianBell",
     "MixReps",
     "ScalarMLP",
+    "complete_graph",
 ]

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, linear, pad
 from torch_geometric.nn import MessagePassing
+from torch_geometric.typing import Adj
 
 from lgae_pyg.ops.backends.choice import check_backend
 from lgae_pyg.ops.backends.compiled_edges import choose_edge_backend, compiled_edge_sum
 from lgae_pyg.ops.edge_networks import EdgeNetwork, edge_messages, edge_network_sum
-from lgae_pyg.ops.graphs import complete_graph
+from lgae_pyg.ops.graphs import complete_graph, edges_or_offsets
 
 DISTANCES = ("squared", "norm")
 
@@ -28,8 +29,11 @@ class GraphNetConv(MessagePassing):
     the sum over a complete graph contains :math:`j = i`, and the message comes first in the input of
     :math:`\phi_n`.
 
-    Complete graphs given by ``ptr`` go through a back-end that never stores messages; any ``edge_index`` takes the
-    ordinary path, ``message`` and ``aggregate``. The numbers are the same.
+    Features enter nonlinear functions as they are: bring them to order one (:math:`p_T` relative to the jet,
+    logarithms), whatever the unit of the momenta.
+
+    Complete graphs given by ``ptr`` or ``batch`` go through a back-end that never stores messages; any
+    ``edge_index`` takes the ordinary path, ``message`` and ``aggregate``. The numbers are the same.
 
     Args:
         in_channels: width :math:`F` of the node features; narrower input is filled up with zeros.
@@ -45,11 +49,14 @@ class GraphNetConv(MessagePassing):
             (messages along edges) or ``"auto"``, the first of them that can run.
 
     Raises:
-        ValueError: for an unknown back-end or distance, no layer, or input wider than ``in_channels``.
+        ValueError: for an unknown back-end or distance, no layer, or input wider than ``in_channels``; when
+            called, unless one of ``edge_index``, ``ptr`` and ``batch`` is given, and for nodes that are not sorted
+            by jet.
 
     Shapes:
-        - **input:** node features :math:`(n, k)`, :math:`k \le F`, and ``edge_index`` :math:`(2, e)` or ``ptr``
-          :math:`(B+1,)`; neither means one complete graph
+        - **input:** node features :math:`(n, k)`, :math:`k \le F`, and one of ``edge_index`` :math:`(2, e)` and,
+          for complete graphs, ``ptr`` :math:`(B+1,)` or ``batch`` :math:`(n,)`, which may also stand in the place
+          of ``edge_index``
         - **output:** :math:`(n, \text{node\_channels}[-1])`
     """
 
@@ -89,12 +96,17 @@ class GraphNetConv(MessagePassing):
                 nn.init.kaiming_normal_(layer.weight, self.slope, nonlinearity="leaky_relu")
                 nn.init.zeros_(layer.bias)
 
-    def forward(self, x: Tensor, edge_index: Tensor | None = None, ptr: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        edge_index: Adj | None = None,
+        ptr: Tensor | None = None,
+        batch: Tensor | None = None,
+    ) -> Tensor:
         if x.shape[-1] > self.in_channels:
             raise ValueError(f"{x.shape[-1]} features per node, but the layer takes {self.in_channels} at most")
         x = pad(x, (0, self.in_channels - x.shape[-1]))
-        if ptr is None and edge_index is None:
-            ptr = torch.tensor([0, len(x)], device=x.device)
+        edge_index, ptr = edges_or_offsets(len(x), edge_index, ptr, batch)
         choice = "edge_list" if edge_index is not None else choose_edge_backend(self.backend, x, self.widths)
         if choice == "edge_list":
             if edge_index is None:

@@ -1,13 +1,15 @@
 r"""Lorentz message passing: the equivariant convolution of the LGAE."""
 
+import math
 from collections import defaultdict
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
-from torch_geometric.typing import OptTensor
+from torch_geometric.typing import Adj, OptTensor
 
+from lgae_pyg.data.units import unit_factor
 from lgae_pyg.lorentz.irreps import Irrep, Irreps
 from lgae_pyg.lorentz.kinematics import minkowski_square
 from lgae_pyg.nn.mix_reps import MixReps
@@ -16,7 +18,7 @@ from lgae_pyg.nn.scalar_mlp import ScalarMLP
 from lgae_pyg.ops.backends.choice import check_backend, choose_backend
 from lgae_pyg.ops.backends.compiled_level import Level, Perceptron, compiled_level
 from lgae_pyg.ops.bells import Bells, bell_sum, lower
-from lgae_pyg.ops.graphs import complete_graph
+from lgae_pyg.ops.graphs import complete_graph, edges_or_offsets
 from lgae_pyg.ops.messages import neighbour_sum
 from lgae_pyg.ops.products import (
     SCALAR,
@@ -24,6 +26,7 @@ from lgae_pyg.ops.products import (
     as_complex,
     couple,
     is_scalar_vector,
+    pack,
     products_within,
     square_vanishes,
     unpack,
@@ -55,6 +58,12 @@ class LMPConv(MessagePassing):
     Clebsch-Gordan table is needed; complete graphs given by ``ptr`` then go through a back-end that never stores
     messages. Any other irreps, weights or edges take the general path, ``message`` and ``aggregate``.
 
+    The bells and the perceptron are not linear: they see jets as they should where momenta are of order one in
+    units of 100 GeV, the size of jet masses. ``scale`` brings them there, and the four-vectors among the features
+    with them (irreps of weight :math:`w`, which :math:`w` momenta make, by :math:`\text{scale}^w`); the output is
+    brought back. So its scalars do not depend on the unit, and its vectors are in the unit of the input. Scalars
+    among the features are taken as pure numbers. In GeV or TeV with a scale of 1, a layer sees next to nothing.
+
     Args:
         irreps_in: irreps of the node features, such as ``"3x(0,0)+3x(1/2,1/2)"``.
         irreps_out: irreps of the output.
@@ -79,15 +88,18 @@ class LMPConv(MessagePassing):
             :func:`~lgae_pyg.ops.backends.choice.choose_backend`).
         mixed_precision: evaluate the radial functions and the perceptron, functions of invariants, in float32;
             differences of momenta, invariants, messages and sums keep the precision of the parameters.
+        scale: the unit of the momenta, ``"GeV"``, ``"TeV"`` or ``"PeV"``, or the number that brings them to units
+            of 100 GeV (0.01, 10 or 10,000); 1, if they are so already.
 
     Raises:
-        ValueError: for an unknown back-end, or irreps that the products cannot reach; when called, for features or
-            momenta of other shapes.
+        ValueError: for an unknown back-end or unit, a scale that is not positive, or irreps that the products
+            cannot reach; when called, for features or momenta of other shapes, unless one of ``edge_index``,
+            ``ptr`` and ``batch`` is given, and for nodes that are not sorted by jet.
 
     Shapes:
         - **input:** packed features :math:`(n, \text{irreps\_in.dim})`, complex or real, momenta ``pos``
-          :math:`(n, 4)`, and ``edge_index`` :math:`(2, e)` or ``ptr`` :math:`(B+1,)`;
-          neither means one complete graph.
+          :math:`(n, 4)`, and one of ``edge_index`` :math:`(2, e)` and, for complete graphs, ``ptr``
+          :math:`(B+1,)` or ``batch`` :math:`(n,)`, which may also stand in the place of ``edge_index``.
           ``present`` :math:`(n,)` marks the nodes whose edges have bells (all when omitted; see
           :func:`~lgae_pyg.ops.bells.bell_sum`)
         - **output:** :math:`(n, \text{irreps\_out.dim})`, complex
@@ -113,9 +125,13 @@ class LMPConv(MessagePassing):
         neighbours: float = 1.0,
         backend: str = "auto",
         mixed_precision: bool = False,
+        scale: float | str = 1.0,
     ):
         super().__init__(aggr="sum", node_dim=0)
         check_backend(backend)
+        self.scale = unit_factor(scale, "GeV") / 100 if isinstance(scale, str) else float(scale)
+        if not 0 < self.scale < math.inf:
+            raise ValueError(f"scale must be a positive number or the unit of the momenta, not {scale}")
         self.irreps_in, self.irreps_out = Irreps(irreps_in), Irreps(irreps_out)
         self.max_weight, self.max_degree = max_weight, max_degree
         self.complex_momenta, self.self_loops = complex_momenta, self_loops
@@ -201,13 +217,20 @@ class LMPConv(MessagePassing):
         self,
         x: Tensor,
         pos: Tensor,
-        edge_index: Tensor | None = None,
+        edge_index: Adj | None = None,
         ptr: Tensor | None = None,
         present: Tensor | None = None,
+        batch: Tensor | None = None,
     ) -> Tensor:
         x, pos = self._checked(as_complex(x), pos)
-        if ptr is None:
-            ptr = torch.tensor([0, len(x)], device=x.device)
+        edge_index, ptr = edges_or_offsets(len(x), edge_index, ptr, batch)
+        x, pos = _rescaled(x, self.irreps_in, self.scale), pos if self.scale == 1 else self.scale * pos
+        return _rescaled(self._pass(x, pos, edge_index, ptr, present), self.irreps_out, 1 / self.scale)
+
+    def _pass(
+        self, x: Tensor, pos: Tensor, edge_index: Adj | None, ptr: Tensor | None, present: Tensor | None
+    ) -> Tensor:
+        """The level on checked inputs in its own unit."""
         if self.closed_form and edge_index is None:
             radial = torch.float32 if self.mixed_precision else x.real.dtype
             choice = choose_backend(self.backend, x, pos, radial, self.channels)
@@ -311,7 +334,15 @@ class LMPConv(MessagePassing):
         return torch.cat([parts[irrep].flatten(-2) for _, irrep in self.irreps_out], -1)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.irreps_in} -> {self.irreps_out}, max_weight={self.max_weight})"
+        scale = "" if self.scale == 1 else f", scale={self.scale:g}"
+        return f"{type(self).__name__}({self.irreps_in} -> {self.irreps_out}, max_weight={self.max_weight}{scale})"
+
+
+def _rescaled(packed: Tensor, irreps: Irreps, scale: float) -> Tensor:
+    """Features in another unit of momentum: irreps of weight w are products of w momenta."""
+    if scale == 1:
+        return packed
+    return pack({irrep: scale**irrep.weight * part for irrep, part in unpack(packed, irreps).items()}, irreps)
 
 
 def _irreps_of(couplings: list[Coupling]) -> Irreps:

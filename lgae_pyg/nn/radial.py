@@ -19,9 +19,9 @@ class LorentzianBell(nn.Module):
     The factors are complex. For complex invariants the same real function acts on both parts,
     :math:`f(x) = f(|\mathrm{Re}\,x|) + i f(|\mathrm{Im}\,x|)`.
 
-    The widths :math:`1/c_k^2` begin evenly spaced on a logarithmic scale between ``1 / widest`` and
-    ``1 / narrowest``, given as :math:`c_k`: with :math:`c_k` of order one, the invariants of a jet in TeV
-    (:math:`10^{-8} \ldots 10^{-1}` TeV\ :sup:`2`) would all look alike.
+    The :math:`c_k` begin evenly spaced on a logarithmic scale between ``widest`` and ``narrowest``, which fits
+    momenta in units of 100 GeV: the invariants of a jet in TeV (:math:`10^{-8} \ldots 10^{-1}` TeV\ :sup:`2`)
+    would all look alike (see ``scale`` of :class:`~lgae_pyg.nn.LMPConv`).
 
     Args:
         channels: number of channels :math:`\tau`.

@@ -30,7 +30,8 @@ class ScalarMLP(nn.Module):
 
     A real Lorentz transformation leaves both parts of a scalar unchanged, so this is equivariant. Sizes:
     :math:`2\tau \to W \to \ldots \to W \to 2\tau`, :math:`W = \text{width} \cdot 2\tau`, ``depth`` hidden
-    layers (LGAE, arXiv:2212.07347, Sec. 3.2).
+    layers (LGAE, arXiv:2212.07347, Sec. 3.2). Scalars made of momenta should be of order one, which they are with
+    momenta in units of 100 GeV.
 
     Args:
         channels: number of complex scalars :math:`\tau`.

@@ -5,6 +5,7 @@ row pointers of PyG's :class:`~torch_geometric.data.Batch`). Every particle of a
 the edges follow from ``ptr`` and are never stored.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -58,7 +59,101 @@ def pointers(sizes: Tensor) -> Tensor:
     return torch.nn.functional.pad(torch.cumsum(sizes, 0), (1, 0))
 
 
-def complete_graph(ptr: Tensor, self_loops: bool = False) -> Tensor:
+def graph_offsets(
+    nodes: int, ptr: Tensor | None = None, batch: Tensor | None = None, graphs: int | None = None
+) -> Tensor:
+    """The offsets ``ptr`` of a batch of graphs, checked, from either of the two ways in which PyG names it.
+
+    Args:
+        nodes: number of nodes.
+        ptr: offsets of the graphs.
+        batch: graph number of each node; beside ``ptr`` it must say the same.
+        graphs: number of graphs; graphs without nodes at the end are not seen in ``batch`` alone.
+
+    Raises:
+        ValueError: if neither is given, the nodes are not sorted by graph, or what is given does not fit
+            together. On a GPU, and under ``torch.compile``, some of this is an assertion in the stream of
+            operations.
+
+    Shapes:
+        - ptr: :math:`(B+1,)`, batch: :math:`(n,)`, of integers
+        - **output:** :math:`(B+1,)`
+    """
+    for name, value in (("ptr", ptr), ("batch", batch)):
+        if value is not None and (value.dim() != 1 or value.is_floating_point() or value.is_complex()):
+            raise ValueError(f"{name} must be a vector of integers, not {tuple(value.shape)} {value.dtype}")
+    if batch is not None and len(batch) != nodes:
+        raise ValueError(f"batch names the graphs of {len(batch)} nodes, but there are {nodes}")
+    if ptr is None:
+        if batch is None:
+            raise ValueError("which node is in which graph? Pass batch or ptr (of one graph torch.tensor([0, n]))")
+        return pointers(torch.bincount(_rising(batch, graphs).long(), minlength=graphs or 0))
+    if not len(ptr) or graphs not in (None, len(ptr) - 1):
+        raise ValueError(f"{len(ptr)} offsets in ptr do not fit {0 if graphs is None else graphs} graphs")
+    ptr = ptr.long()
+    _require(
+        (ptr[0] == 0) & (ptr[-1] == nodes) & (ptr[1:] >= ptr[:-1]).all(),
+        lambda: f"ptr must rise from 0 to the number of nodes, {nodes}, but is {_begin(ptr)}",
+    )
+    if batch is not None:
+        _require(
+            (node_to_graph(ptr, nodes) == batch).all(),
+            lambda: f"ptr {_begin(ptr)} and batch {_begin(batch)} sort the nodes into graphs differently: "
+            "leave out the one that is out of date",
+        )
+    return ptr
+
+
+def _rising(batch: Tensor, graphs: int | None) -> Tensor:
+    falls = batch[1:] < batch[:-1]
+    if falls.any():
+        node = int(falls.nonzero()[0]) + 1
+        raise ValueError(
+            f"the nodes must be sorted by graph, but batch falls at node {node}: sort all that belongs to them by "
+            "order = batch.argsort(stable=True), as in x[order], pos[order], batch[order]"
+        )
+    if len(batch) and (batch[0] < 0 or (graphs is not None and batch[-1] >= graphs)):
+        raise ValueError(f"batch names graphs from {batch[0]} to {batch[-1]}, but there are {graphs}")
+    return batch
+
+
+def _begin(numbers: Tensor) -> str:
+    return f"{numbers[:10].tolist()}{'...' if len(numbers) > 10 else ''}"
+
+
+def _require(condition: Tensor, message: Callable[[], str]) -> None:
+    """Raises :class:`ValueError`, or, where one would have to wait for the condition, an assertion later."""
+    if condition.is_cuda or torch.compiler.is_compiling():
+        torch._assert_async(condition, "the offsets of the graphs do not fit the nodes")
+    elif not condition:
+        raise ValueError(message())
+
+
+def edges_or_offsets(
+    nodes: int, edge_index: Tensor | None, ptr: Tensor | None, batch: Tensor | None
+) -> tuple[Tensor | None, Tensor | None]:
+    """What a layer passes messages along: the edges, or else the checked offsets of complete graphs.
+
+    PyG's ``Sequential`` passes by position: a vector in the place of ``edge_index`` is ``batch``.
+
+    Raises:
+        ValueError: unless exactly one of the three is given, and fits the nodes.
+    """
+    if edge_index is not None and edge_index.dim() == 1 and batch is None:
+        edge_index, batch = None, edge_index
+    given = {"edge_index": edge_index, "ptr": ptr, "batch": batch}
+    names = [name for name, value in given.items() if value is not None]
+    if len(names) != 1:
+        raise ValueError(
+            f"pass one of edge_index, ptr and batch, not {' and '.join(names) or 'none'}: jets of a PyG batch are "
+            f"told apart by batch=batch.batch or ptr=batch.ptr; one jet is ptr=torch.tensor([0, {nodes}])"
+        )
+    return edge_index, None if edge_index is not None else graph_offsets(nodes, ptr, batch)
+
+
+def complete_graph(
+    ptr: Tensor | None = None, self_loops: bool = False, batch: Tensor | None = None
+) -> Tensor:
     """Edges of the complete graph of each jet, source :math:`j` in row 0 and target :math:`i` in row 1.
 
     Edges are sorted by target. A graph of one node has no edge (or its self-loop).
@@ -66,11 +161,17 @@ def complete_graph(ptr: Tensor, self_loops: bool = False) -> Tensor:
     Args:
         ptr: offsets of the graphs.
         self_loops: whether the edges :math:`j = i` are present.
+        batch: the graph of each node, in the place of ``ptr``.
+
+    Raises:
+        ValueError: if neither is given, or the nodes are not sorted by graph.
 
     Shapes:
-        - ptr: :math:`(B+1,)`
+        - ptr: :math:`(B+1,)`, batch: :math:`(n,)`
         - **output:** :math:`(2, \\sum_b n_b (n_b - 1))`, or :math:`(2, \\sum_b n_b^2)` with self-loops
     """
+    if ptr is None or batch is not None:
+        ptr = graph_offsets(0 if batch is None else len(batch), ptr, batch)
     graph = node_to_graph(ptr)
     degree = graph_sizes(ptr)[graph]
     target = torch.repeat_interleave(torch.arange(len(graph), device=ptr.device), degree)

@@ -100,6 +100,19 @@ def test_summary_of_negative_infinite_and_missing_values():
     assert nothing["n"] == 0 and nothing["undefined"] == 1 and math.isnan(nothing["median"])
 
 
+def test_columns_are_not_pooled():
+    """Errors of mass, pT, eta and phi are not one sample; a single column is."""
+    p4, ptr = random_jets()
+    errors = relative_error(1.1 * jet_features(p4, ptr), jet_features(p4, ptr), JET_FEATURES)
+    for several in (errors, errors[:1], errors.unsqueeze(0)):
+        with pytest.raises(ValueError, match=r"several samples.*for column in values\.T"):
+            summary(several)
+    assert [summary(errors[:, k : k + 1])["median"] for k in (1, 2, 3)] == pytest.approx([0.1, 0.1, 0.1])
+    assert summary(errors[:, 1:2]) == summary(errors[:, 1])
+    pooled = summary(errors.ravel())
+    assert pooled["n"] + pooled["undefined"] == errors.numel()
+
+
 @pytest.mark.parametrize("space", ["cartesian", "relative"])
 def test_matching_finds_the_permutation(space):
     p4, ptr = random_jets()

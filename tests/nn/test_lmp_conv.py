@@ -80,7 +80,7 @@ def test_a_jet_does_not_see_its_batch(jets: Batch) -> None:
     with torch.no_grad():
         together = conv(x, jets.pos, ptr=jets.ptr)
         begin, end = int(jets.ptr[4]), int(jets.ptr[5])
-        alone = conv(x[begin:end], jets.pos[begin:end])
+        alone = conv(x[begin:end], jets.pos[begin:end], ptr=torch.tensor([0, end - begin]))
     torch.testing.assert_close(together[begin:end], alone, rtol=1e-12, atol=1e-13)
 
 
@@ -91,8 +91,8 @@ def test_any_edges(jets: Batch) -> None:
     pos = jets.pos[:4]
     with torch.no_grad():
         pair = conv(x, pos, edge_index=torch.tensor([[0, 1], [1, 0]]))
-        isolated = conv(x[2:3], pos[2:3])
-        two = conv(x[:2], pos[:2])
+        isolated = conv(x[2:3], pos[2:3], ptr=torch.tensor([0, 1]))
+        two = conv(x[:2], pos[:2], ptr=torch.tensor([0, 2]))
     torch.testing.assert_close(pair[2:3], isolated)
     torch.testing.assert_close(pair[:2], two)
 
@@ -177,7 +177,7 @@ def test_memory_kept_for_the_backward_pass_is_linear_in_the_particles() -> None:
 
         x = torch.randn(particles, 10, dtype=torch.complex128, requires_grad=True)
         with torch.autograd.graph.saved_tensors_hooks(remember, lambda tensor: tensor):
-            out = conv(x, torch.randn(particles, 4).double())
+            out = conv(x, torch.randn(particles, 4).double(), ptr=torch.tensor([0, particles]))
         del out
         return sum(sizes.values())
 

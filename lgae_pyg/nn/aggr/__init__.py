@@ -4,10 +4,12 @@ from lgae_pyg.nn.aggr.combine import CombinedAggregation, build_aggregation, num
 from lgae_pyg.nn.aggr.extremum import ExtremumAggregation
 from lgae_pyg.nn.aggr.linear import LinearAggregation
 from lgae_pyg.nn.aggr.mix import MixAggregation
+from lgae_pyg.nn.aggr.softmax import InvariantSoftmax
 
 __all__ = [
     "CombinedAggregation",
     "ExtremumAggregation",
+    "InvariantSoftmax",
     "LinearAggregation",
     "MixAggregation",
     "build_aggregation",

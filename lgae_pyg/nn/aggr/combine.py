@@ -4,13 +4,25 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn.aggr import Aggregation
+from torch_geometric.nn.aggr import (
+    Aggregation,
+    AttentionalAggregation,
+    MaxAggregation,
+    MeanAggregation,
+    MinAggregation,
+    MultiAggregation,
+    SoftmaxAggregation,
+    SumAggregation,
+)
 
 from lgae_pyg.lorentz.irreps import Irreps
 from lgae_pyg.nn.aggr.extremum import ROUNDING, ExtremumAggregation
 from lgae_pyg.nn.aggr.linear import LinearAggregation
+from lgae_pyg.nn.aggr.softmax import InvariantSoftmax
 
-METHODS = ("min", "max", "mean", "sum")
+METHODS = ("min", "max", "mean", "sum", "softmax")
+#: Modules of PyG without parameters, by what they are called here.
+PYG_NAMES = {MinAggregation: "min", MaxAggregation: "max", MeanAggregation: "mean", SumAggregation: "sum"}
 
 
 class CombinedAggregation(Aggregation):
@@ -32,6 +44,11 @@ class CombinedAggregation(Aggregation):
         self.widths = [channels * irrep.dim for channels, irrep in self.irreps]
         self.aggregations = nn.ModuleList(aggregations)
 
+    def reset_parameters(self) -> None:
+        """Resets the parts."""
+        for aggregation in self.aggregations:
+            aggregation.reset_parameters()
+
     def forward(
         self,
         x: Tensor,
@@ -47,44 +64,74 @@ class CombinedAggregation(Aggregation):
         return torch.cat([torch.cat(same, -1) for same in zip(*split)], -1)
 
 
-def num_concatenated(name: str) -> int:
+def num_concatenated(aggregation: str | Aggregation) -> int:
     """How many times the latent multiplicities appear in the code: the parts of ``a&b&...``, else 1."""
-    return name.count("&") + 1
+    if isinstance(aggregation, str):
+        return aggregation.count("&") + 1
+    parts = getattr(aggregation, "aggregations", getattr(aggregation, "aggrs", None))
+    return len(parts) if parts and aggregation.mode == "cat" else 1
 
 
 def build_aggregation(
-    name: str,
+    aggregation: str | Aggregation,
     irreps: Irreps | str,
     largest_square: bool = False,
     rounding: float = ROUNDING,
     backend: str = "auto",
 ) -> Aggregation:
-    """Builds a permutation-invariant aggregation from its name.
+    """Builds a permutation-invariant aggregation of irreps from its name, or from PyG's module.
+
+    PyG's modules reduce real columns one by one, which for the components of four-vectors is equivariant only if
+    it is linear. ``SumAggregation`` and ``MeanAggregation`` act on real and imaginary parts; ``MinAggregation``,
+    ``MaxAggregation``, ``SoftmaxAggregation`` and ``AttentionalAggregation`` act through Lorentz invariants
+    (:class:`ExtremumAggregation`, :class:`InvariantSoftmax`); ``MultiAggregation`` joins or averages these. An
+    aggregation of one's own is taken as it is: it gets the packed complex features, and has to be equivariant
+    (:func:`~lgae_pyg.lorentz.equivariance_error`).
 
     Args:
-        name: ``min``, ``max``, ``mean`` or ``sum``; ``a+b`` averages and ``a&b`` concatenates.
+        aggregation: ``min``, ``max``, ``mean``, ``sum`` or ``softmax``; ``a+b`` averages and ``a&b`` concatenates;
+            or a module.
         irreps: irreps of the features.
         largest_square: see :class:`ExtremumAggregation`.
         rounding: see there.
         backend: see there.
 
     Raises:
-        ValueError: for an unknown name or a mixture of ``+`` and ``&``.
+        ValueError: for an unknown name, a mixture of ``+`` and ``&``, or a module of PyG that is not equivariant.
     """
-    irreps = Irreps(irreps)
-    if "&" in name and "+" in name:
-        raise ValueError(f"aggregation '{name}' mixes & and +: concatenate (a&b) or average (a+b)")
+    irreps, options = Irreps(irreps), (largest_square, rounding, backend)
+    if isinstance(aggregation, MultiAggregation) and aggregation.mode in ("cat", "mean"):
+        parts = [build_aggregation(part, irreps, *options) for part in aggregation.aggrs]
+        return CombinedAggregation(irreps, parts, aggregation.mode)
+    if isinstance(aggregation, Aggregation):
+        name = PYG_NAMES.get(type(aggregation))
+        return _adapted(aggregation, irreps) if name is None else build_aggregation(name, irreps, *options)
+    if "&" in aggregation and "+" in aggregation:
+        raise ValueError(f"aggregation '{aggregation}' mixes & and +: concatenate (a&b) or average (a+b)")
     for symbol, mode in (("&", "cat"), ("+", "mean")):
-        if symbol in name:
-            options = (largest_square, rounding, backend)
-            parts = [build_aggregation(part, irreps, *options) for part in name.split(symbol)]
+        if symbol in aggregation:
+            parts = [build_aggregation(part, irreps, *options) for part in aggregation.split(symbol)]
             return CombinedAggregation(irreps, parts, mode)
-    name = {"average": "mean"}.get(name.strip(), name.strip())
+    name = {"average": "mean", "add": "sum"}.get(aggregation.strip(), aggregation.strip())
     if name in ("min", "max"):
-        return ExtremumAggregation(irreps, name, largest_square, rounding, backend)
+        return ExtremumAggregation(irreps, name, *options)
     if name in ("mean", "sum"):
         return LinearAggregation(name)
+    if name == "softmax":
+        return InvariantSoftmax(irreps, SoftmaxAggregation())
     raise ValueError(
         f"unknown aggregation '{name}': choose {', '.join(METHODS)}, a combination such as min&max or "
         "mean+max, or mix"
     )
+
+
+def _adapted(aggregation: Aggregation, irreps: Irreps) -> Aggregation:
+    if type(aggregation) in (SoftmaxAggregation, AttentionalAggregation):
+        return InvariantSoftmax(irreps, aggregation)
+    if type(aggregation).__module__.startswith("torch_geometric."):
+        raise ValueError(
+            f"{type(aggregation).__name__} acts on single components, and the result would depend on the frame: "
+            f"choose {', '.join(METHODS)} or a combination such as min&max; PyG's Attentional- and "
+            "SoftmaxAggregation take their weights from invariants"
+        )
+    return aggregation

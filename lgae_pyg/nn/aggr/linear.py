@@ -4,6 +4,9 @@ import torch
 from torch import Tensor
 from torch_geometric.nn.aggr import Aggregation
 
+from lgae_pyg.ops.graphs import graph_offsets
+from lgae_pyg.ops.products import as_complex
+
 
 class LinearAggregation(Aggregation):
     r"""Mean or sum of complex features over the particles of a jet, :math:`\frac{1}{n}\sum_i F_i` or
@@ -16,7 +19,7 @@ class LinearAggregation(Aggregation):
 
     Shapes:
         - **input:** packed features :math:`(n, d)` and ``index`` or ``ptr``
-        - **output:** :math:`(B, d)`, complex
+        - **output:** :math:`(B, d)`, complex, in the unit of the input; zero for jets without particles
     """
 
     def __init__(self, mode: str = "mean"):
@@ -33,7 +36,9 @@ class LinearAggregation(Aggregation):
         dim_size: int | None = None,
         dim: int = -2,
     ) -> Tensor:
-        flat = torch.view_as_real(x).flatten(-2)
+        if ptr is not None:
+            ptr, index = graph_offsets(len(x), ptr, index, dim_size), None
+        flat = torch.view_as_real(as_complex(x)).flatten(-2)
         reduced = self.reduce(flat, index, ptr, dim_size, dim, reduce=self.mode)
         return torch.view_as_complex(reduced.unflatten(-1, (-1, 2)).contiguous())
 

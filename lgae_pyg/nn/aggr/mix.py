@@ -5,9 +5,8 @@ from torch import Tensor
 from torch_geometric.nn.aggr import Aggregation
 
 from lgae_pyg.lorentz.irreps import Irreps
-from lgae_pyg.nn.aggr.offsets import offsets
 from lgae_pyg.nn.mix_reps import MixReps
-from lgae_pyg.ops.graphs import dense_layout
+from lgae_pyg.ops.graphs import dense_layout, graph_offsets
 
 
 class MixAggregation(Aggregation):
@@ -53,6 +52,7 @@ class MixAggregation(Aggregation):
         dim_size: int | None = None,
         dim: int = -2,
     ) -> Tensor:
-        layout = dense_layout(offsets(index, ptr, dim_size), self.num_particles, len(x))
+        ptr = graph_offsets(len(x), ptr, index, dim_size)
+        layout = dense_layout(ptr, self.num_particles, len(x))
         parts = [layout.scatter(part).flatten(1) for part in x.split(self.widths, -1)]
         return self.mix(torch.cat(parts, -1))
