@@ -1,8 +1,8 @@
 """Data efficiency: how the errors grow when a model is trained on few jets (arXiv:2212.07347, Fig. 7)."""
 
 import contextlib
-import csv
 import json
+import math
 import os
 import subprocess
 import sys
@@ -21,7 +21,7 @@ from lgae_pyg.evaluation.results import Results
 from lgae_pyg.evaluation.study import Study, evaluate_model
 from lgae_pyg.evaluation.subject import Subject, choose
 from lgae_pyg.files import write_text
-from lgae_pyg.tables import Table
+from lgae_pyg.tables import Table, read_csv
 
 #: Errors by name and heading, each a median over the test jets (the last a mean).
 ERRORS = {
@@ -234,7 +234,8 @@ def collect(plan: Plan) -> Results:
     for job in plan.jobs():
         one = _measured(plan, job)
         if one is not None:
-            found.append((job, {**one, **_epochs(plan.folder / "runs" / job.name)}))
+            errors = {name: float("nan") if one[name] is None else one[name] for name in ERRORS}
+            found.append((job, {**one, **errors, **_epochs(plan.folder / "runs" / job.name)}))
     if not found:
         raise ValueError(
             f"no training in {plan.folder / 'runs'} is complete with these settings: give those that it was "
@@ -242,10 +243,18 @@ def collect(plan: Plan) -> Results:
         )
     found = _distinct_labels(found)
     caption = _caption(plan, found)
-    lead = {"seed": "seed", "best_epoch": "best epoch", "last_epoch": "last epoch", "shown": "jets shown"}
-    runs = Table("efficiency_runs", caption, _columns(lead), tuple(_run_rows(plan, found)))
-    summary = Table("efficiency", caption, _summary_columns(), tuple(_summary_rows(found)))
-    description = {"caption": caption, "label": "several models", "settings": _settings(plan)}
+    columns = {
+        "model": "model", "jets": "training jets", "seed": "seed", "best_epoch": "best epoch",
+        "last_epoch": "last epoch", "shown": "jets shown", **ERRORS,
+    }  # fmt: skip
+    runs = Table("efficiency_runs", caption, columns, tuple(_run_rows(plan, found)))
+    columns = {"model": "model", "jets": "training jets", "seeds": "seeds"}
+    for name, heading in ERRORS.items():
+        columns |= {name: heading, f"{name}_min": "min", f"{name}_max": "max", f"{name}_ratio": "/ at most jets"}
+    summary = Table("efficiency", caption, columns, tuple(_summary_rows(found)))
+    settings = {"shown": plan.shown, "epochs": plan.epochs, "val_jets": plan.val_jets}
+    settings |= {"overrides": list(plan.overrides), "seeds": list(plan.seeds)}
+    description = {"caption": caption, "label": "several models", "settings": settings}
     return Results("efficiency", {"efficiency": summary, "efficiency_runs": runs}, {}, description)
 
 
@@ -255,9 +264,9 @@ def _epochs(folder: Path) -> dict[str, float]:
         text = (folder / "metrics.csv").read_text(encoding="utf-8")
     except FileNotFoundError:
         return {"best_epoch": float("nan"), "last_epoch": float("nan")}
-    rows = list(csv.DictReader(text.splitlines()))
-    best = min(rows, key=lambda row: float(row["val/loss"]))
-    return {"best_epoch": int(best["epoch"]), "last_epoch": int(rows[-1]["epoch"])}
+    names, rows = read_csv(text)
+    epoch, loss = names.index("epoch"), names.index("val/loss")
+    return {"best_epoch": min(rows, key=lambda row: row[loss])[epoch], "last_epoch": rows[-1][epoch]}
 
 
 def _distinct_labels(found: Sequence[tuple[Job, dict[str, Any]]]) -> list[tuple[Job, dict[str, Any]]]:
@@ -282,7 +291,7 @@ def _caption(plan: Plan, found: Sequence[tuple[Job, dict[str, Any]]]) -> str:
         f"{number} jets in all, a small set more often; the weights with the smallest loss on {plan.val_jets} "
         f"validation jets count. Measured on {first['jets']} test jets, {first['origin']}"
     )
-    pixels = list(dict.fromkeys(one["label"] for _, one in found if one["mse"] is None))
+    pixels = list(dict.fromkeys(one["label"] for _, one in found if math.isnan(one["mse"])))
     if pixels:
         caption += f". {', '.join(pixels)}: compared with the jet's own image; pixels have no particle error"
     return f"{caption}.{_untrained(found)}"
@@ -302,27 +311,11 @@ def _untrained(found: Sequence[tuple[Job, dict[str, Any]]]) -> str:
     return sentences
 
 
-def _settings(plan: Plan) -> dict[str, Any]:
-    numbers = {"shown": plan.shown, "epochs": plan.epochs, "val_jets": plan.val_jets}
-    return {**numbers, "overrides": list(plan.overrides), "seeds": list(plan.seeds)}
-
-
-def _columns(more: dict[str, str]) -> dict[str, str]:
-    return {"model": "model", "jets": "training jets", **more, **ERRORS}
-
-
 def _run_rows(plan: Plan, found: Iterable[tuple[Job, dict[str, Any]]]) -> Iterable[tuple]:
     for job, one in found:
-        errors = (float("nan") if one[error] is None else one[error] for error in ERRORS)
+        errors = (one[error] for error in ERRORS)
         shown = 0 if one["last_epoch"] == 0 else plan.shown_to(job)  # closed forms are fitted, not shown jets
         yield one["label"], job.jets, job.seed, one["best_epoch"], one["last_epoch"], shown, *errors
-
-
-def _summary_columns() -> dict[str, str]:
-    columns = {"model": "model", "jets": "training jets", "seeds": "seeds"}
-    for name, heading in ERRORS.items():
-        columns |= {name: heading, f"{name}_min": "min", f"{name}_max": "max", f"{name}_ratio": "/ at most jets"}
-    return columns
 
 
 def _summary_rows(found: Sequence[tuple[Job, dict[str, Any]]]) -> Iterable[tuple]:
@@ -335,13 +328,9 @@ def _summary_rows(found: Sequence[tuple[Job, dict[str, Any]]]) -> Iterable[tuple
         for size in sizes:
             row: list[Any] = [label, size, len(groups[label, size])]
             for error in ERRORS:
-                values, largest = (_values(groups[label, s], error) for s in (size, sizes[-1]))
+                values, largest = (np.array([one[error] for one in groups[label, s]]) for s in (size, sizes[-1]))
                 row += [np.median(values), values.min(), values.max(), np.median(values) / np.median(largest)]
             yield tuple(value if isinstance(value, str | int) else float(value) for value in row)
-
-
-def _values(runs: Iterable[dict[str, Any]], error: str) -> np.ndarray:
-    return np.array([float("nan") if one[error] is None else one[error] for one in runs])
 
 
 STUDY = Study(
