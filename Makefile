@@ -22,7 +22,7 @@ help:
 	@echo "make test        the tests"
 	@echo "make slow        the slow studies among the tests"
 	@echo "make lint        ruff"
-	@echo "make bench       benchmarks of loading, and of speed and memory of the models (lgae bench)"
+	@echo "make bench       benchmarks of loading, and of speed and memory of the models"
 
 setup: $(VENV)/installed $(VENV)/scatter
 
@@ -65,7 +65,7 @@ lint: $(VENV)/installed
 # For example make bench BENCH='--quick'.
 bench: setup
 	$(BIN)/python data/benchmark_loading.py
-	$(BIN)/lgae bench $(BENCH)
+	$(BIN)/python train/benchmarks/bench.py $(BENCH)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .hypothesis .ruff_cache

@@ -33,7 +33,6 @@ FLOORS = {
     "legacy": 4.1,
     "training": 4.2,
     "evaluation": 4.3,
-    "benchmark": 4.35,
     "applications": 4.4,
     "cli": 5,
 }

@@ -15,7 +15,6 @@ COMMANDS = {
     "report": "write one HTML page on evaluated runs, and their tables side by side",
     "efficiency": "train on few jets and many, and compare the errors",
     "import": "turn weights of the published LGAE or GNNAE code into a checkpoint",
-    "bench": "measure speed, memory and arithmetic of the models on this machine",
 }
 
 

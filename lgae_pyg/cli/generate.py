@@ -12,7 +12,8 @@ from lgae_pyg.datasets.pythia import CLASSES, GeneratorSettings, generate_files
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of ``lgae generate`` to a parser."""
     parser.add_argument("--classes", default="g,q", help=f"jet classes, of {','.join(CLASSES)} (default g,q)")
-    parser.add_argument("--jets", type=int, default=10_000, help="jets of each class (default 10000)")
+    parser.add_argument("--jets", type=int, default=10_000,
+                        help="jets of each class; a file of fewer is extended (default 10000)")
     parser.add_argument("--out", type=Path, default=Path("data/pythia"), metavar="DIR",
                         help="the files go to DIR/raw/g.hdf5 etc., so that JetNet(root=DIR) and "
                              "PythiaJets(root=DIR) read them (default data/pythia)")
@@ -70,14 +71,13 @@ def parse_settings(changes: list[str]) -> GeneratorSettings:
 
 def judge(paths: list[Path], progress: bool = False) -> None:
     """Prints the distance to real JetNet and the confusion of each file and adds them to its card."""
-    import h5py
-
+    from lgae_pyg.datasets.hdf5 import open_hdf5
     from lgae_pyg.datasets.pythia.files import update_card
     from lgae_pyg.metrics import fpnd as metric
 
     print("class    jets    FPND  " + " ".join(f"as {name:>2} %" for name in metric.JUDGE_CLASSES))
     for path in paths:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as file:
             features = file["particle_features"][: metric.MAX_JETS, : metric.NUM_PARTICLES, :3]
         name = path.stem.removesuffix("150")
         activation = metric.activations(features, progress=progress)

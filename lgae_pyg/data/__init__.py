@@ -1,8 +1,8 @@
 """Jets as graphs, and many jets as flat tensors."""
 
 from lgae_pyg.data.errors import DataFileError
-from lgae_pyg.data.jet import JetData
+from lgae_pyg.data.jet import JetData, jet_name
 from lgae_pyg.data.loader import JetLoader
 from lgae_pyg.data.store import JetStore
 
-__all__ = ["DataFileError", "JetData", "JetLoader", "JetStore"]
+__all__ = ["DataFileError", "JetData", "JetLoader", "JetStore", "jet_name"]

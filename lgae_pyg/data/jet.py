@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
@@ -19,8 +21,8 @@ class JetData(Data):
 
     Args:
         pos: Four-momenta, in the unit of the data set.
-        y: Class number of the jet (g, q, t, w, z = 0, ..., 4).
-        jet_id: Row of the jet in its class file.
+        y: Class number of the jet, its place among the data set's ``class_names``.
+        jet_id: Row of the jet in its file.
         jet_ref: Transverse momentum, pseudorapidity, azimuth and mass of the jet as its file gives them, in
             the unit of the data set. For comparisons, never an input of a network.
         x: Lorentz-invariant numbers of each particle (charge, particle type), where there are any.
@@ -59,6 +61,20 @@ class JetData(Data):
         if raise_on_error:
             raise ValueError(problem)
         return False
+
+
+def jet_name(jet: Data, class_names: Sequence[str] = ()) -> str:
+    """Class and row of a jet in its file, for messages: ``"g 1234"``, or ``"class 0 1234"`` without names.
+
+    Args:
+        jet: a single jet; what it lacks of ``y`` and ``jet_id`` is left out.
+        class_names: names of the classes, as in ``store.meta["class_names"]``; the place is the class number.
+    """
+    name = "jet"
+    if "y" in jet and torch.as_tensor(jet.y).numel() == 1:
+        number = int(jet.y)
+        name = class_names[number] if 0 <= number < len(class_names) else f"class {number}"
+    return f"{name} {int(jet.jet_id)}" if "jet_id" in jet else name
 
 
 def _problem_with(p4: Tensor | None) -> str | None:

@@ -24,18 +24,27 @@ class JetLoader:
     batch)`` is all that a checkpoint needs (:meth:`state_dict`) to go on with exactly the batches that an
     uninterrupted run would have seen.
 
-    When an epoch has been read to its end, the next iteration is the next epoch. An iteration that is given
-    up midway starts the same epoch afresh, unless :meth:`load_state_dict` or :meth:`set_epoch` says
-    otherwise. Lightning stores and restores the state by itself, and sets the epoch. Where a run is spread
-    over several processes, each of them reads all batches: give each a selection of the store.
+    Every iteration is a new epoch, also after one that was given up midway, unless :meth:`set_epoch` or
+    :meth:`load_state_dict` says where to go on. Without a seed, one is drawn from torch's global generator when
+    the order is first needed, so that loaders made one after another differ, and ``torch.manual_seed`` repeats
+    them all, as with the ``DataLoader``; with a seed, every new loader begins with the same order. Lightning
+    stores and restores the state by itself, and sets the epoch.
+
+    **Several processes.** With ``num_replicas`` :math:`R`, every step takes the next :math:`R B` jets of the
+    common order, and process ``rank`` takes each :math:`R`-th of them. So the shares are disjoint, together they
+    are all jets (nothing is repeated to fill up), all processes take the same number of steps, and the state is
+    that of one process with batches of :math:`R B` jets. In the last step the shares may be smaller, or larger by
+    one jet where fewer than :math:`R` would be left over for a step of their own.
 
     Args:
         store: The jets.
-        batch_size: Jets per batch.
+        batch_size: Jets per batch (of each process).
         shuffle: Draw a new order each epoch.
-        seed: Seed of the order.
+        seed: Seed of the order, the same in all processes.
         drop_last: Leave out a last batch that is smaller than the others.
         transform: Change applied to each jet (slower: jets are then made one by one).
+        rank: Number of this process.
+        num_replicas: Number of processes that share the jets.
     """
 
     def __init__(
@@ -43,28 +52,52 @@ class JetLoader:
         store: JetStore,
         batch_size: int,
         shuffle: bool = False,
-        seed: int = 0,
+        seed: int | None = None,
         drop_last: bool = False,
         transform: Callable[[JetData], JetData] | None = None,
+        rank: int = 0,
+        num_replicas: int = 1,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
-        if seed < 0:
+        if seed is not None and seed < 0:
             raise ValueError(f"seed must not be negative, but is {seed}.")
+        if not 0 <= rank < num_replicas:
+            raise ValueError(f"rank must be at least 0 and below num_replicas = {num_replicas}, but is {rank}.")
+        if num_replicas > 1 and shuffle and seed is None:
+            raise ValueError("Processes that share the jets must agree on their order: give a seed.")
+        if 0 < len(store) < num_replicas:
+            raise ValueError(f"{len(store)} jets cannot be shared by {num_replicas} processes.")
         self.store = store
         self.batch_size = batch_size
         self.shuffle = shuffle
-        self.seed = seed
         self.drop_last = drop_last
         self.transform = transform
+        self.rank = rank
+        self.num_replicas = num_replicas
+        self._seed = seed
+        self._drawn = seed is None
         self._epoch = 0
         self._next_batch = 0
         self._start = 0
+        self._begun = False
 
     def __len__(self) -> int:
         """Number of batches of a whole epoch."""
-        jets = len(self.store)
-        return jets // self.batch_size if self.drop_last else -(-jets // self.batch_size)
+        full, rest = divmod(len(self.store), self._step)
+        return full + (not self.drop_last and rest >= (self.num_replicas if full else 1))
+
+    @property
+    def _step(self) -> int:
+        """Jets that all processes together take in one step."""
+        return self.batch_size * self.num_replicas
+
+    @property
+    def seed(self) -> int:
+        """Seed of the order; 0 for a loader that neither shuffles nor was given one."""
+        if self._seed is None:
+            self._seed = int(torch.randint(2**62, ())) if self.shuffle else 0
+        return self._seed
 
     @property
     def epoch(self) -> int:
@@ -83,20 +116,25 @@ class JetLoader:
         return torch.from_numpy(np.random.default_rng([self.seed, epoch]).permutation(len(self.store)))
 
     def set_epoch(self, epoch: int) -> None:
-        """Goes to the beginning of that epoch; does nothing in the middle of the same epoch."""
+        """The next iteration is that epoch; a position loaded inside it is kept."""
+        self._begun = False
         if epoch != self._epoch:
             self._epoch = epoch
             self._next_batch = self._start = 0
 
     def __iter__(self) -> Iterator[Batch]:
-        epoch, start = self._epoch, self._start
-        self._next_batch, self._start = start, 0
+        if self._begun:  # and given up midway
+            self._epoch += 1
+        epoch, start, batches = self._epoch, self._start, len(self)
+        self._next_batch, self._start, self._begun = start, 0, True
         order = self.order(epoch)
-        for number in range(start, len(self)):
-            batch = self._gather(order[number * self.batch_size : (number + 1) * self.batch_size])
+        for number in range(start, batches):
+            last = number + 1 == batches
+            stop = len(order) if last and not self.drop_last else (number + 1) * self._step
+            batch = self._gather(order[number * self._step + self.rank : stop : self.num_replicas])
             # Counted before the batch is handed out: whoever saves while working on it has consumed it.
-            last = number + 1 == len(self)
             self._epoch, self._next_batch = (epoch + 1, 0) if last else (epoch, number + 1)
+            self._begun = not last
             yield batch
 
     def _gather(self, ids: Tensor) -> Batch:
@@ -111,12 +149,13 @@ class JetLoader:
             "next_batch": self._next_batch,
             "seed": self.seed,
             "shuffle": int(self.shuffle),
-            "batch_size": self.batch_size,
+            "batch_size": self._step,
             "jets": len(self.store),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes to a stored position: the next iteration starts there.
+        """Goes to a stored position: the next iteration starts there, in the order of the stored seed if this
+        loader was not given one.
 
         Args:
             state: What :meth:`state_dict` gave.
@@ -124,6 +163,8 @@ class JetLoader:
         Raises:
             ValueError: if the position lies inside an epoch and this loader has another order of jets.
         """
+        if self._drawn and self.shuffle == bool(state["shuffle"]):
+            self._seed = state["seed"]
         mine = self.state_dict()
         if state["next_batch"]:
             for key in ("seed", "shuffle", "batch_size", "jets"):
@@ -134,3 +175,4 @@ class JetLoader:
                     )
         self._epoch = state["epoch"]
         self._next_batch = self._start = state["next_batch"]
+        self._begun = False

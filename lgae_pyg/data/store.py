@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import os
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,15 @@ from torch_geometric.data import Batch
 
 from lgae_pyg.data.errors import DataFileError
 from lgae_pyg.data.jet import JetData
+from lgae_pyg.files import write_atomically
+from lgae_pyg.registry import choose
 
 Ids = int | slice | Sequence[int] | np.ndarray | Tensor
 
 _FORMAT = "lgae_pyg.JetStore"
 _VERSION = 1
 _PARTICLE_FIELDS = ("pos", "x")
-_MEND = "Delete it: it is made again from the original data when it is next needed."
+_MEND = "Delete it if a data set made it: it is made again from the raw files when it is next needed."
 
 
 class JetStore:
@@ -43,7 +44,8 @@ class JetStore:
         ptr: First particle of each jet, and at the end the number of all particles.
         particle_fields: Fields with a row per particle; ``pos`` (four-momenta) is required.
         jet_fields: Fields with a row per jet (``y``, ``jet_id``, ``jet_ref``).
-        meta: Plain JSON values that travel with the file (recipe, unit).
+        meta: Plain JSON values that travel with the file: recipe, unit, ``class_names`` (a list, whose place is
+            the class number), ``origin`` (where the jets come from, for captions).
         dtype: Floating-point type that jets and batches are converted to; by default that of the tensors.
 
     Shapes:
@@ -79,18 +81,47 @@ class JetStore:
 
     @classmethod
     def from_jets(cls, jets: Iterable[JetData], meta: Mapping[str, Any] | None = None) -> JetStore:
-        """Lays separate jets, all with the same fields, one after another.
+        """Lays separate jets, all with the same fields, one after another, as PyTorch Geometric collates them.
 
-        ``pos`` and ``x`` have a row per particle, all other fields one row per jet.
+        A field with one row per particle in every jet becomes a particle field; a number, a 0-dimensional tensor
+        or one row per jet becomes a jet field.
+
+        Raises:
+            ValueError: names the field, and the jet in which it is missing or of another kind.
         """
         jets = list(jets)
         if not jets:
             raise ValueError("A JetStore cannot be made of no jets.")
-        sizes = torch.tensor([len(jet.pos) for jet in jets])
-        ptr = torch.cat([torch.zeros(1, dtype=torch.long), sizes.cumsum(0)])
-        fields = {name: torch.cat([jet[name] for jet in jets]) for name in jets[0].keys()}
-        particle_fields = {name: fields.pop(name) for name in _PARTICLE_FIELDS if name in fields}
-        return cls(ptr, particle_fields, fields, meta)
+        names = dict.fromkeys(name for jet in jets for name in jet.keys())
+        for number, jet in enumerate(jets):
+            missing = [name for name in ("pos", *names) if name not in jet]
+            if missing:
+                raise ValueError(f"Jet {number} has no field '{missing[0]}': give it to all jets or to none.")
+        for name in names:
+            _check_name(name)
+        try:
+            whole = Batch.from_data_list(jets)
+        except Exception as error:
+            raise ValueError(_first_difference(jets, names) or f"The jets cannot be collated: {error}") from error
+        particle_fields, jet_fields = {}, {}
+        ptr, one_each = whole._slice_dict["pos"], torch.arange(len(jets) + 1)
+        for name in names:
+            value, slices = whole[name], whole._slice_dict[name]
+            if not isinstance(value, Tensor):
+                kind = type(jets[0][name]).__name__
+                raise ValueError(f"The field '{name}' is a {kind}: a JetStore holds numbers and tensors only.")
+            if name not in _PARTICLE_FIELDS and torch.equal(slices, one_each):
+                jet_fields[name] = value
+            elif torch.equal(slices, ptr):
+                particle_fields[name] = value
+            else:
+                rows = slices.diff()
+                number = int((rows != ptr.diff()).nonzero()[0])
+                raise ValueError(
+                    f"The field '{name}' of jet {number} has {rows[number]} rows, neither one per particle "
+                    f"({len(jets[number].pos)}) nor one: what belongs to a whole jet has the shape (1, ...)."
+                )
+        return cls(ptr, particle_fields, jet_fields, meta)
 
     def __len__(self) -> int:
         return len(self.ptr) - 1 if self._rows is None else len(self._rows)
@@ -116,8 +147,12 @@ class JetStore:
         return int(self.sizes.max()) if len(self) else 0
 
     def jet_field(self, name: str) -> Tensor:
-        """The jet field of that name for the jets of this store or selection, (J, ...)."""
-        value = self._cast(self.jet_fields[name])
+        """The jet field of that name for the jets of this store or selection, (J, ...).
+
+        Raises:
+            ValueError: there is none; the message lists the names.
+        """
+        value = self._cast(choose("jet field", name, self.jet_fields))
         return value if self._rows is None else value[self._rows]
 
     def select(self, ids: Ids) -> JetStore:
@@ -196,16 +231,9 @@ class JetStore:
         Args:
             path: File to write; its folder is made if need be.
         """
-        path = Path(path)
         tensors = self._tensors()
         metadata = {"format": _FORMAT, "version": str(_VERSION), "meta": json.dumps(self.meta)}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-        try:
-            save_file(tensors, temporary, metadata)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_atomically(path, lambda file: save_file(tensors, file.name, metadata))
 
     def _tensors(self) -> dict[str, Tensor]:
         """The tensors as the file holds them, those of a selection gathered."""
@@ -234,11 +262,17 @@ class JetStore:
         """
         if not Path(path).is_file():
             raise FileNotFoundError(f"There is no file {path}.")
+        open(path, "rb").close()  # what the system forbids is said in its own words, with the file's name
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
-                if metadata.get("format") != _FORMAT or metadata.get("version") != str(_VERSION):
-                    raise DataFileError(f"{path} is not a jet store of format {_VERSION}. {_MEND}")
+                if metadata.get("format") != _FORMAT:
+                    raise DataFileError(f"{path} holds tensors, but is not a jet store.")
+                if metadata.get("version") != str(_VERSION):
+                    raise DataFileError(
+                        f"{path} is a jet store of format {metadata.get('version')}, this version of lgae_pyg "
+                        f"reads format {_VERSION}: update it, or make the file again."
+                    )
                 tensors = {name: file.get_tensor(name) for name in file.keys()}
             meta = json.loads(metadata["meta"])
             ptr = tensors.pop("ptr")
@@ -246,7 +280,7 @@ class JetStore:
         except DataFileError:
             raise
         except (SafetensorError, ValueError, KeyError) as error:
-            raise DataFileError(f"{path} is not a complete jet store ({error}). {_MEND}") from error
+            raise DataFileError(f"{path} is no jet store, or cut short or damaged ({error}). {_MEND}") from error
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -263,8 +297,29 @@ def _check_ptr(ptr: Tensor) -> None:
 def _check_fields(fields: Mapping[str, Tensor], rows: int, owner: str) -> None:
     """All fields have that many rows and a name that collation leaves alone, or a ``ValueError``."""
     for name, value in fields.items():
+        _check_name(name)
         if value.dim() == 0 or len(value) != rows:
             shape = tuple(value.shape)
             raise ValueError(f"The {owner} field '{name}' must have {rows} rows; its shape is {shape}.")
-        if "index" in name or "batch" in name or name in ("ptr", "face", "p4"):
-            raise ValueError(f"The field name '{name}' means something else to PyTorch Geometric.")
+
+
+def _check_name(name: str) -> None:
+    if "index" in name or "batch" in name or name in ("ptr", "face", "p4", "num_nodes"):
+        raise ValueError(f"The field name '{name}' means something else to PyTorch Geometric.")
+
+
+def _first_difference(jets: Sequence[JetData], names: Iterable[str]) -> str | None:
+    """Which field is of another kind in which jet than in the first, in one sentence."""
+    for name in names:
+        first = _kind(jets[0][name])
+        for number, jet in enumerate(jets):
+            if _kind(jet[name]) != first:
+                return f"The field '{name}' is {_kind(jet[name])} in jet {number}, but {first} in jet 0."
+    return None
+
+
+def _kind(value: Any) -> str:
+    if not isinstance(value, Tensor):
+        return f"a {type(value).__name__}"
+    shape = ", ".join(("n", *map(str, value.shape[1:]))) if value.dim() else ""
+    return f"a tensor of shape ({shape})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,14 +18,16 @@ from torch_geometric.data import Dataset
 
 from lgae_pyg.data import JetData, JetLoader, JetStore
 from lgae_pyg.data.units import UNITS_IN_GEV
-from lgae_pyg.datasets.pythia import read_recipe
+from lgae_pyg.datasets.code import PACKAGE, code_fingerprint
+from lgae_pyg.files import plain
+from lgae_pyg.registry import check_choice
 
 SPLITS = ("train", "val", "test")
+FRACTIONS = (0.6, 0.2, 0.2)
 
 # Streams of random numbers that depend on the same seed and class must not be the same numbers.
 AZIMUTH_STREAM, SPLIT_STREAM, SUBSET_STREAM = 0, 1, 2
 
-_PROCESSING = 1
 _FINGERPRINT_BYTES = 1 << 20
 
 
@@ -32,16 +35,24 @@ class JetDataset(Dataset, ABC):
     """Jets in one flat file under ``root/processed``, made from the files under ``root/raw``.
 
     The file holds the jets of all splits, so that they share it; its name carries a hash of everything it
-    depends on. It is written whole or not at all, contains no pickles, and is made again when a raw file has
-    changed. Where it exists, neither the raw files nor the network are needed.
+    depends on. It is written whole or not at all, contains no pickles, and is made again when a raw file or the
+    code of :meth:`build_store` has changed. Where it exists, neither the raw files nor the network are needed.
+
+    A data set of one's own derives from this class, in a module that can be imported. Where its constructor takes
+    the entries of its recipe (``unit``, ``seed`` and ``fractions`` may be fixed by the class), training and
+    evaluation rebuild it from its name: ``lgae train data._target_=my_package.MyJets``.
 
     Args:
-        root: Folder of the data set.
-        recipe: Plain values that define the data set, without its name and root.
+        root: Folder of the data set; the recipe keeps the absolute path.
+        recipe: Plain values that define the data set, without its name and root: ``unit``, which it must have,
+            ``seed`` (0 if left out) and ``fractions`` of the splits (0.6, 0.2, 0.2), and its own.
         split: ``"train"``, ``"val"``, ``"test"`` or ``"all"``.
         transform: Change applied to each jet when it is taken.
         force_reload: Make the processed file again.
     """
+
+    version = 1
+    """Version of :meth:`build_store`, part of the name of the processed file: raised when other jets come out."""
 
     def __init__(
         self,
@@ -51,10 +62,14 @@ class JetDataset(Dataset, ABC):
         transform: Callable[[JetData], JetData] | None = None,
         force_reload: bool = False,
     ) -> None:
-        _check_recipe(recipe, split)
-        self.recipe: dict[str, Any] = {"name": type(self).__name__, "root": os.fspath(root), **recipe}
+        kind = type(self)
+        recipe = plain(recipe, f"recipe of {kind.__name__}")
+        _check_recipe(kind.__name__, recipe, split)
+        root, place = os.path.abspath(root), f"{kind.__module__}.{kind.__qualname__}"
+        where = {} if place.startswith(PACKAGE) else {"_target_": place}
+        self.recipe: dict[str, Any] = {"name": kind.__name__, **where, "root": root, **recipe}
         self.split = split
-        super().__init__(os.fspath(root), transform, log=False, force_reload=force_reload)
+        super().__init__(root, transform, log=False, force_reload=force_reload)
         whole = JetStore.load(self.processed_paths[0])
         self._store = whole if split == "all" else whole.select(self.split_ids(whole))
 
@@ -69,7 +84,7 @@ class JetDataset(Dataset, ABC):
 
     @abstractmethod
     def build_store(self) -> JetStore:
-        """Reads the raw files."""
+        """Reads the raw files. Its ``meta`` may name the classes (``class_names``) and the jets (``origin``)."""
 
     @property
     def unit(self) -> str:
@@ -78,9 +93,9 @@ class JetDataset(Dataset, ABC):
 
     @property
     def file_recipe(self) -> dict[str, Any]:
-        """What the processed file depends on: the recipe without the root and the shares of the splits."""
-        content = {key: value for key, value in self.recipe.items() if key not in ("root", "fractions")}
-        return {**content, "processing": _PROCESSING}
+        """What the processed file depends on: the recipe without the places and the shares of the splits."""
+        free = ("root", "fractions", "_target_")
+        return {key: value for key, value in self.recipe.items() if key not in free} | {"processing": self.version}
 
     @property
     def processed_file_names(self) -> list[str]:
@@ -95,14 +110,19 @@ class JetDataset(Dataset, ABC):
 
     @property
     def origin(self) -> str:
-        """Where the jets come from, for captions: the name of the set, and whether its files were generated."""
-        generated = self._store.meta.get("generated", False)
-        return f"{self.recipe['name']} (generated with Pythia 8)" if generated else self.recipe["name"]
+        """Where the jets come from, for captions; the name of the set if it says nothing else."""
+        return self._store.meta.get("origin", self.recipe["name"])
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, the place being the class number; empty if the set gives none."""
+        return tuple(self._store.meta.get("class_names", ()))
 
     @property
     def num_classes(self) -> int:
-        """The largest class number plus one."""
-        return int(self.store.jet_field("y").max()) + 1
+        """The largest class number plus one; 0 without labels."""
+        labels = self.store.jet_fields.get("y", torch.empty(0))
+        return int(self.store.jet_field("y").max()) + 1 if len(labels) else 0
 
     def len(self) -> int:
         """Number of jets of the split."""
@@ -113,30 +133,41 @@ class JetDataset(Dataset, ABC):
         return self._store.jet(idx)
 
     def loader(
-        self, batch_size: int, shuffle: bool = False, seed: int = 0, drop_last: bool = False
+        self,
+        batch_size: int,
+        shuffle: bool = False,
+        seed: int | None = None,
+        drop_last: bool = False,
+        rank: int = 0,
+        num_replicas: int = 1,
     ) -> JetLoader:
-        """A fast loader of these jets; its batches are those of PyTorch Geometric's ``DataLoader``."""
-        return JetLoader(self.store, batch_size, shuffle, seed, drop_last, self.transform)
+        """A fast loader of these jets; its batches are those of PyTorch Geometric's ``DataLoader``.
+
+        The arguments are those of :class:`~lgae_pyg.data.JetLoader`.
+        """
+        return JetLoader(self.store, batch_size, shuffle, seed, drop_last, self.transform, rank, num_replicas)
 
     def split_ids(self, whole: JetStore) -> Tensor:
         """Numbers of the jets of this split among all jets of the processed file."""
-        return stratified_split(
-            whole.jet_field("y"), self.split, self.recipe["fractions"], self.recipe["seed"]
-        )
+        labels = whole.jet_field("y") if "y" in whole.jet_fields else torch.zeros(len(whole), dtype=torch.long)
+        fractions, seed = self.recipe.get("fractions", FRACTIONS), self.recipe.get("seed", 0)
+        return stratified_split(labels, self.split, fractions, seed)
 
     def process(self) -> None:
         """Makes the processed file."""
         store = self.build_store()
-        store.meta = {"recipe": self.file_recipe, "unit": self.unit, "raw": self._fingerprints()}
-        store.meta["generated"] = any(
-            path.endswith(".hdf5") and read_recipe(path) is not None for path in self.raw_paths
-        )
+        described = {"class_names": [], "origin": self.recipe["name"], **store.meta}
+        store.meta = {**described, "recipe": self.file_recipe, "unit": self.unit, **self._made_of()}
         store.save(self.processed_paths[0])
+
+    def lacks_raw_files(self) -> bool:
+        """Whether a raw file is missing."""
+        return not all(Path(path).is_file() for path in self.raw_paths)
 
     def _download(self) -> None:
         """Fetches raw files only where they are needed."""
         needed = self.force_reload or not Path(self.processed_paths[0]).is_file()
-        if needed and not all(Path(path).is_file() for path in self.raw_paths):
+        if needed and self.lacks_raw_files():
             self.download()
 
     def _process(self) -> None:
@@ -146,10 +177,22 @@ class JetDataset(Dataset, ABC):
             self.process()
 
     def _is_outdated(self, path: Path) -> bool:
-        """Whether raw files are there that differ from those the processed file was made of."""
-        if not all(Path(raw).is_file() for raw in self.raw_paths):
-            return False
-        return JetStore.load(path).meta["raw"] != self._fingerprints()
+        """Whether the processed file was made of other raw files or by other code, and can be made again."""
+        meta = JetStore.load(path).meta
+        if all(Path(raw).is_file() for raw in self.raw_paths):
+            return "class_names" not in meta or any(meta.get(key) != now for key, now in self._made_of().items())
+        code = code_fingerprint(type(self), JetDataset)
+        if meta.get("code", "") != code:
+            warnings.warn(
+                f"{path} was made by other code than that of {self.recipe['name']} now, and is used all the same, "
+                f"because the raw files are not in {self.raw_dir}",
+                stacklevel=2,
+            )
+        return False
+
+    def _made_of(self) -> dict[str, Any]:
+        """What the processed file must be made again for when it changes."""
+        return {"raw": self._fingerprints(), "code": code_fingerprint(type(self), JetDataset)}
 
     def _fingerprints(self) -> dict[str, str]:
         return {Path(path).name: fingerprint(path) for path in self.raw_paths}
@@ -171,6 +214,7 @@ def stratified_split(y: Tensor, split: str, fractions: Sequence[float], seed: in
         - **y**: :math:`(J,)`
         - **returns**: the numbers in rising order
     """
+    check_choice("split", split, SPLITS)
     place = SPLITS.index(split)
     bounds = np.concatenate([[0.0], np.cumsum(fractions)])
     chosen = []
@@ -222,18 +266,13 @@ def fingerprint(path: str | os.PathLike[str]) -> str:
         return hashlib.sha256(str(size).encode() + head + file.read()).hexdigest()
 
 
-def plain(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of a recipe in lists and dicts, as JSON would give it back."""
-    return json.loads(json.dumps(dict(recipe)))
-
-
-def _check_recipe(recipe: Mapping[str, Any], split: str) -> None:
-    if split not in (*SPLITS, "all"):
-        raise ValueError(f"split must be one of train, val, test, all, not '{split}'.")
-    if recipe["unit"] not in UNITS_IN_GEV:
-        raise ValueError(f"unit must be one of {', '.join(UNITS_IN_GEV)}, not '{recipe['unit']}'.")
-    if recipe["seed"] < 0:
+def _check_recipe(name: str, recipe: Mapping[str, Any], split: str) -> None:
+    check_choice("split", split, (*SPLITS, "all"))
+    if "unit" not in recipe:
+        raise ValueError(f"the recipe of {name} lacks 'unit': the unit of the momenta, {', '.join(UNITS_IN_GEV)}.")
+    check_choice("unit", recipe["unit"], UNITS_IN_GEV)
+    if recipe.get("seed", 0) < 0:
         raise ValueError(f"seed must not be negative, but is {recipe['seed']}.")
-    fractions = recipe["fractions"]
+    fractions = recipe.get("fractions", FRACTIONS)
     if len(fractions) != len(SPLITS) or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-9:
         raise ValueError(f"fractions must be three shares (train, val, test) with sum 1, not {fractions}.")

@@ -59,19 +59,8 @@ class JetNet(JetNetFormat):
         force_reload: bool = False,
     ) -> None:
         self._may_download = download
-        super().__init__(
-            root,
-            classes,
-            num_particles,
-            split,
-            fractions,
-            seed,
-            max_jets,
-            unit,
-            {},
-            transform=transform,
-            force_reload=force_reload,
-        )
+        options = {"transform": transform, "force_reload": force_reload}
+        super().__init__(root, classes, num_particles, split, fractions, seed, max_jets, unit, {}, **options)
 
     def download(self) -> None:
         """Fetches the missing files, or says how to get them."""

@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from lgae_pyg.data import DataFileError, JetStore
 from lgae_pyg.data.units import UNITS_IN_GEV
-from lgae_pyg.datasets.base import AZIMUTH_STREAM, JetDataset, plain
+from lgae_pyg.datasets.base import AZIMUTH_STREAM, JetDataset
+from lgae_pyg.datasets.hdf5 import open_hdf5
 from lgae_pyg.lorentz.kinematics import from_pt_eta_phi_m, massless
 
 CLASSES = ("g", "q", "t", "w", "z")
@@ -75,7 +76,10 @@ class JetNetFormat(JetDataset, ABC):
             "max_jets": max_jets,
             "unit": unit,
         }
-        super().__init__(root, plain({**recipe, **more}), split, **options)
+        super().__init__(root, {**recipe, **more}, split, **options)
+        # Files made before they kept names and origin say only whether their jets were generated.
+        meta = self._store.meta
+        self._store.meta = self._description(meta.get("generated", False)) | meta
 
     @property
     def classes(self) -> list[str]:
@@ -111,7 +115,13 @@ class JetNetFormat(JetDataset, ABC):
         fields = {name: torch.cat([chunk.pop(name) for chunk in chunks]) for name in list(chunks[0])}
         sizes = fields.pop("sizes")
         ptr = torch.cat([torch.zeros(1, dtype=torch.long), sizes.cumsum(0)])
-        return JetStore(ptr, {"pos": fields.pop("pos")}, fields)
+        meta = self._description(any(_is_generated(path) for path in self.raw_paths))
+        return JetStore(ptr, {"pos": fields.pop("pos")}, fields, meta)
+
+    def _description(self, generated: bool) -> dict[str, Any]:
+        """What the classes are called and where the jets come from."""
+        origin = self.recipe["name"] + (" (generated with Pythia 8)" if generated else "")
+        return {"class_names": list(CLASSES), "origin": origin}
 
 
 def sort_classes(classes: Sequence[str]) -> list[str]:
@@ -191,7 +201,7 @@ def read_class(
 def open_class_file(
     path: str | os.PathLike[str], num_particles: int = 1
 ) -> Iterator[tuple[h5py.Dataset, h5py.Dataset]]:
-    """Opens a class file and checks its layout; failures to read inside the block become clear errors.
+    """Opens a class file (:func:`~lgae_pyg.datasets.hdf5.open_hdf5`) and checks its layout.
 
     Args:
         path: The file.
@@ -201,27 +211,31 @@ def open_class_file(
         The tables ``particle_features`` and ``jet_features``.
 
     Raises:
+        OSError: if the system does not let the file be read.
         DataFileError: if the file is broken or has another layout.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            particles, jets = _table(path, file, "particle_features"), _table(path, file, "jet_features")
-            _check_layout(path, particles.shape, jets.shape, num_particles)
-            yield particles, jets
-    except (OSError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise DataFileError(
-            f"{path} cannot be read as HDF5 ({reason}): it is cut short or damaged. "
-            "Delete it, and download or generate it again."
-        ) from error
+    with open_hdf5(path) as file:
+        particles, jets = _table(path, file, "particle_features"), _table(path, file, "jet_features")
+        _check_layout(path, particles.shape, jets.shape, num_particles)
+        yield particles, jets
+
+
+def _is_generated(path: str | os.PathLike[str]) -> bool:
+    """Whether a file carries the recipe of our generator."""
+    with open_hdf5(path) as file:
+        return "recipe" in file.attrs
 
 
 def _table(path: str | os.PathLike[str], file: h5py.File, name: str) -> h5py.Dataset:
-    table = file.get(name)
-    if not isinstance(table, h5py.Dataset) or table.dtype.kind not in "fiu":
+    table = file[name] if name in file else None
+    try:
+        is_numbers = isinstance(table, h5py.Dataset) and table.dtype.kind in "fiu"
+    except (TypeError, ValueError):  # a type of number that there is not
+        is_numbers = False
+    if not is_numbers:
         raise DataFileError(
             f"{path} has no table of numbers '{name}', as JetNet's format has (it holds: "
-            f"{', '.join(file) or 'nothing'}): download or generate the file again."
+            f"{', '.join(map(str, file)) or 'nothing'}): download or generate the file again."
         )
     return table
 

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
+import shlex
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from lgae_pyg.data import DataFileError, JetData, JetStore
 from lgae_pyg.datasets.jetnet_format import SHORT_FILE, JetNetFormat, open_class_file
 from lgae_pyg.datasets.pythia import GeneratorSettings, generate_files
-from lgae_pyg.datasets.pythia.files import CHUNK_JETS, MAX_PARTICLES
+from lgae_pyg.datasets.pythia.files import CHUNK_JETS, MAX_PARTICLES, flat, read_recipe
 
 
 class PythiaJets(JetNetFormat):
     r"""Jets that resemble JetNet's, generated with Pythia 8, a parametrised detector and FastJet.
 
     Missing files ``root/raw/{g,q,t,w,z}.hdf5`` (``{g,...}150.hdf5`` for more than 30 particles) are
-    generated; then they are read exactly as :class:`~lgae_pyg.datasets.JetNet` reads its files. A generated
-    file says how it was made: one of other settings than those asked for is refused. Of a file with more
-    jets than asked for the first ones are taken; they are the jets of the smaller file.
+    generated, and those with too few jets extended; then they are read exactly as
+    :class:`~lgae_pyg.datasets.JetNet` reads its files. A generated file says how it was made: one of other
+    settings than those asked for is refused. Of a file with more jets than asked for the first ones are taken;
+    they are the jets of the smaller file.
 
     With more than one worker the generator starts fresh Python processes: a script that makes this data set
     must do so under ``if __name__ == "__main__":``.
@@ -38,8 +40,11 @@ class PythiaJets(JetNetFormat):
         workers: Processes to generate with; by default all cores. The jets do not depend on it.
         transform: Change applied to each jet when it is taken.
         force_reload: Make the processed file again (not the generated files).
+        generate: Generate what is missing. Data sets rebuilt from a recipe
+            (:func:`~lgae_pyg.datasets.build_dataset`) do so only if they are told.
 
     Raises:
+        FileNotFoundError: if jets are missing and must not be generated.
         ImportError: if jets must be generated and the generator is not installed.
         DataFileError: if a file is broken, or was made with other settings.
     """
@@ -59,6 +64,7 @@ class PythiaJets(JetNetFormat):
         workers: int | None = None,
         transform: Callable[[JetData], JetData] | None = None,
         force_reload: bool = False,
+        generate: bool = True,
     ) -> None:
         if jets < 1:
             raise ValueError(f"jets must be at least 1, not {jets}.")
@@ -68,33 +74,65 @@ class PythiaJets(JetNetFormat):
             settings = GeneratorSettings.from_dict(settings or {})
         self._settings = settings
         self._workers = workers
+        self._may_generate = generate
         more = {"jets": jets, "settings": settings.to_dict()}
-        super().__init__(
-            root,
-            classes,
-            num_particles,
-            split,
-            fractions,
-            seed,
-            max_jets,
-            unit,
-            more,
-            transform=transform,
-            force_reload=force_reload,
-        )
+        options = {"transform": transform, "force_reload": force_reload}
+        super().__init__(root, classes, num_particles, split, fractions, seed, max_jets, unit, more, **options)
+
+    def missing_classes(self) -> list[str]:
+        """Letters of the classes whose file is not there, or has too few jets and can be extended."""
+        return [
+            letter
+            for letter, path in zip(self.classes, self.raw_paths)
+            if not Path(path).is_file() or (self._lacks_jets(path) and not self._differences(letter, path))
+        ]
+
+    def lacks_raw_files(self) -> bool:
+        """Whether jets have to be generated."""
+        return bool(self.missing_classes())
 
     def download(self) -> None:
-        """Generates the missing files."""
-        particles = SHORT_FILE if self.recipe["num_particles"] <= SHORT_FILE else MAX_PARTICLES
-        generate_files(
-            self.raw_dir,
-            self.missing_classes(),
-            self.recipe["jets"],
-            particles,
-            self.recipe["seed"],
-            workers=self._workers,
-            settings=self._settings,
-        )
+        """Generates the missing jets, or says how to get them."""
+        missing = self.missing_classes()
+        if not self._may_generate:
+            found = [path for path in self.raw_paths if Path(path).is_file()]
+            few = [f"{Path(path).name} holds {_rows(path)} jets" for path in found if self._lacks_jets(path)]
+            raise FileNotFoundError(
+                f"{self.recipe['jets']} jets of each of the classes {', '.join(missing)} are wanted in "
+                f"{self.raw_dir}, and are not there ({'; '.join(few) or 'no files'}). Nothing is generated "
+                "unasked: if they are elsewhere, name that folder (root=..., --data ROOT); to make them: "
+                f"{self._command(missing)}"
+            )
+        for particles in sorted({self._particles(letter) for letter in missing}):
+            letters = [letter for letter in missing if self._particles(letter) == particles]
+            generate_files(
+                self.raw_dir,
+                letters,
+                self.recipe["jets"],
+                particles,
+                self.recipe["seed"],
+                workers=self._workers,
+                settings=self._settings,
+            )
+
+    def _particles(self, letter: str) -> int:
+        """Particles per jet of the file of a class, as it is or as it will be."""
+        path = Path(self.raw_dir, self._file_name(letter))
+        if path.is_file():
+            return read_recipe(path)["particles"]
+        return SHORT_FILE if self.recipe["num_particles"] <= SHORT_FILE else MAX_PARTICLES
+
+    def _command(self, classes: Sequence[str]) -> str:
+        """The command that makes the jets of these classes."""
+        words = ["lgae", "generate", "--classes", ",".join(classes), "--jets", str(self.recipe["jets"])]
+        words += ["--seed", str(self.recipe["seed"]), "--out", self.recipe["root"]]
+        if self.recipe["num_particles"] > SHORT_FILE:
+            words += ["--particles", str(MAX_PARTICLES)]
+        defaults = GeneratorSettings().to_dict()
+        for name, value in self._settings.to_dict().items():
+            if value != defaults[name]:
+                words += ["--set", f"{name}={int(value) if isinstance(value, bool) else value}"]
+        return shlex.join(words)
 
     def build_store(self) -> JetStore:
         """Reads the class files, after a look at how they were made."""
@@ -106,28 +144,34 @@ class PythiaJets(JetNetFormat):
         """Only the jets asked for are read, even where the files hold more."""
         return min(self.recipe["jets"], self.recipe["max_jets"] or self.recipe["jets"])
 
+    def _lacks_jets(self, path: str) -> bool:
+        return _rows(path) < self.recipe["jets"]
+
+    def _differences(self, letter: str, path: str) -> list[str]:
+        """What makes a file another one than the generator would make for this recipe, its number of jets aside.
+
+        Raises:
+            DataFileError: the file was not made by the generator.
+        """
+        found = read_recipe(path)
+        if found is None:
+            raise DataFileError(f"{path} was not made by the generator: read its folder with JetNet instead.")
+        origin = {"name": letter, "seed": self.recipe["seed"], "chunk_jets": CHUNK_JETS}
+        wanted, found = flat({**origin, "settings": self.recipe["settings"]}), flat(found)
+        return [f"{key} = {found.get(key)}, not {wanted[key]}" for key in wanted if found.get(key) != wanted[key]]
+
     def _check_origin(self, letter: str, path: str) -> None:
         """Refuses a file that the generator would not have made for this recipe."""
-        with open_class_file(path) as (particles, _):
-            text = particles.file.attrs.get("recipe")
-            rows = len(particles)
-        if text is None:
-            raise DataFileError(f"{path} was not made by the generator: read its folder with JetNet instead.")
-        found = _flat(json.loads(text))
-        origin = {"name": letter, "seed": self.recipe["seed"], "chunk_jets": CHUNK_JETS}
-        wanted = _flat({**origin, "settings": self.recipe["settings"]})
-        different = [
-            f"{key} = {found.get(key)}, not {wanted[key]}" for key in wanted if found.get(key) != wanted[key]
-        ]
-        if rows < self.recipe["jets"]:
-            different.append(f"{rows} jets, not {self.recipe['jets']}")
+        different = self._differences(letter, path)
+        if self._lacks_jets(path):
+            different.append(f"{_rows(path)} jets, not {self.recipe['jets']}")
         if different:
             raise DataFileError(
-                f"{path} was made with other settings ({'; '.join(different)}): ask for those of the file, "
-                "choose another root, or delete the file so that it is generated again."
+                f"{path} was made with other settings ({'; '.join(different)}): ask for those of the file, or "
+                "choose another root."
             )
 
 
-def _flat(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """A generator recipe with its settings beside the other entries."""
-    return {**{key: value for key, value in recipe.items() if key != "settings"}, **recipe["settings"]}
+def _rows(path: str) -> int:
+    with open_class_file(path) as (particles, _):
+        return len(particles)

@@ -213,11 +213,11 @@ class Subject:
         }
 
     def _build(self, recipe: Mapping[str, Any], split: str, root: str | os.PathLike[str] | None) -> Any:
-        """The one place where data sets are made; nothing is generated unless that is allowed."""
-        elsewhere = {} if root is None else {"root": os.fspath(root)}
-        if not self.generate:
-            _check_files({**recipe, **elsewhere})
-        return build_dataset(recipe, split, **elsewhere)
+        """The one place where data sets are made; jets are generated if they may, into a folder that is there."""
+        changes: dict[str, Any] = {} if root is None else {"root": os.fspath(root)}
+        if self.generate and Path({**recipe, **changes}.get("root", "")).is_dir():
+            changes["generate"] = True
+        return build_dataset(recipe, split, **changes)
 
     def _checked(self, dataset: Any) -> Any:
         if dataset.unit != self.unit:
@@ -263,18 +263,3 @@ def batches_of(samples: Iterable[Sample], batch_size: int) -> int:
 def origin_of(dataset: Any) -> str:
     """Where the jets of a data set come from, for captions; one made by hand has its name."""
     return getattr(dataset, "origin", dataset.recipe["name"])
-
-
-def _check_files(recipe: Mapping[str, Any]) -> None:
-    """Refuses a data set of generated jets whose files are not there."""
-    if "jets" not in recipe:
-        return
-    raw, few = Path(recipe["root"], "raw"), recipe.get("num_particles", 30) <= 30
-    endings = ("", "150") if few else ("150",)
-    missing = [one for one in recipe["classes"] if not any((raw / f"{one}{end}.hdf5").exists() for end in endings)]
-    if missing:
-        words = f"lgae generate --classes {','.join(missing)} --jets {recipe['jets']} --out {recipe['root']}"
-        raise FileNotFoundError(
-            f"there are no jets of {', '.join(missing)} in {raw}: give another folder (--data), let them be "
-            f"generated (--generate), or run {words}"
-        )

@@ -8,6 +8,7 @@ from lgae_pyg.files import write_atomically
 
 # What may change when a training is continued: limits, and where and how it is shown, not what is computed.
 FREE = ("name", "runs", "resume", "overwrite", "logger")
+FREE_OF_DATA = ("download", "generate", "workers")
 FREE_OF_TRAINER = ("accelerator", "max_epochs", "max_minutes", "patience", "progress", "threads")
 
 
@@ -25,7 +26,8 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def is_free(key: str) -> bool:
     """Returns whether a dotted key may change when a training is continued."""
     group, _, name = key.partition(".")
-    return group in FREE or (group == "trainer" and name in FREE_OF_TRAINER)
+    free = {"trainer": FREE_OF_TRAINER, "data": FREE_OF_DATA}.get(group, ())
+    return group in FREE or name in free
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

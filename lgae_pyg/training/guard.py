@@ -1,7 +1,6 @@
 """Stops a training whose numbers are no longer finite, and says which jets did it."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from lgae_pyg.data import JetStore
+from lgae_pyg.data import JetStore, jet_name
 
 NAMED = 10
 
@@ -101,14 +100,6 @@ def non_finite_gradients(module: Any, batch: Batch) -> Tensor:
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         faulty.append(not all(bool(torch.isfinite(g).all()) for g in gradients if g is not None))
     return torch.tensor(faulty)
-
-
-def jet_name(jet: Any, class_names: Sequence[str] = ()) -> str:
-    """Returns class and row of a jet, e.g. ``"g 1234"``; the number of a class without a name."""
-    number = int(jet.y) if "y" in jet else None
-    known = number is not None and 0 <= number < len(class_names)
-    name = class_names[number] if known else "jet" if number is None else f"class {number}"
-    return f"{name} {int(jet.jet_id)}" if "jet_id" in jet else name
 
 
 def gradient_norm(module: torch.nn.Module) -> Tensor:

@@ -1,5 +1,7 @@
 """The fast loader gives the batches of the ordinary one, and resumes exactly where it was stopped."""
 
+from itertools import chain, islice
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -87,18 +89,104 @@ def test_resuming_gives_the_batches_of_the_uninterrupted_run(jets, batch_size, s
 
 def test_setting_the_same_epoch_again_keeps_the_position():
     store = make_store(12)
-    loader = JetLoader(store, 3, shuffle=True)
+    loader = JetLoader(store, 3, shuffle=True, seed=0)
     expected = ids_of(loader)
-    loader.load_state_dict({**JetLoader(store, 3, shuffle=True).state_dict(), "next_batch": 2})
+    loader.load_state_dict({**JetLoader(store, 3, shuffle=True, seed=0).state_dict(), "next_batch": 2})
     loader.set_epoch(0)
     assert ids_of(loader) == expected[2:]
 
 
-def test_an_abandoned_epoch_starts_afresh():
-    loader = JetLoader(make_store(12), 3, shuffle=True)
-    first = next(iter(loader)).jet_id.tolist()
-    assert loader.state_dict()["next_batch"] == 1
-    assert ids_of(loader)[0] == first
+@pytest.mark.parametrize("taken", [1, 2, 4])
+def test_an_epoch_that_is_given_up_counts(taken):
+    store = make_store(12)
+    whole = JetLoader(store, 3, shuffle=True, seed=1)
+    expected = [ids_of(whole) for _ in range(4)]
+    loader = JetLoader(store, 3, shuffle=True, seed=1)
+    for epoch in range(3):
+        assert ids_of(islice(loader, taken)) == expected[epoch][:taken]
+    state = loader.state_dict()
+    assert (state["epoch"], state["next_batch"]) == ((2, taken) if taken < 4 else (3, 0))
+    assert ids_of(loader) == expected[3]
+    resumed = JetLoader(store, 3, shuffle=True, seed=1)
+    resumed.load_state_dict(state)
+    assert ids_of(resumed) == (expected[2][taken:] or expected[3])
+    loader.set_epoch(1)
+    next(iter(loader))
+    loader.set_epoch(1)
+    assert ids_of(loader) == expected[1]
+
+
+def test_without_a_seed_every_loader_has_an_order_of_its_own_that_torch_repeats():
+    store = make_store(30)
+
+    def epochs(seed: int) -> list[list[list[int]]]:
+        torch.manual_seed(seed)
+        return [ids_of(JetLoader(store, 7, shuffle=True)) for _ in range(3)]
+
+    first = epochs(5)
+    assert first[0] != first[1] != first[2] != first[0]
+    assert epochs(5) == first and epochs(6) != first
+    early = JetLoader(store, 7, shuffle=True)
+    torch.manual_seed(5)
+    assert ids_of(early) == first[0]  # drawn when it is first needed, like the ordinary loader's
+
+
+def test_a_loader_that_needs_no_order_draws_no_random_number():
+    for loader in (JetLoader(make_store(4), 2), JetLoader(make_store(4), 2, shuffle=True, seed=3)):
+        before = torch.random.get_rng_state()
+        assert len(ids_of(loader)) == 2 and loader.state_dict()
+        assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_a_drawn_seed_is_taken_up_again_by_the_state():
+    store = make_store(20)
+    loader = JetLoader(store, 3, shuffle=True)
+    seen = ids_of(islice(loader, 2))
+    resumed = JetLoader(store, 3, shuffle=True)
+    resumed.load_state_dict(loader.state_dict())
+    rest = ids_of(resumed)
+    loader.set_epoch(0)
+    assert seen + rest == ids_of(loader)
+    assert ids_of(resumed) == ids_of(loader)  # and so are the next epochs
+    with pytest.raises(ValueError, match="seed = 1"):
+        one = JetLoader(store, 3, shuffle=True, seed=1)
+        next(iter(one))
+        JetLoader(store, 3, shuffle=True, seed=2).load_state_dict(one.state_dict())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 6), st.integers(1, 5), st.booleans(), st.booleans())
+def test_processes_share_every_epoch(jets, batch_size, replicas, shuffle, drop_last):
+    store = make_store(max(jets, replicas))
+    shares = [
+        JetLoader(store, batch_size, shuffle, 3, drop_last, rank=rank, num_replicas=replicas)
+        for rank in range(replicas)
+    ]
+    alone = JetLoader(store, batch_size * replicas, shuffle, 3, drop_last)
+    for _ in range(2):
+        epoch = [ids_of(loader) for loader in shares]
+        steps = [sorted(chain(*step)) for step in zip(*epoch, strict=True)]  # all take as many steps
+        assert {len(loader) for loader in shares} == {len(steps)}
+        assert all(ids for share in epoch for ids in share)
+        expected = [sorted(ids) for ids in ids_of(alone)]
+        if len(steps) < len(expected):  # too few are left over for a step of all processes
+            assert len(expected[-1]) < replicas
+            expected[-2:] = [sorted(expected[-2] + expected[-1])]
+        assert steps == expected
+        sizes = [len(ids) for share in epoch for ids in share]
+        assert max(sizes, default=1) <= batch_size + 1
+        assert all(loader.state_dict() == alone.state_dict() for loader in shares)
+
+
+def test_impossible_shares_are_refused():
+    store = make_store(3)
+    for arguments, words in (
+        ({"rank": 2, "num_replicas": 2}, "rank"),
+        ({"num_replicas": 4}, "3 jets cannot be shared by 4"),
+        ({"num_replicas": 2, "shuffle": True}, "give a seed"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            JetLoader(store, 1, **arguments)
 
 
 def test_a_position_of_another_order_is_refused():

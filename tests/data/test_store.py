@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch_geometric.data import Batch
 from torch_geometric.loader import DataLoader
 
-from lgae_pyg.data import DataFileError, JetData, JetStore
+from lgae_pyg.data import DataFileError, JetData, JetStore, jet_name
 
 
 def random_jets(sizes: list[int], scalars: int = 0) -> list[JetData]:
@@ -141,12 +141,36 @@ def test_spoilt_files_are_named_with_the_mend(tmp_path: Path, spoil):
         JetStore.load(path)
 
 
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(5, "Input/output error")])
+def test_a_file_that_the_system_does_not_let_read_is_not_called_damaged(tmp_path: Path, monkeypatch, error):
+    path = tmp_path / "jets.safetensors"
+    JetStore.from_jets(random_jets([2, 3])).save(path)
+
+    def forbid(*_, **__):
+        raise error
+
+    for place in ("builtins.open", "lgae_pyg.data.store.safe_open"):
+        with monkeypatch.context() as patch, pytest.raises(type(error)) as caught:
+            patch.setattr(place, forbid)
+            JetStore.load(path)
+        assert caught.value is error
+    with pytest.raises(MemoryError), monkeypatch.context() as patch:
+        patch.setattr("lgae_pyg.data.store.safe_open", lambda *_, **__: (_ for _ in ()).throw(MemoryError()))
+        JetStore.load(path)
+    with pytest.raises(FileNotFoundError):
+        JetStore.load(tmp_path)
+
+
 def test_safetensors_of_something_else_is_refused(tmp_path: Path):
     from safetensors.torch import save_file
 
     path = tmp_path / "weights.safetensors"
     save_file({"weight": torch.zeros(2)}, path)
-    with pytest.raises(DataFileError, match="not a jet store"):
+    with pytest.raises(DataFileError, match="not a jet store") as caught:
+        JetStore.load(path)
+    assert "elete" not in str(caught.value)  # sound, and somebody's
+    save_file({"ptr": torch.zeros(1)}, path, {"format": "lgae_pyg.JetStore", "version": "2"})
+    with pytest.raises(DataFileError, match=r"format 2.*update"):
         JetStore.load(path)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         JetStore.load(tmp_path / "nowhere")
@@ -167,3 +191,82 @@ def test_safetensors_of_something_else_is_refused(tmp_path: Path):
 def test_tensors_that_do_not_fit_are_refused(ptr, particles, jets, words):
     with pytest.raises(ValueError, match=words):
         JetStore(torch.tensor(ptr), particles, jets)
+
+
+PER_PARTICLE = {
+    "vectors": lambda n, rng: torch.rand(n, 3, generator=rng),
+    "numbers": lambda n, rng: torch.randint(-5, 5, (n,), generator=rng),
+    "flags": lambda n, rng: torch.rand(n, 1, 2, generator=rng) > 0.5,
+}
+PER_JET = {
+    "row": lambda n, rng: torch.rand(1, 4, generator=rng),
+    "one": lambda n, rng: torch.randint(5, (1,), generator=rng),
+    "scalar": lambda n, rng: torch.rand((), generator=rng),
+    "integer scalar": lambda n, rng: torch.randint(5, (), generator=rng),
+    "int": lambda n, rng: n % 3,
+    "float": lambda n, rng: 0.5 * n,
+    "bool": lambda n, rng: n > 2,
+}
+NAMES = ("y", "x", "charge", "weight", "is_signal", "jet_ref", "pid")
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.integers(1, 5), min_size=1, max_size=6),
+    st.dictionaries(st.sampled_from(NAMES), st.sampled_from([*PER_PARTICLE, *PER_JET])),
+    st.data(),
+)
+def test_fields_of_every_kind_are_collated_as_pyg_does(sizes, kinds, data):
+    rng = torch.Generator().manual_seed(0)
+    makers = PER_PARTICLE | PER_JET
+    if kinds.get("x") in PER_JET:
+        del kinds["x"]  # a field of the particles by definition
+    fields = [{name: makers[kind](n, rng) for name, kind in kinds.items()} for n in sizes]
+    jets = [JetData(pos=torch.rand(n, 4, generator=rng), **more) for n, more in zip(sizes, fields)]
+    store = JetStore.from_jets(jets)
+    assert_same(store.batch(slice(None)), Batch.from_data_list(jets))
+    ids = data.draw(st.lists(st.integers(0, len(sizes) - 1), min_size=1, max_size=6))
+    assert_same(store.batch(ids), Batch.from_data_list([jets[i] for i in ids]))
+    assert_same(store.batch(ids), Batch.from_data_list([store.jet(i) for i in ids]))
+
+
+def jets_with(**fields) -> list[JetData]:
+    count = len(next(iter(fields.values())))
+    rows = [{name: values[k] for name, values in fields.items() if values[k] is not None} for k in range(count)]
+    return [JetData(pos=torch.rand(2 + k, 4), **row) for k, row in enumerate(rows)]
+
+
+@pytest.mark.parametrize(
+    ("jets", "words"),
+    [
+        (jets_with(y=[None, torch.tensor([1])]), "Jet 0 has no field 'y'"),
+        (jets_with(y=[1, None, 2]), "Jet 1 has no field 'y'"),
+        (jets_with(weight=[torch.rand(1, 2), torch.rand(1, 3)]), r"'weight' is .*\(n, 3\) in jet 1"),
+        (jets_with(y=[torch.tensor(1), torch.tensor([1])]), r"'y' is .*\(n\) in jet 1, but .*\(\) in jet 0"),
+        (jets_with(y=[torch.tensor(1), 1]), "'y' is a int in jet 1"),
+        (jets_with(y=["g", "q"]), "'y' is a str"),
+        (jets_with(tags=[torch.rand(3), torch.rand(3)]), r"'tags' of jet 0 has 3 rows, .*particle \(2\) nor one"),
+        (jets_with(x=[torch.rand(1, 2), torch.rand(1, 2)]), "'x' of jet 0 has 1 rows"),
+        (jets_with(my_index=[torch.rand(1), torch.rand(1)]), "'my_index' means something else"),
+        (jets_with(num_nodes=[2, 3]), "'num_nodes' means something else"),
+        ([JetData(y=1)], "Jet 0 has no field 'pos'"),
+        ([], "no jets"),
+    ],
+)
+def test_jets_that_do_not_go_together_are_refused_by_name(jets, words):
+    with pytest.raises(ValueError, match=words):
+        JetStore.from_jets(jets)
+
+
+def test_jets_are_named_by_class_and_row():
+    jet = JetData(pos=torch.rand(2, 4), y=torch.tensor([1]), jet_id=torch.tensor([1234]))
+    assert jet_name(jet, ("g", "q")) == "q 1234"
+    assert jet_name(jet, ("g",)) == jet_name(jet) == "class 1 1234"
+    assert jet_name(JetData(pos=jet.pos, y=0), ["top", "QCD"]) == "top"
+    assert jet_name(JetData(pos=jet.pos)) == "jet"
+    assert jet_name(JetData(pos=jet.pos, jet_id=7), ("g",)) == "jet 7"
+
+
+def test_a_missing_field_is_named_with_those_there_are():
+    with pytest.raises(ValueError, match=r"'label': choose one of .*jet_id"):
+        JetStore.from_jets(random_jets([2])).jet_field("label")

@@ -163,6 +163,77 @@ def test_interrupted_run_goes_on_to_the_same_file(made, tmp_path, monkeypatch):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["w.hdf5", "w.json"]
 
 
+@pytest.mark.parametrize("chunk", [20, CHUNK])
+def test_a_file_of_fewer_jets_is_extended_to_the_same_file(made, tmp_path, monkeypatch, chunk):
+    """Chunks that are there whole are not made again."""
+    again = {"classes": ["q"], "workers": 1, "progress": False, "chunk_jets": chunk}
+    (whole,) = generate_files(tmp_path / "whole", jets=50, **again) if chunk != CHUNK else (made["q"],)
+    jets, done = len(read(whole)[0]), []
+    generate_files(tmp_path, jets=chunk + 3, **again)
+    monkeypatch.setattr(files, "_make_chunk", lambda task: done.append(task[2]) or MAKE_CHUNK(task))
+    (path,) = generate_files(tmp_path, jets=jets, **again)
+    assert same(path, whole) and done == list(range(1, -(-jets // chunk)))
+    assert json.loads(card_path(path).read_text())["recipe"]["jets"] == jets
+    assert not list(tmp_path.glob(".*"))
+    assert generate_files(tmp_path, jets=jets, **again) == [path] and len(done) == len(range(1, -(-jets // chunk)))
+
+
+def test_an_interrupted_extension_leaves_the_smaller_file(made, tmp_path, monkeypatch):
+    again = {"classes": ["q"], "workers": 1, "progress": False, "chunk_jets": CHUNK}
+    (path,) = generate_files(tmp_path, jets=10, **again)
+    before = path.read_bytes()
+
+    def interrupted(task):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(files, "_make_chunk", interrupted)
+        generate_files(tmp_path, jets=JETS, **again)
+    assert path.read_bytes() == before
+    generate_files(tmp_path, jets=JETS, **again)
+    assert same(path, made["q"])
+
+
+def test_jets_of_other_programs_are_not_mixed(made, tmp_path):
+    again = {"classes": ["q"], "workers": 1, "progress": False, "chunk_jets": CHUNK}
+    (path,) = generate_files(tmp_path, jets=4, **again)
+    with h5py.File(path, "r+") as file:
+        versions = json.loads(file.attrs["versions"])
+        file.attrs["versions"] = json.dumps(versions | {"pythia8mc": "8.1"})
+    with pytest.raises(ValueError, match=r"q\.hdf5 holds 4 jets made with pythia8mc 8\.1, here 8"):
+        generate_files(tmp_path, jets=6, **again)
+    with h5py.File(path, "r+") as file:
+        file.attrs["versions"] = json.dumps(versions)
+        file["jet_features"][1, 2] += 1
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"q\.hdf5 holds other jets than are made here"):
+        generate_files(tmp_path, jets=6, **again)
+    assert path.read_bytes() == before
+    generate_files(tmp_path, jets=6, overwrite=True, **again)
+    assert np.array_equal(read(path)[1], read(made["q"])[1][:6])
+
+
+@pytest.mark.parametrize("spoilt", [b"", b"PK", b"no archive", -1, -200])
+def test_a_damaged_chunk_is_made_again(made, tmp_path, monkeypatch, spoilt):
+    """A machine that lost its power may leave one; what the system refuses is no damage."""
+    again = {"classes": ["w"], "jets": JETS, "workers": 1, "progress": False, "chunk_jets": CHUNK}
+
+    def lost(task):
+        done = MAKE_CHUNK(task)
+        (chunk,) = tmp_path.glob(".w_*.chunks/*.npz")
+        chunk.write_bytes(spoilt if isinstance(spoilt, bytes) else chunk.read_bytes()[:spoilt])
+        raise KeyboardInterrupt(done)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(files, "_make_chunk", lost)
+        generate_files(tmp_path, **again)
+    with monkeypatch.context() as patch, pytest.raises(PermissionError):
+        patch.setattr(np, "load", lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "forbidden")))
+        generate_files(tmp_path, **again)
+    (path,) = generate_files(tmp_path, **again)
+    assert same(path, made["w"])
+
+
 def test_complete_file_is_not_made_again(made, monkeypatch):
     def never(task):
         raise AssertionError("made again")
@@ -189,6 +260,10 @@ def test_file_of_another_recipe_is_kept_and_named(made, change, message):
 def test_foreign_or_broken_files_are_errors(tmp_path):
     with h5py.File(tmp_path / "g.hdf5", "w") as file:
         file["jet_features"] = np.zeros((1, 4))
+    with pytest.raises(ValueError, match="not made by this generator"):
+        generate_files(tmp_path, ["g"], 5, progress=False)
+    with h5py.File(tmp_path / "g.hdf5", "r+") as file:
+        file.attrs["recipe"] = "two eggs"
     with pytest.raises(ValueError, match="not made by this generator"):
         generate_files(tmp_path, ["g"], 5, progress=False)
     (tmp_path / "q.hdf5").write_bytes(b"no file")

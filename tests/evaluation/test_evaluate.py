@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -14,7 +15,7 @@ from lgae_pyg import progress
 from lgae_pyg.checkpoint import save_checkpoint
 from lgae_pyg.cli import main
 from lgae_pyg.data import JetStore
-from lgae_pyg.evaluation import STUDIES, Results, Study, StudyOptions, Subject, evaluate_model, run_study, subject
+from lgae_pyg.evaluation import STUDIES, Results, Study, StudyOptions, Subject, evaluate_model, run_study
 from lgae_pyg.evaluation.reconstruction.rebuilt import stored
 from lgae_pyg.evaluation.report import collect_run, joined_tables, write_report
 from lgae_pyg.evaluation.subject import LeftOut, Sample
@@ -219,15 +220,20 @@ def test_nothing_of_an_earlier_run_stays(trained, register) -> None:
 
 
 def test_nothing_is_generated_unasked(tmp_path, monkeypatch) -> None:
-    built = []
-    monkeypatch.setattr(subject, "build_dataset", lambda recipe, split, **_: built.append(recipe))
+    from lgae_pyg.datasets import pythia_jets
+
+    made = []
+    monkeypatch.setattr(pythia_jets, "generate_files", lambda folder, classes, *_, **__: made.append(classes))
     recipe = {"name": "PythiaJets", "root": str(tmp_path), "classes": ["g", "q"], "jets": 50, "num_particles": 30}
     one = Subject(Bare(), "Bare", "TeV", recipe)
-    with pytest.raises(FileNotFoundError, match=r"no jets of t in .*--generate.*--classes t --jets 9"):
+    with pytest.raises(FileNotFoundError, match="lgae generate --classes t --jets 9"):
         one.signals(["t"], jets=9)
-    with pytest.raises(FileNotFoundError, match="no jets of g, q in"):
+    with pytest.raises(FileNotFoundError, match="lgae generate --classes g,q --jets 50"):
         one.dataset("test")
-    assert not built
+    assert not made
+    with pytest.raises(Exception, match=r"t\.hdf5"):  # allowed, but nothing was made here
+        replace(one, generate=True).signals(["t"], jets=9)
+    assert made == [["t"]]
 
 
 def test_the_layout_of_earlier_versions_is_read(tmp_path, capsys, monkeypatch) -> None:

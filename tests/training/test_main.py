@@ -106,6 +106,13 @@ def test_training_from_the_command_line(jet_files, tmp_path, capfd):
     assert "optimizer.lr: 0.25 -> 1" in error and "Traceback" not in error
 
 
+def test_permission_to_fetch_jets_may_change_when_a_training_goes_on():
+    """Runs of before the permission was written down go on, too."""
+    before = composed("data=pythia")
+    assert before["data"].pop("generate") is True
+    assert differences(before, composed("data=pythia", "data.generate=false", "+data.workers=3")) == []
+
+
 @pytest.mark.parametrize(
     ("word", "message"),
     [

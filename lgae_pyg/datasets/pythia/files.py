@@ -11,6 +11,8 @@ import shutil
 import signal
 import threading
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -18,10 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
+from lgae_pyg.datasets.hdf5 import open_hdf5
 from lgae_pyg.datasets.pythia.events import BATCH_EVENTS, Jets, generate_chunk, require_generator
 from lgae_pyg.datasets.pythia.settings import GeneratorSettings, check_classes
+from lgae_pyg.files import write_atomically, write_text
 
 CHUNK_JETS = 500
 """Jets of one chunk: the piece of work of one process and the step in which an interrupted run is resumed."""
@@ -90,8 +95,8 @@ def generate_files(
 
     The jets are a function of all arguments but ``workers`` and ``progress``: any number of processes gives
     the same file, and an interrupted run goes on where it stopped. Fewer jets of the same recipe are the
-    first jets of the larger file. Beside each file lies a card ``g.json`` with the recipe, the versions and
-    a summary.
+    first jets of the larger file, so a file of fewer jets is extended. Beside each file lies a card ``g.json``
+    with the recipe, the versions and a summary.
 
     Args:
         folder: where the files go (``root/raw`` for the data sets of this package); made if missing.
@@ -109,8 +114,9 @@ def generate_files(
         The paths, in the order of the classes.
 
     Raises:
-        ValueError: an unknown class, a number out of range, or a file of another recipe in the way.
-        ImportError: Pythia 8, FastJet or h5py is missing.
+        ValueError: an unknown class, a number out of range, or a file in the way that is of another recipe, or
+            that this installation cannot extend.
+        ImportError: Pythia 8 or FastJet is missing.
     """
     classes = check_classes(classes)
     for value, label, low, high in ((jets, "jets", 1, None), (particles, "particles", 1, MAX_PARTICLES),
@@ -126,12 +132,12 @@ def generate_files(
         versions = require_generator()
         folder.mkdir(parents=True, exist_ok=True)
         for recipe in missing:
-            _generate(folder, recipe, versions, workers, progress)
+            _generate(folder, recipe, versions, workers, progress, overwrite)
     return [recipe.file(folder) for recipe in recipes]
 
 
 def is_complete(path: Path, recipe: Recipe) -> bool:
-    """Whether the file is there with this recipe.
+    """Whether the file is there with this recipe; one of fewer jets is not complete.
 
     Raises:
         ValueError: it is there with another recipe, or it was not made by this generator.
@@ -140,29 +146,32 @@ def is_complete(path: Path, recipe: Recipe) -> bool:
         return False
     found = read_recipe(path)
     if found is None:
-        raise ValueError(f"{path} was not made by this generator: choose another folder or remove the file")
-    wanted, found = _flat(recipe.to_dict()), _flat(found)
+        raise ValueError(f"{path} was not made by this generator: choose another folder or file name")
+    wanted, found = flat(recipe.to_dict()), flat(found)
+    if found.get("jets", 0) < recipe.jets:
+        wanted |= {"jets": found.get("jets")}
     different = [f"{name}: {found.get(name, 'absent')} in the file, {wanted.get(name, 'absent')} asked for"
                  for name in sorted(wanted.keys() | found.keys()) if found.get(name) != wanted.get(name)]
     if different:
         raise ValueError(f"{path} was made with another recipe ({'; '.join(different)}): ask for the recipe "
                          "of the file, choose another folder, or overwrite it")
-    return True
+    return wanted["jets"] == recipe.jets
 
 
 def read_recipe(path: str | os.PathLike) -> dict[str, Any] | None:
     """The recipe in a file's attributes, or None if the file has none.
 
     Raises:
-        OSError: the file is no HDF5 file.
+        OSError: the system does not let the file be read.
+        DataFileError: the file is no HDF5 file, or damaged.
     """
-    h5py = _require_h5py()
+    with open_hdf5(path) as file:
+        text = file.attrs.get("recipe")
     try:
-        with h5py.File(path, "r") as file:
-            text = file.attrs.get("recipe")
-    except OSError as error:
-        raise OSError(f"{path} cannot be read as HDF5 ({error}): remove it and generate it again") from error
-    return None if text is None else json.loads(text)
+        recipe = json.loads(text or "null")
+    except (TypeError, ValueError):  # a recipe of somebody else's
+        return None
+    return recipe if isinstance(recipe, dict) else None
 
 
 def card_path(path: Path) -> Path:
@@ -171,35 +180,61 @@ def card_path(path: Path) -> Path:
 
 
 def update_card(path: Path, **entries: Any) -> None:
-    """Adds entries to the data card of a file of jets (atomically)."""
+    """Adds entries to the data card of a file of jets (atomically).
+
+    Raises:
+        ValueError: there is a card that is not JSON.
+    """
     card = card_path(path)
-    content = json.loads(card.read_text(encoding="utf-8")) if card.exists() else {}
-    temporary = card.with_name(f".{card.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(content | entries, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, card)
+    try:
+        content = json.loads(card.read_text(encoding="utf-8")) if card.exists() else {}
+    except ValueError as error:
+        raise ValueError(f"{card} is no data card ({error}): move it away") from error
+    write_text(card, json.dumps(content | entries, indent=2) + "\n")
 
 
 def _generate(
-    folder: Path, recipe: Recipe, versions: dict[str, str], workers: int | None, progress: bool
+    folder: Path, recipe: Recipe, versions: dict[str, str], workers: int | None, progress: bool, overwrite: bool
 ) -> None:
-    work = recipe.work_folder(folder, versions)
+    path, work = recipe.file(folder), recipe.work_folder(folder, versions)
+    old = _jets_to_extend(path, versions) if path.exists() and not overwrite else None
+    kept = 0 if old is None else len(old.jet_features)
     work.mkdir(exist_ok=True)
     started = time.perf_counter()
-    todo = [(number, jets) for number, jets in recipe.chunks() if _load_chunk(work, number, jets) is None]
+    whole = kept // recipe.chunk_jets  # chunks that the old file has whole
+    todo = [(number, jets) for number, jets in recipe.chunks()[whole:] if _load_chunk(work, number, jets) is None]
     made = sum(jets for _, jets in todo)
     count = min(workers or _cores(), len(todo))
     with _bar(recipe, recipe.jets - made, progress) as bar, _map(count) as run:
         for done in run(_make_chunk, [(recipe, work, *chunk) for chunk in todo]):
             bar.update(done)
     seconds = time.perf_counter() - started
-    parts = [_load_chunk(work, number, jets) for number, jets in recipe.chunks()]
-    whole = Jets(*(np.concatenate(arrays) for arrays in zip(*parts)))
-    path = recipe.file(folder)
-    _write(path, whole, recipe, versions)
+    parts = [_load_chunk(work, number, jets) for number, jets in recipe.chunks()[whole:]]
+    if any(part is None for part in parts):
+        raise OSError(f"{work} lost chunks, perhaps because another process made {path}: run again")
+    if old is not None:
+        parts.insert(0, Jets(*(array[: whole * recipe.chunk_jets] for array in old)))
+    jets = Jets(*(np.concatenate(arrays) for arrays in zip(*parts)))
+    if old is not None and not all(np.array_equal(new[:kept], was) for new, was in zip(jets, old)):
+        raise ValueError(f"{path} holds other jets than are made here: it cannot be extended, but overwritten")
+    _write(path, jets, recipe, versions)
     card_path(path).unlink(missing_ok=True)
-    update_card(path, file=path.name, recipe=recipe.to_dict(), versions=versions, summary=summary(whole),
+    update_card(path, file=path.name, recipe=recipe.to_dict(), versions=versions, summary=summary(jets),
                 made={"jets": made, "seconds": round(seconds, 1), "processes": max(count, 1)})
-    shutil.rmtree(work)
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def _jets_to_extend(path: Path, versions: dict[str, str]) -> Jets:
+    """The jets of a file, if programs of the same versions made them."""
+    with open_hdf5(path) as file:
+        found = json.loads(file.attrs.get("versions", "{}"))
+        jets = Jets(*(file[name][:] for name in Jets._fields))
+    different = [f"{name} {found.get(name, 'unknown')}, here {here}"
+                 for name, here in versions.items() if found.get(name) != here]
+    if different:
+        raise ValueError(f"{path} holds {len(jets.jet_features)} jets made with {'; '.join(different)}: it is not "
+                         "extended with others; overwrite it, or install those versions")
+    return jets
 
 
 def summary(jets: Jets) -> dict[str, float]:
@@ -215,38 +250,35 @@ def summary(jets: Jets) -> dict[str, float]:
 
 
 def _write(path: Path, jets: Jets, recipe: Recipe, versions: dict[str, str]) -> None:
-    h5py = _require_h5py()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with h5py.File(temporary, "w") as file:
+    def fill(partial: Any) -> None:
+        with h5py.File(partial.name, "w") as file:
             for name, array in zip(jets._fields, jets):
                 file.create_dataset(name, data=array)
             file.attrs["recipe"] = json.dumps(recipe.to_dict(), sort_keys=True)
             file.attrs["versions"] = json.dumps(versions, sort_keys=True)
             file.attrs["seed"] = recipe.seed
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+
+    write_atomically(path, fill)
 
 
 def _make_chunk(task: tuple[Recipe, Path, int, int]) -> int:
     """Makes one chunk, writes it to the work folder and returns its number of jets."""
     recipe, work, number, jets = task
     chunk = recipe.make(number, jets)
-    temporary = work / f".{number:06d}.{os.getpid()}.tmp"
-    with open(temporary, "wb") as file:
-        np.savez(file, **chunk._asdict())
-    os.replace(temporary, work / f"{number:06d}.npz")
+    write_atomically(work / f"{number:06d}.npz", lambda file: np.savez(file, **chunk._asdict()))
     return jets
 
 
 def _load_chunk(work: Path, number: int, jets: int) -> Jets | None:
-    """A finished chunk of at least so many jets, or None."""
+    """A finished chunk of at least so many jets, or None; one that is shown to be damaged is made again."""
     path = work / f"{number:06d}.npz"
     if not path.exists():
         return None
-    with np.load(path, allow_pickle=False) as stored:
-        chunk = Jets(*(stored[name][:jets] for name in Jets._fields))
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            chunk = Jets(*(stored[name][:jets] for name in Jets._fields))
+    except (EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
+        return None
     return chunk if len(chunk.jet_features) == jets else None
 
 
@@ -309,14 +341,7 @@ def _bar(recipe: Recipe, done: int, progress: bool) -> Any:
     return tqdm(total=recipe.jets, initial=done, desc=recipe.name, unit=" jets", disable=not progress)
 
 
-def _flat(recipe: dict[str, Any]) -> dict[str, Any]:
+def flat(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe with its settings beside the other entries."""
     settings = recipe.get("settings", {})
     return {name: value for name, value in recipe.items() if name != "settings"} | settings
-
-
-def _require_h5py() -> Any:
-    try:
-        import h5py
-    except ImportError as error:
-        raise ImportError("JetNet files need h5py: pip install 'lgae-pyg[generator]'") from error
-    return h5py
