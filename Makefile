@@ -51,7 +51,7 @@ scatter:
 quickstart: $(VENV)/installed
 	$(BIN)/lgae generate --classes g,q --jets $(JETS) --out $(DATA)
 	$(BIN)/lgae train experiment=quickstart data.root=$(DATA) data.jets=$(JETS)
-	$(BIN)/lgae evaluate $(RUN) --keep
+	$(BIN)/lgae evaluate $(RUN) --studies reconstruction --keep
 
 test: setup
 	$(BIN)/python -m pytest

@@ -101,6 +101,12 @@ class Table:
         return [all(not isinstance(row[place], str) for row in self.rows) for place in columns]
 
 
+def with_errors(columns: Mapping[str, str]) -> dict[str, str]:
+    """The columns, each followed by one for its error, ``NAME_error`` with the heading ``± HEADING``."""
+    pairs = (((name, head), (f"{name}_error", f"± {head}")) for name, head in columns.items())
+    return dict(entry for pair in pairs for entry in pair)
+
+
 def read_csv(text: str) -> tuple[list[str], list[tuple[Value, ...]]]:
     """Column names and rows of a CSV text written by :meth:`Table.to_csv`; numbers become numbers again."""
     names, *rows = csv.reader(io.StringIO(text))

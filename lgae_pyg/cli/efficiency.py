@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from lgae_pyg.registry import check_choice
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
@@ -32,16 +34,16 @@ def run(options: argparse.Namespace) -> int:
     """
     from tqdm import tqdm
 
-    from lgae_pyg.evaluation.efficiency import Plan, collect, run_jobs
-    from lgae_pyg.evaluation.studies import draw_study
-    from lgae_pyg.evaluation.study_results import StudyResults
+    from lgae_pyg.evaluation.efficiency.study import Plan, collect, run_jobs
+    from lgae_pyg.evaluation.results import Results
+    from lgae_pyg.evaluation.study import draw_study
 
     if options.redraw:
-        draw_study(StudyResults.load(options.out), options.out, not options.quiet)
+        draw_study(Results.load(options.out), options.out, not options.quiet)
         print(f"Figure:  {options.out / 'figures'}")
         return 0
     plan = Plan(
-        experiments=options.experiments.split(","),
+        experiments=_experiments(options),
         sizes=_numbers("--sizes", options.sizes),
         seeds=_numbers("--seeds", options.seeds),
         folder=options.out,
@@ -68,6 +70,18 @@ def run(options: argparse.Namespace) -> int:
     print(results.tables["efficiency"].to_text(), end="\n\n")
     print(f"Tables:  {plan.folder}\nFigure:  {plan.folder / 'figures'}")
     return int(bool(failed))
+
+
+def _experiments(options: argparse.Namespace) -> list[str]:
+    """The names of the experiments, each of which there must be (unless Hydra is told to look elsewhere, too)."""
+    from lgae_pyg.config import config_directory
+
+    names = [name.strip() for name in options.experiments.split(",")]
+    if not any(word.startswith("hydra.searchpath") for word in options.set):
+        known = sorted(path.stem for path in (config_directory() / "experiment").glob("*.yaml"))
+        for name in names:
+            check_choice("experiment", name, known)
+    return names
 
 
 def _numbers(option: str, text: str) -> list[int]:

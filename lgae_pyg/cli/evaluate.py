@@ -1,13 +1,16 @@
 """``lgae evaluate``: tables and figures of a trained model."""
 
 import argparse
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lgae_pyg.evaluation.studies import STUDIES, check_studies
-
-#: The study of an evaluation that asks for no other.
-RECONSTRUCTION = "reconstruction"
+from lgae_pyg.evaluation.study import STUDIES
+from lgae_pyg.files import first_line
+from lgae_pyg.registry import check_choice
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,11 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("source", metavar="RUN_OR_CHECKPOINT", help="folder of a run, or a checkpoint file")
     add(
         "--studies",
-        default=RECONSTRUCTION,
         metavar="A,B",
-        help=f"some of {RECONSTRUCTION} (the default), {', '.join(STUDIES)}; or all",
+        help=f"some of {', '.join(STUDIES)}; or all (default: those that fit the model and whose jets are there)",
     )
-    add("--out", metavar="DIR", help="folder for the results (default: evaluation in the run)")
+    add("--out", metavar="DIR", help="folder for the results, one folder a study (default: evaluation in the run)")
     add(
         "--jets",
         type=_positive,
@@ -28,112 +30,160 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="evaluate N jets, the same random choice each time (default: all; 20000 of a class in other studies)",
     )
     add("--signals", metavar="A,B", help="classes that count as anomalous (default: t,w,z to a model of g,q)")
+    add("--generate", action="store_true", help="generate jets that are not there")
     add("--split", default="test", choices=("train", "val", "test", "all"), help="default: test")
     add("--data", metavar="ROOT", help="root folder of other jets of the same format")
     add("--scan-jets", type=_natural, default=200, metavar="N", help="jets of the equivariance scans; 0: none")
     add("--batch-size", type=_positive, default=64, metavar="N", help="jets per batch")
     add("--resamples", type=_positive, default=200, metavar="N", help="bootstrap samples behind each error")
+    add("--threads", type=_positive, metavar="N", help="processor threads; give 1 where cores are shared")
     add("--emd", action="store_true", help="anomaly: also the exact energy mover's distance; takes minutes")
     add("--no-baseline", action="store_true", help="leave out the linear autoencoders")
-    add("--keep", action="store_true", help="if there are results newer than the checkpoint, only show them")
+    add("--keep", action="store_true", help="if there are results of this very checkpoint, only show them")
     add("--redraw", action="store_true", help="only draw the figures again, from the stored results")
     add("--quiet", action="store_true", help="no progress bar")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs the studies, or draws their figures again, and prints one table of each."""
-    names = [name.strip() for name in options.studies.split(",") if name.strip()]
+    """Runs the studies, or draws their figures again, and prints the first table of each.
+
+    A study that fails is reported, and the others run all the same.
+
+    Returns:
+        0, or 1 if a study failed, or none was made.
+    """
+    asked = _asked(options.studies)
+    with _threads(options.threads):
+        done, failed = (_redraw if options.redraw else _evaluate)(asked, options)
+    if failed:
+        print(f"lgae evaluate: failed: {', '.join(failed)} (see above)", file=sys.stderr)
+    elif not done:
+        print("lgae evaluate: there is nothing to evaluate (see above)", file=sys.stderr)
+    return int(bool(failed) or not done)
+
+
+def _asked(text: str | None) -> list[str] | None:
+    """The studies that are asked for by name; ``None`` for those that fit."""
+    names = None if text is None else [name.strip() for name in text.split(",") if name.strip()]
     if names == ["all"]:
-        names = [RECONSTRUCTION, *STUDIES]
-    check_studies([name for name in names if name != RECONSTRUCTION])
+        return list(STUDIES)
+    for name in names or ():
+        check_choice("study", name, STUDIES)
+    if names == []:
+        raise ValueError(f"--studies names none: give some of {', '.join(STUDIES)}, or all")
+    return names
+
+
+def _evaluate(asked: list[str] | None, options: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """Names of the studies that were made, and of those that failed."""
+    from lgae_pyg.evaluation import StudyOptions, Subject, default_folder, run_study
+
+    wanted = StudyOptions(
+        jets=options.jets,
+        signals=options.signals.split(",") if options.signals else None,
+        split=options.split,
+        root=options.data,
+        batch_size=options.batch_size,
+        resamples=options.resamples,
+        baseline=not options.no_baseline,
+        scan_jets=options.scan_jets,
+        emd=options.emd,
+        progress=not options.quiet,
+    )
+    subject = Subject.load(options.source, options.generate)
+    base = Path(options.out or default_folder(options.source, options.split, options.data))
+
+    def one(name: str) -> tuple[Any, Path]:
+        results = _kept(base, name, subject) if options.keep else None
+        return results or run_study(name, subject, wanted, base / name), base / name
+
+    return _each(asked or list(STUDIES), one, leave_out=asked is None)
+
+
+def _each(
+    names: Sequence[str], one: Callable[[str], tuple[Any, Path]], leave_out: bool
+) -> tuple[list[str], list[str]]:
+    """Makes each study and prints its first table, whatever happens to the others.
+
+    Args:
+        names: of the studies.
+        one: is called with each name; returns the results and their folder.
+        leave_out: studies that do not fit, or whose jets are missing, are passed over with a word; otherwise they
+            have failed.
+    """
+    from lgae_pyg.evaluation.subject import LeftOut
+
+    done, failed = [], []
     for name in names:
-        if name == RECONSTRUCTION:
-            _reconstruction(options)
-        else:
-            _study(name, options)
-    return 0
+        try:
+            results, folder = one(name)
+            print(end="\n" if done else "")
+            print(next(iter(results.tables.values())).to_text(), end="\n\n")
+            print(f"Tables:  {folder}\nFigures: {folder / 'figures'}")
+            done.append(name)
+        except Exception as error:
+            if leave_out and isinstance(error, LeftOut | FileNotFoundError):
+                print(f"lgae evaluate: {name} is left out: {first_line(error)}", file=sys.stderr)
+                continue
+            if not isinstance(error, ValueError | OSError | ImportError):
+                traceback.print_exc()
+            print(f"lgae evaluate: {name} failed: {error}", file=sys.stderr)
+            failed.append(name)
+    return done, failed
 
 
-def _reconstruction(options: argparse.Namespace) -> None:
-    """Evaluates the reconstruction and prints one table, of particles if the model has them."""
-    from lgae_pyg.evaluation import EvaluationResults, default_folder, evaluate
+def _redraw(asked: list[str] | None, options: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """As :func:`_evaluate`, from stored results: neither the checkpoint nor the data need be there any more."""
+    from lgae_pyg.evaluation import Results, default_folder, draw_study
+    from lgae_pyg.evaluation.results import DESCRIPTION, stored_in
 
-    if options.redraw:
-        from lgae_pyg.evaluation.figures import draw_figures
-
-        folder = _stored(options)
-        results = EvaluationResults.load(folder)
-        draw_figures(results, folder / "figures", not options.quiet)
+    source = Path(options.out or options.source)
+    if (source / DESCRIPTION).exists():  # the folder of one study
+        folders = {Results.load(source, arrays=False).study: source}
     else:
-        folder = Path(options.out or default_folder(options.source, options.split, options.data))
-        results = _newer(folder, options.source) if options.keep else None
-        results = results or evaluate(
-            options.source,
-            folder,
-            max_jets=options.jets,
-            batch_size=options.batch_size,
-            baseline=not options.no_baseline,
-            progress=not options.quiet,
-            split=options.split,
-            data_root=options.data,
-            scan_jets=options.scan_jets,
-            resamples=options.resamples,
-        )
-    particles = results.reconstructions[0].pixels is None
-    print(results.tables["particle_reconstruction" if particles else "jet_reconstruction"].to_text(), end="\n\n")
-    print(f"Tables:  {folder}\nFigures: {folder / 'figures'}")
+        bases = [source] if options.out else [source, source / "evaluation"]
+        base = next((one for one in bases if any(stored_in(one, name) for name in STUDIES)), None)
+        base = base or (source if options.out else default_folder(source, options.split, options.data))
+        found = {name: stored_in(base, name) for name in asked or STUDIES}
+        folders = {name: place or base / name for name, place in found.items() if place or asked}
+        if not folders:
+            raise FileNotFoundError(f"{base} holds no results: evaluate first, without --redraw")
+
+    def one(name: str) -> tuple[Any, Path]:
+        results = Results.load(folders[name])
+        draw_study(results, folders[name], not options.quiet)
+        return results, folders[name]
+
+    return _each(list(folders), one, leave_out=False)
 
 
-def _study(name: str, options: argparse.Namespace) -> None:
-    """Runs another study and prints its first table."""
-    from lgae_pyg.evaluation.studies import StudyOptions, draw_study, run_study
-    from lgae_pyg.evaluation.study_results import StudyResults
-    from lgae_pyg.evaluation.subject import Subject
+def _kept(base: Path, name: str, subject: Any) -> Any:
+    """The stored results of a study if they are of the checkpoint as it is now, else ``None``."""
+    from lgae_pyg.evaluation import Results
+    from lgae_pyg.evaluation.results import stored_in
 
-    folder = _stored(options) / name
-    if options.redraw:
-        results = StudyResults.load(folder)
-        draw_study(results, folder, not options.quiet)
-    else:
-        wanted = StudyOptions(
-            signals=options.signals.split(",") if options.signals else None,
-            split=options.split,
-            root=options.data,
-            batch_size=options.batch_size,
-            resamples=options.resamples,
-            emd=options.emd,
-            progress=not options.quiet,
-            **({} if options.jets is None else {"jets": options.jets}),
-        )
-        results = run_study(name, Subject.load(options.source), wanted, folder)
-    print(next(iter(results.tables.values())).to_text(), end="\n\n")
-    print(f"Tables:  {folder}\nFigures: {folder / 'figures'}")
-
-
-def _newer(folder: Path, source: str) -> Any:
-    """The stored results if they are complete and newer than the checkpoint, else ``None``."""
-    from lgae_pyg.checkpoint import find_checkpoint
-    from lgae_pyg.evaluation import EvaluationResults
-    from lgae_pyg.evaluation.results import DESCRIPTION
-
-    stored = folder / DESCRIPTION
-    if not stored.exists() or stored.stat().st_mtime < find_checkpoint(source).stat().st_mtime:
+    if stored_in(base, name) != base / name:
         return None
-    return EvaluationResults.load(folder)
+    results = Results.load(base / name)
+    return results if results.description.get("identity") == subject.about["identity"] else None
 
 
-def _stored(options: argparse.Namespace) -> Path:
-    """The folder of stored results: neither the checkpoint nor the data need be there any more."""
-    from lgae_pyg.evaluation import default_folder
-    from lgae_pyg.evaluation.results import DESCRIPTION
+@contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    """Limits the threads of everything that computes; as they are for ``None``."""
+    if number is None:
+        yield
+        return
+    import torch
+    from threadpoolctl import threadpool_limits  # of scikit-learn
 
-    if options.out:
-        return Path(options.out)
-    source = Path(options.source)
-    for folder in (source, source / "evaluation"):
-        if (folder / DESCRIPTION).exists():
-            return folder
-    return default_folder(source, options.split, options.data)
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        with threadpool_limits(number):
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _natural(text: str, smallest: int = 0) -> int:

@@ -30,6 +30,8 @@ def run(options: argparse.Namespace) -> int:
             print(one.without())
         elif one.missing:
             print(f"{one.name}: without {', '.join(one.missing)} (--studies of lgae evaluate)")
+        for sentence in one.stale.values():
+            print(f"{one.name}: stale: {sentence}")
     print(f"Page:   {path} ({path.stat().st_size / 2**20:.1f} MiB)\nTables: {folder}")
     if options.wandb:
         _log(runs)

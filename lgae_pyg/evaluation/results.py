@@ -1,113 +1,132 @@
-"""Everything an evaluation finds out, on disk: tables, arrays, and what they are of."""
+"""What a study finds out, on disk: tables, arrays for the figures, and what they are of."""
 
+import contextlib
 import json
 import os
+import re
 import zipfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from lgae_pyg.evaluation.pixels import Pixels
-from lgae_pyg.evaluation.reconstruction import Jets, Reconstruction
-from lgae_pyg.files import write_atomically
+from lgae_pyg.files import plain, write_atomically, write_text
 from lgae_pyg.tables import Table, read_csv
 
 FORMAT = 1
-ARRAYS, DESCRIPTION = "results.npz", "results.json"
-_PLAIN_FIELDS = ("key", "label", "matched", "latent_size", "side_information", "num_particles")
+ARRAYS, DESCRIPTION = "arrays.npz", "study.json"
+#: The same of a reconstruction as earlier versions stored it, directly in ``evaluation``.
+OLD_ARRAYS, OLD_DESCRIPTION = "results.npz", "results.json"
 
 
 @dataclass(frozen=True)
-class EvaluationResults:
-    """The results of an evaluation.
+class Results:
+    """The results of a study.
 
     Args:
-        target: the true jets, in GeV.
-        reconstructions: the jets as the model and the baselines give them back.
-        tables: tables by name.
-        description: plain values: ``data`` (a sentence that names the jets), ``unit`` of the model,
-            ``checkpoint``, ``versions`` and the like.
+        study: name of the study, one of :data:`lgae_pyg.evaluation.study.STUDIES`.
+        tables: tables by name; the first is the one that the command prints.
+        arrays: whatever the figures are drawn from, by name.
+        description: plain values: ``caption`` (sentences that name data and model), ``label`` of the model,
+            ``checkpoint`` and its ``identity``, ``recipe`` of the data, ``config`` of the training, ``versions``.
     """
 
-    target: Jets
-    reconstructions: Sequence[Reconstruction]
+    study: str
     tables: Mapping[str, Table]
-    description: Mapping[str, Any]
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    description: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def caption(self) -> str:
-        """The sentence that names the data and the model under every table and figure."""
+        """The sentences that name the data and the model under every table and figure."""
         return self.description["caption"]
 
+    @property
+    def label(self) -> str:
+        """The printed name of the model."""
+        return self.description["label"]
+
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Writes the tables (CSV and Markdown), the momenta (``results.npz``) and the description
-        (``results.json``) into a folder, each file completely or not at all."""
+        """Writes tables (CSV and Markdown), ``arrays.npz`` and ``study.json`` into a folder.
+
+        The last comes last: where it is, all is there. Tables that an earlier run left there and this one does not
+        have are removed, so that nothing of two models stands side by side.
+        """
         folder = Path(folder)
+        with contextlib.suppress(ValueError, KeyError, TypeError, OSError):  # nothing there, or damaged
+            for old in json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))["tables"]:
+                for suffix in ("csv", "md") if old["name"] not in self.tables else ():
+                    (folder / f"{old['name']}.{suffix}").unlink(missing_ok=True)
+        (folder / DESCRIPTION).unlink(missing_ok=True)
         for table in self.tables.values():
             table.save(folder)
-        arrays = {"target_p4": self.target.p4.numpy(), "target_ptr": self.target.ptr.numpy()}
-        for one in self.reconstructions:
-            arrays |= {f"{one.key}_p4": one.jets.p4.numpy(), f"{one.key}_ptr": one.jets.ptr.numpy()}
-            if one.pixels is not None:
-                arrays |= {f"{one.key}_pixels_{name}": array for name, array in one.pixels.to_arrays().items()}
-        write_atomically(folder / ARRAYS, lambda file: np.savez(file, **arrays))
+        write_atomically(folder / ARRAYS, lambda file: np.savez(file, **self.arrays))
         content = {
             "format": FORMAT,
-            "description": dict(self.description),
-            "reconstructions": [
-                {name: getattr(one, name) for name in _PLAIN_FIELDS} for one in self.reconstructions
-            ],
+            "study": self.study,
+            "description": plain(self.description, "description"),
             "tables": [
                 {"name": table.name, "caption": table.caption, "columns": dict(table.columns)}
                 for table in self.tables.values()
             ],
         }
-        text = json.dumps(content, indent=2, ensure_ascii=False).encode("utf-8")
-        write_atomically(folder / DESCRIPTION, lambda file: file.write(text))
+        write_text(folder / DESCRIPTION, json.dumps(content, indent=1, ensure_ascii=False))
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> "EvaluationResults":
+    def load(cls, folder: str | os.PathLike[str], arrays: bool = True) -> "Results":
         """Reads what :meth:`save` wrote.
 
+        Args:
+            folder: of the study.
+            arrays: read the arrays, too.
+
         Raises:
-            FileNotFoundError: if the folder holds no results.
+            FileNotFoundError: if the folder holds no complete results.
             ValueError: if a file is damaged or of a newer format.
         """
         folder = Path(folder)
-        if not (folder / DESCRIPTION).exists():
-            raise FileNotFoundError(f"{folder} holds no {DESCRIPTION}: evaluate first, without --redraw")
+        old = not (folder / DESCRIPTION).exists() and (folder / OLD_DESCRIPTION).exists()
+        file = folder / (OLD_DESCRIPTION if old else DESCRIPTION)
+        if not file.exists():
+            raise FileNotFoundError(f"{folder} holds no {DESCRIPTION}: run the study first, without --redraw")
         try:
-            content = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+            content = json.loads(file.read_text(encoding="utf-8"))
             if content["format"] > FORMAT:
                 raise ValueError(f"format {content['format']}; this version of lgae-pyg reads {FORMAT}")
-            with np.load(folder / ARRAYS, allow_pickle=False) as file:
-                arrays = {name: torch.from_numpy(file[name]) for name in file.files}
-            return cls(
-                Jets(arrays["target_p4"], arrays["target_ptr"]),
-                [
-                    Reconstruction(
-                        jets=Jets(arrays[f"{one['key']}_p4"], arrays[f"{one['key']}_ptr"]),
-                        pixels=_read_pixels(arrays, f"{one['key']}_pixels_"),
-                        **one,
-                    )
-                    for one in content["reconstructions"]
-                ],
-                {one["name"]: _read_table(folder, one) for one in content["tables"]},
-                content["description"],
-            )
-        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(f"the results in {folder} cannot be read ({error}): evaluate again") from error
+            found = _read_arrays(folder / (OLD_ARRAYS if old else ARRAYS)) if arrays else {}
+            if old:
+                content, found = _from_old(content), {_new_name(name): found[name] for name in found}
+            tables = {one["name"]: _read_table(folder, one) for one in content["tables"]}
+            return cls(content["study"], tables, found, content["description"])
+        except (ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
+            raise ValueError(f"the results in {folder} cannot be read ({error}): run the study again") from error
 
 
-def _read_pixels(arrays: Mapping[str, torch.Tensor], prefix: str) -> Pixels | None:
-    found = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-    return Pixels.from_arrays(found) if found else None
+def stored_in(evaluation: Path, study: str) -> Path | None:
+    """The folder of an evaluation that holds the results of a study; ``None`` if there are none."""
+    if (evaluation / study / DESCRIPTION).exists():
+        return evaluation / study
+    return evaluation if study == "reconstruction" and (evaluation / OLD_DESCRIPTION).exists() else None
+
+
+def _read_arrays(file: Path) -> dict[str, np.ndarray]:
+    with np.load(file, allow_pickle=False) as found:
+        return {name: found[name] for name in found.files}
 
 
 def _read_table(folder: Path, described: Mapping[str, Any]) -> Table:
     _, rows = read_csv((folder / f"{described['name']}.csv").read_text(encoding="utf-8"))
     return Table(described["name"], described["caption"], described["columns"], tuple(rows))
+
+
+def _from_old(content: Mapping[str, Any]) -> dict[str, Any]:
+    rebuilt = content["reconstructions"]
+    about = {**content["description"], "rebuilt": rebuilt, "label": rebuilt[0]["label"] if rebuilt else ""}
+    return {"study": "reconstruction", "tables": content["tables"], "description": about}
+
+
+def _new_name(name: str) -> str:
+    """``linear/p4`` for ``linear_p4``, ``model/pixels/mean`` for ``model_pixels_mean``."""
+    return name.replace("_pixels_", "/pixels/") if "_pixels_" in name else re.sub("_(p4|ptr)$", r"/\1", name)

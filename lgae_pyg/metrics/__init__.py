@@ -1,6 +1,6 @@
 """Measures of reconstruction: features, relative errors, matching, statistics, compression."""
 
-from lgae_pyg.metrics.bootstrap import bootstrap, bootstrap_quantiles
+from lgae_pyg.metrics.bootstrap import bootstrap, bootstrap_quantiles, bootstrap_weighted
 from lgae_pyg.metrics.emd import exact_emd
 from lgae_pyg.metrics.features import (
     JET_FEATURES,
@@ -19,6 +19,7 @@ __all__ = [
     "STATISTICS",
     "bootstrap",
     "bootstrap_quantiles",
+    "bootstrap_weighted",
     "compression_rates",
     "exact_emd",
     "jet_features",

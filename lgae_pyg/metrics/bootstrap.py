@@ -38,6 +38,27 @@ def bootstrap(
     return np.std(np.array(drawn, dtype=np.float64), axis=0, ddof=1)
 
 
+def bootstrap_weighted(
+    sizes: Sequence[int], statistic: Callable[..., float], resamples: int = 200, seed: int = 0
+) -> float:
+    """The standard error of a statistic that takes weights, for values that belong together.
+
+    Two samples that are pairs (true and rebuilt jets) are drawn together, and so are values that come in groups
+    (the particles of a jet): what is drawn are the groups, and the statistic is told how often each one was.
+
+    Args:
+        sizes: numbers of groups, one for each set of groups that is drawn independently of the others.
+        statistic: of one array for each set, how often each of its groups was drawn.
+        resamples: the number of draws, at least two.
+        seed: of the draws.
+
+    Raises:
+        ValueError: if a set is empty, or there are fewer than two draws.
+    """
+    counts = [_draws(size, resamples, (seed, place)) for place, size in enumerate(sizes)]
+    return float(np.std([statistic(*drawn) for drawn in zip(*counts)], ddof=1))
+
+
 def bootstrap_quantiles(
     values: ArrayLike, groups: ArrayLike, quantiles: Sequence[float], resamples: int = 200, seed: int = 0
 ) -> NDArray[np.float64]:

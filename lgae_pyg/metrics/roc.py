@@ -54,11 +54,11 @@ def figures_of_merit(
     r"""The numbers that are read off a ROC curve.
 
     ``auc``; ``efficiency_0.1``, ... the signal efficiency at a background efficiency of
-    :data:`BACKGROUND_EFFICIENCIES`; ``rejection_0.3``, ... the background rejection :math:`1 / \epsilon_B` at a
-    signal efficiency of :data:`SIGNAL_EFFICIENCIES` (infinite if no background passes); ``improvement`` the
-    largest significance improvement :math:`\epsilon_S / \sqrt{\epsilon_B}` where at least :data:`FEWEST_PASSING`
-    background jets pass. With bootstrap samples, ``..._error`` beside each: background and signal are drawn anew
-    independently.
+    :data:`BACKGROUND_EFFICIENCIES` (NaN where that is less than one background jet); ``rejection_0.3``, ... the
+    background rejection :math:`1 / \epsilon_B` at a signal efficiency of :data:`SIGNAL_EFFICIENCIES` (infinite if
+    no background passes); ``improvement`` the largest significance improvement
+    :math:`\epsilon_S / \sqrt{\epsilon_B}` where at least :data:`FEWEST_PASSING` background jets pass. With
+    bootstrap samples, ``..._error`` beside each: background and signal are drawn anew independently.
 
     Args:
         background: scores of background jets.
@@ -134,7 +134,8 @@ def _merits(background: NDArray, signal: NDArray, jets: int) -> dict[str, float]
     merits = {"auc": _area(x, y)}
     last = np.append(np.diff(x) > 0, True)  # of several cuts with this background efficiency, the loosest
     for place in BACKGROUND_EFFICIENCIES:
-        merits[f"efficiency_{place:g}"] = float(np.interp(place, x[last], y[last]))
+        resolved = place * jets >= 1 - 1e-9
+        merits[f"efficiency_{place:g}"] = float(np.interp(place, x[last], y[last])) if resolved else float("nan")
     first = np.insert(np.diff(y) > 0, 0, True)  # of several cuts with this signal efficiency, the tightest
     for place in SIGNAL_EFFICIENCIES:
         passing = float(np.interp(place, y[first], x[first]))

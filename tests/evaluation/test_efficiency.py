@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import pytest
 
 from lgae_pyg.cli import main
-from lgae_pyg.evaluation import efficiency
-from lgae_pyg.evaluation.efficiency import Plan, collect, run_jobs
-from lgae_pyg.evaluation.figures.efficiency import FIGURES
-from lgae_pyg.evaluation.studies import draw_study
+from lgae_pyg.evaluation.efficiency import study as efficiency
+from lgae_pyg.evaluation.efficiency.figures import FIGURES
+from lgae_pyg.evaluation.efficiency.study import Plan, collect, run_jobs
+from lgae_pyg.evaluation.study import draw_study
 
 
 @pytest.fixture
@@ -172,3 +172,16 @@ def test_trainings_that_end_where_they_began_are_named(plan: Plan, trained: list
     names = ("best_epoch", "last_epoch", "shown")
     epochs = {(row["model"], row["seed"]): tuple(row[name] for name in names) for row in rows[:4]}
     assert epochs["A", 0] == (0, 2, 800) and epochs["A", 1] == (1, 2, 800) and epochs["B", 0] == (0, 0, 0)
+
+
+def test_an_unknown_experiment_is_named_before_anything_is_trained(trained: list[str], tmp_path, capsys) -> None:
+    assert main(["efficiency", "--experiments", "lgae_mix_fast,linear_fsat", "--out", str(tmp_path / "e")]) == 1
+    error = capsys.readouterr().err
+    assert "unknown experiment 'linear_fsat'" in error and "did you mean linear_fast?" in error
+    assert trained == [] and not (tmp_path / "e").exists()
+
+
+def test_refused_trainings_leave_no_empty_folders(plan: Plan, trained: list[str]) -> None:
+    run_jobs(plan)
+    assert not (plan.folder / "runs" / "b_fast_10_seed2").exists()
+    assert (plan.folder / "runs" / "a_fast_10_seed2").is_dir()

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lgae_pyg.evaluation import generation
-from lgae_pyg.evaluation.reconstruction import Jets
+from lgae_pyg.evaluation.generation import study as generation
+from lgae_pyg.evaluation.reconstruction.rebuilt import Jets
 from lgae_pyg.metrics.wasserstein import wasserstein_1
 
 numbers = st.lists(st.floats(-100, 100), min_size=1, max_size=30)
@@ -34,9 +34,7 @@ def test_jets_against_themselves_and_permuted(jets) -> None:
         torch.tensor([0, *(b - a for a, b in parts)]).cumsum(0),
     )
     for other in (true, back):
-        arrays = {f"true/{name}": one for name, one in generation._features(true).items()}
-        arrays |= {f"found/{name}": one for name, one in generation._features(other).items()}
-        rows = generation._feature_rows(arrays, 5)
+        rows = generation._feature_rows(true, other, True, 5)
         assert len(rows) == 6 and all(row[2] == pytest.approx(0, abs=1e-9) for row in rows)
         assert all(row[4] > 0 for row in rows)  # two halves differ
 
@@ -45,7 +43,25 @@ def test_heavier_jets_are_as_far_as_they_are_heavier() -> None:
     p4 = torch.tensor([[5.0, 3.0, 0, 0]] * 40, dtype=torch.float64)
     heavier = torch.tensor([[(9 + 49) ** 0.5, 3.0, 0, 0]] * 40, dtype=torch.float64)
     ptr = torch.arange(41)
-    arrays = {f"{kind}/{name}": one for kind, jets in (("true", p4), ("found", heavier))
-              for name, one in generation._features(Jets(jets, ptr), False).items()}  # fmt: skip
-    rows = {row[0]: row for row in generation._feature_rows(arrays, 5)}
+    rows = {row[0]: row for row in generation._feature_rows(Jets(p4, ptr), Jets(heavier, ptr), False, 5)}
     assert rows["W1 of mass"][2] == pytest.approx(3.0) and rows["W1 of pt"][2] == pytest.approx(0, abs=1e-9)
+
+
+def test_pairs_are_drawn_as_pairs() -> None:
+    """Every jet is 3 GeV heavier: whatever jets are drawn, the distance is 3, and its error is zero."""
+    rng = np.random.default_rng(0)
+    true = rng.exponential(50, 60)
+    jet = np.arange(60)
+    distance, error = generation._paired_distance(true, true + 3, jet, jet, 20)
+    assert distance == pytest.approx(3) and error < 1e-12
+    assert generation._halves(true, jet, 20)[1] > 0.1  # independent samples
+
+
+def test_particles_are_drawn_by_jet() -> None:
+    """Particles of a jet are copies of one another: there are as many independent values as jets."""
+    rng = np.random.default_rng(0)
+    true, found = rng.normal(size=(2, 30))
+    jet = np.arange(30)
+    alone = generation._paired_distance(true, found, jet, jet, 40)
+    copies = generation._paired_distance(*(np.repeat(one, 9) for one in (true, found, jet, jet)), 40)
+    assert copies == pytest.approx(alone)

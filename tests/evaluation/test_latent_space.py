@@ -10,14 +10,14 @@ from matplotlib import pyplot as plt
 from torch import nn
 
 from lgae_pyg.data import JetStore
-from lgae_pyg.evaluation import latent_space
-from lgae_pyg.evaluation.figures.latent_space import FIGURES, symbol
-from lgae_pyg.evaluation.latent_codes import Codes, encode_sample, vector_combinations
-from lgae_pyg.evaluation.latent_space import correlate, latent_masses
-from lgae_pyg.evaluation.latent_traversal import decode_moved, image_changes, moves
-from lgae_pyg.evaluation.probes import probe, probe_targets
-from lgae_pyg.evaluation.studies import StudyOptions
-from lgae_pyg.evaluation.study_results import StudyResults
+from lgae_pyg.evaluation.latent import study as latent_space
+from lgae_pyg.evaluation.latent.codes import Codes, encode_sample, vector_combinations
+from lgae_pyg.evaluation.latent.figures import FIGURES, symbol
+from lgae_pyg.evaluation.latent.probes import probe, probe_targets
+from lgae_pyg.evaluation.latent.study import correlate, latent_masses
+from lgae_pyg.evaluation.latent.traversal import decode_moved, image_changes, moves
+from lgae_pyg.evaluation.results import Results
+from lgae_pyg.evaluation.study import StudyOptions
 from lgae_pyg.evaluation.subject import Sample, Subject
 from lgae_pyg.lorentz import from_pt_eta_phi_m, random_lorentz
 from lgae_pyg.losses import jet_sum
@@ -88,16 +88,16 @@ OPTIONS = StudyOptions(resamples=8, progress=False)
 
 
 @pytest.fixture(scope="module")
-def known() -> StudyResults:
+def known() -> Results:
     return latent_space.run(subject(Known()), OPTIONS)
 
 
 @pytest.fixture(scope="module")
-def plain() -> StudyResults:
+def plain() -> Results:
     return latent_space.run(subject(Plain()), OPTIONS)
 
 
-def test_masses_are_those_of_the_jet(known: StudyResults) -> None:
+def test_masses_are_those_of_the_jet(known: Results) -> None:
     assert next(iter(known.tables)) == "latent_masses"
     rows = {(row["class"], row["quantity"]): row for row in known.tables["latent_masses"].records()}
     factors = {"Re v_1": 0.5, "Im v_1": 1, "Re v_2": 0.5, "Im v_2": 0, "sum of Re v": 1, "sum of Im v": 1}
@@ -111,7 +111,7 @@ def test_masses_are_those_of_the_jet(known: StudyResults) -> None:
     assert rows["QCD", "jet"]["median"] == pytest.approx(float(np.median(masses)))
 
 
-def test_correlations_are_one_or_there_are_none(known: StudyResults) -> None:
+def test_correlations_are_one_or_there_are_none(known: Results) -> None:
     rows = {row["quantity"]: row for row in known.tables["latent_correlations"].records()}
     for name in ("Re v_1", "Im v_1", "sum of Re v + Im v"):
         assert [rows[name][f"r_{part}"] for part in ("E", "px", "py", "pz")] == pytest.approx([1] * 4)
@@ -120,7 +120,7 @@ def test_correlations_are_one_or_there_are_none(known: StudyResults) -> None:
     assert known.description["best"] in rows and not known.description["best"].startswith("Im v_2")
 
 
-def test_copies_of_the_momentum_are_named(known: StudyResults, plain: StudyResults) -> None:
+def test_copies_of_the_momentum_are_named(known: Results, plain: Results) -> None:
     assert known.caption.startswith(
         "Equal to the jet momentum, up to rounding: Im v_1, sum of Re v, sum of Im v. Data"
     )
@@ -171,7 +171,7 @@ def test_invariants_are_products_and_roots(generator: torch.Generator) -> None:
     assert codes(transform).numbers().shape == (5, 2 + 16)
 
 
-def test_probes_find_what_is_in_the_code(known: StudyResults, plain: StudyResults) -> None:
+def test_probes_find_what_is_in_the_code(known: Results, plain: Results) -> None:
     rows = {(row["target"], row["input"]): row["r_squared"] for row in known.tables["latent_probes"].records()}
     assert rows["jet mass", "code, invariants"] == pytest.approx(1, abs=1e-6)
     assert rows["number of particles", "code, invariants"] < 0.7
@@ -216,7 +216,7 @@ def test_moves_change_one_latent_each() -> None:
         assert image.min() >= 0 and (value == 0) == bool(image.sum() == 0)
 
 
-def test_traversal_tables(known: StudyResults, plain: StudyResults) -> None:
+def test_traversal_tables(known: Results, plain: Results) -> None:
     table = known.tables["latent_traversals"]
     rows = {(row["latent"], row["value"]): row for row in table.records()}
     assert rows["Im v_1", 2.0]["mass"] == pytest.approx(2 * rows["Im v_1", 1.0]["mass"])
@@ -246,7 +246,7 @@ def test_what_has_no_finite_jet_is_said() -> None:
     assert "Moved codes without a finite jet: 1 " in results.tables["latent_traversals"].caption
 
 
-def test_codes_without_vectors_have_no_masses(plain: StudyResults) -> None:
+def test_codes_without_vectors_have_no_masses(plain: Results) -> None:
     assert list(plain.tables) == ["latent_correlations", "latent_probes", "latent_traversals"]
     assert "The code has no four-vectors" in plain.caption
     assert plain.tables["latent_correlations"].column("r_px")[2] == "constant"
@@ -273,7 +273,7 @@ def test_codes_that_are_nan_and_few_jets_are_errors() -> None:
 def test_results_are_read_back_and_drawn(name: str, request, tmp_path) -> None:
     results = request.getfixturevalue(name)
     results.save(tmp_path)
-    found = StudyResults.load(tmp_path)
+    found = Results.load(tmp_path)
     for key, table in results.tables.items():
         assert found.tables[key].rows == table.rows
     figures = {key: draw(found) for key, draw in FIGURES.items()}

@@ -10,23 +10,25 @@ from matplotlib.text import Text
 from torch import nn
 
 from lgae_pyg.data import JetStore
-from lgae_pyg.evaluation import EvaluationResults, evaluate_model
-from lgae_pyg.evaluation.figures import FIGURES, OF_PARTICLES, draw_figures
-from lgae_pyg.evaluation.figures.images import image_grid
-from lgae_pyg.evaluation.pixels import example_jets
+from lgae_pyg.evaluation import Results, draw_study, evaluate_model
+from lgae_pyg.evaluation.reconstruction.figures import FIGURES
+from lgae_pyg.evaluation.reconstruction.images import image_grid
+from lgae_pyg.evaluation.reconstruction.pixels import example_jets
+from lgae_pyg.evaluation.reconstruction.rebuilt import stored
 from lgae_pyg.lorentz import from_pt_eta_phi_m
 from lgae_pyg.losses import jet_sum
 from lgae_pyg.models import CNNAE, Images, Latent
 from lgae_pyg.ops.images import jet_images, pixel_momenta
 
 PARTICLES, PIXELS, RADIUS = 8, 20, 0.8
+OF_PARTICLES = ("particle_histograms", "particle_residuals")
 
 
 class Pixelated(nn.Module):
     """Gives back the true image, changed."""
 
     latent_size, side_information, permutation_invariant = 13, 4, True
-    label = "Pixelated"
+    label, output_kind = "Pixelated", "pixels"
 
     def __init__(self, change=lambda image: image):
         super().__init__()
@@ -91,11 +93,11 @@ def test_what_pixels_have_not_is_left_out_and_said():
 
 def test_memory_does_not_grow_with_the_pixels(tmp_path):
     results = evaluated(Pixelated(), jets=60)
-    one = results.reconstructions[0]
+    target, (one, *_) = stored(results)
     assert one.jets.p4.shape == one.pixels.truth.shape == (60, 4)
     assert one.pixels.examples.shape == (5, PIXELS, PIXELS) and one.pixels.mean.shape == (PIXELS, PIXELS)
-    axis = jet_sum(results.target.p4, results.target.ptr)
-    true = jet_images(results.target.p4, results.target.ptr, PIXELS, RADIUS, axis)
+    axis = jet_sum(target.p4, target.ptr)
+    true = jet_images(target.p4, target.ptr, PIXELS, RADIUS, axis)
     torch.testing.assert_close(one.pixels.mean, true.mean(0))
     torch.testing.assert_close(one.pixels.examples, true[example_jets(60)])
     torch.testing.assert_close(one.pixels.truth, pixel_momenta(true, axis, RADIUS).sum(1))
@@ -105,11 +107,12 @@ def test_memory_does_not_grow_with_the_pixels(tmp_path):
 def test_results_are_read_back_and_drawn(tmp_path):
     results = evaluated(CNNAE(13, PIXELS, channels=2))
     results.save(tmp_path)
-    again = EvaluationResults.load(tmp_path)
-    first, second = (one.reconstructions[0].pixels.to_arrays() for one in (results, again))
+    again = Results.load(tmp_path)
+    rebuilt = stored(again)[1]
+    first, second = stored(results)[1][0].pixels.to_arrays(), rebuilt[0].pixels.to_arrays()
     assert all(np.array_equal(first[name], second[name]) for name in first)
-    assert again.reconstructions[1].pixels is None and dict(again.tables) == dict(results.tables)
-    assert image_grid(again) == (PIXELS, RADIUS)
+    assert rebuilt[1].pixels is None and dict(again.tables) == dict(results.tables)
+    assert image_grid(rebuilt) == (PIXELS, RADIUS)
     for name in set(FIGURES) - {"equivariance", "equivariance_precision"}:
         figure = FIGURES[name](again)
         words = " ".join(text.get_text() for text in figure.findobj(Text)).replace("\n", " ")
@@ -123,5 +126,5 @@ def test_results_are_read_back_and_drawn(tmp_path):
 def test_particles_have_no_figures_if_there_are_none(tmp_path, monkeypatch):
     for name in set(FIGURES) - {"jet_images", *OF_PARTICLES}:
         monkeypatch.delitem(FIGURES, name)
-    paths = draw_figures(evaluated(Pixelated(), train=False), tmp_path, progress=False)
+    paths = draw_study(evaluated(Pixelated(), train=False), tmp_path, progress=False)
     assert [path.name for path in paths] == ["jet_images.png", "jet_images.pdf"]

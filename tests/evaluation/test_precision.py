@@ -12,14 +12,15 @@ from torch_geometric.data import Batch
 
 from lgae_pyg.data import JetData, JetStore
 from lgae_pyg.evaluation import (
-    EvaluationResults,
+    Results,
+    draw_study,
     equivariance_scan,
     evaluate_model,
-    figures,
     precision_scan,
     unit_records,
 )
-from lgae_pyg.evaluation.precision import PRECISIONS, has_precisions, in_precisions
+from lgae_pyg.evaluation.reconstruction import figures
+from lgae_pyg.evaluation.symmetry.precision import PRECISIONS, has_precisions, in_precisions
 from lgae_pyg.models import LGAE, LinearAE
 
 SMALL = {
@@ -117,12 +118,12 @@ def test_an_evaluation_writes_the_scan_and_draws_it_again(tmp_path, monkeypatch,
     table = results.tables["equivariance_precision"]
     assert "Toy g, 3 jets of the test split" in table.caption and "Model: LGAE mean τ=2, unit TeV" in table.caption
     results.save(tmp_path)
-    first = {path: path.read_bytes() for path in figures.draw_figures(results, tmp_path, progress=False)}
-    assert sorted(path.name for path in tmp_path.glob("equivariance_precision.*")) == [
+    first = {path: path.read_bytes() for path in draw_study(results, tmp_path, progress=False)}
+    assert sorted(path.name for path in tmp_path.rglob("equivariance_precision.*")) == [
         f"equivariance_precision.{kind}" for kind in ("csv", "md", "pdf", "png")
     ]
-    again = EvaluationResults.load(tmp_path)
-    figures.draw_figures(again, tmp_path, progress=False)
+    again = Results.load(tmp_path)
+    draw_study(again, tmp_path, progress=False)
     assert again.tables["equivariance_precision"] == table and {path: path.read_bytes() for path in first} == first
     fitted = LinearAE(2, 12).fit([test.store.batch(slice(None))])
     assert "equivariance_precision" not in evaluate_model(fitted, test, **steps).tables

@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 
 from lgae_pyg.cli import main
-from lgae_pyg.evaluation.published import PUBLISHED
 from lgae_pyg.evaluation.report import collect_run, collect_runs, joined_tables, write_report
 from lgae_pyg.evaluation.report import page as page_module
-from lgae_pyg.evaluation.results import FORMAT as RESULTS_FORMAT
-from lgae_pyg.evaluation.study_results import StudyResults
+from lgae_pyg.evaluation.report.published import PUBLISHED
+from lgae_pyg.evaluation.results import FORMAT, Results
 from lgae_pyg.tables import Table
 
 BASE = ("LinearAE", 0.5)
@@ -28,7 +27,7 @@ def make_run(folder: Path, label: str, auc: float, columns=("model", "auc")) -> 
     other = Table("anomaly_scores", "All.", {"a": "a"}, ((1,),))
     about = {"caption": "c", "label": label, "recipe": {"seed": 7}, "versions": {"torch": "2"}}
     place = folder / "evaluation" / "anomaly"
-    StudyResults("anomaly", {"anomaly": table, "anomaly_scores": other}, {}, about).save(place)
+    Results("anomaly", {"anomaly": table, "anomaly_scores": other}, {}, about).save(place)
     (place / "figures").mkdir()
     Image.new("RGB", (3000, 30), "red").save(place / "figures" / "roc.png")
     (folder / "config.yaml").write_text("name: <b>bold</b>\n")
@@ -114,7 +113,7 @@ def with_table(folder: Path, label: str, rows: tuple, caption: str, study: str =
     """A run with one table of the anomaly study."""
     table = Table("anomaly", caption, {"model": "model", "auc": "AUC"}, rows)
     about = {"caption": caption, "label": label, "notes": [f"Note on {label}."]}
-    StudyResults(study, {"anomaly": table}, {}, about).save(folder / study)
+    Results(study, {"anomaly": table}, {}, about).save(folder / study)
     return folder
 
 
@@ -184,7 +183,7 @@ def test_provenance_keeps_what_differs_between_studies(tmp_path) -> None:
     run = make_run(tmp_path / "a", "a", 0.7)
     table = Table("latent_probes", "P.", {"model": "model"}, (("a",),))
     about = {"caption": "c", "label": "a", "recipe": {"seed": 8}, "versions": {"torch": "2"}}
-    StudyResults("latent", {"latent_probes": table}, {}, about).save(run / "evaluation" / "latent")
+    Results("latent", {"latent_probes": table}, {}, about).save(run / "evaluation" / "latent")
     (run / "config.yaml").write_text("seed: 41\n")
     content = collect_run(run)
     assert content.about["recipe"] == {"seed": 7} and content.about["recipe (latent)"] == {"seed": 8}
@@ -252,7 +251,7 @@ def test_the_current_folder_has_a_name(tmp_path, monkeypatch) -> None:
 def test_the_evaluation_of_a_run_stands_for_the_run(tmp_path) -> None:
     run = make_run(tmp_path / "a", "A", 0.7)
     table = Table("jet_reconstruction", "J.", {"model": "model"}, (("A",),))
-    about = {"format": RESULTS_FORMAT, "description": {"caption": "c"}, "reconstructions": []}
+    about = {"format": FORMAT, "description": {"caption": "c"}, "reconstructions": []}
     table.save(run / "evaluation")
     described = {"name": table.name, "caption": table.caption, "columns": table.columns}
     (run / "evaluation" / "results.json").write_text(json.dumps(about | {"tables": [described]}))

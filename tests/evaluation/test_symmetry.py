@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from lgae_pyg.data import JetLoader, JetStore
-from lgae_pyg.evaluation.symmetry import axes_table, internal_table, run_on, symmetry_table, verdict
+from lgae_pyg.evaluation.symmetry.study import axes_table, internal_table, run_on, symmetry_table, verdict
 from lgae_pyg.losses import jet_sum
 from lgae_pyg.models import LGAE, Latent
 

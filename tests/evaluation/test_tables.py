@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from lgae_pyg.tables import Table, format_value, read_csv
+from lgae_pyg.tables import Table, format_value, read_csv, with_errors
 
 TABLE = Table(
     "errors",
@@ -62,3 +62,9 @@ def test_saving_writes_both_forms(tmp_path):
     assert (tmp_path / "new" / "errors.csv").read_text() == TABLE.to_csv()
     assert (tmp_path / "new" / "errors.md").read_text() == TABLE.to_markdown()
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["errors.csv", "errors.md"]
+
+
+def test_columns_of_errors_say_what_they_are_errors_of():
+    columns = with_errors({"auc": "AUC", "sic": "max SIC"})
+    assert columns == {"auc": "AUC", "auc_error": "± AUC", "sic": "max SIC", "sic_error": "± max SIC"}
+    assert list(columns)[1::2] == ["auc_error", "sic_error"]

@@ -91,3 +91,11 @@ def test_a_jet_without_a_score_is_an_error(background: list, signal: list) -> No
 
 def test_infinite_scores_are_ranks() -> None:
     assert area_under_curve([0.0, -math.inf], [math.inf]) == 1
+
+
+def test_less_than_one_background_jet_is_no_efficiency() -> None:
+    """With 99 background jets a background efficiency of 0.01 stands for less than one of them."""
+    for jets, known in ((99, False), (100, True), (1000, True)):
+        merits = figures_of_merit(np.arange(float(jets)), np.arange(float(jets)), resamples=5)
+        assert math.isfinite(merits["efficiency_0.01"]) is math.isfinite(merits["efficiency_0.01_error"]) is known
+        assert math.isfinite(merits["efficiency_0.001"]) is (jets == 1000) and math.isfinite(merits["auc"])

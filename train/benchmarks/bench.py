@@ -24,7 +24,7 @@ from bench_measure import BACKENDS, MODELS, PRECISIONS, STOPPED, Case, Result, W
 from bench_tables import full_table, memory_lines, memory_table, ratio_table, speed_table
 from matplotlib import pyplot as plt
 
-from lgae_pyg.evaluation.figures.style import SETTINGS, save_figure
+from lgae_pyg.evaluation.style import SETTINGS, save_figure
 from lgae_pyg.files import write_text
 from lgae_pyg.progress import steps
 from lgae_pyg.tables import Table

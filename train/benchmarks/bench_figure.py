@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from lgae_pyg.evaluation.figures.style import STYLES, add_caption
+from lgae_pyg.evaluation.style import STYLES, add_caption
 
 COLOURS = {backend: STYLES[place]["color"] for place, backend in enumerate(BACKENDS)}
 LINES = {"float64": ("-", "o"), "mixed": ("-.", "s"), "float32": ("--", "^")}

@@ -1,26 +1,16 @@
 """What the folders of runs hold: tables, figures, configuration, versions."""
 
-import csv
-import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lgae_pyg.evaluation.results import DESCRIPTION as RESULTS
-from lgae_pyg.evaluation.results import FORMAT as RESULTS_FORMAT
-from lgae_pyg.evaluation.studies import STUDIES
-from lgae_pyg.evaluation.study_results import DESCRIPTION as STUDY
-from lgae_pyg.evaluation.study_results import FORMAT as STUDY_FORMAT
-from lgae_pyg.tables import Table, read_csv
-
-#: Tables that are compared across runs, in this order; the rest stands with its run.
-COMPARED = (
-    "particle_reconstruction", "jet_reconstruction", "anomaly", "latent_probes", "symmetry_table",
-    "generation", "compression", "efficiency",
-)  # fmt: skip
-RECONSTRUCTION = "reconstruction"
+from lgae_pyg.checkpoint import HEADER, CheckpointError, read_checkpoint
+from lgae_pyg.datasets.base import fingerprint
+from lgae_pyg.evaluation.results import DESCRIPTION, OLD_DESCRIPTION, Results, stored_in
+from lgae_pyg.evaluation.study import STUDIES
+from lgae_pyg.tables import Table, Value, read_csv
 
 
 @dataclass
@@ -33,6 +23,7 @@ class RunContent:
         tables: tables by study and name.
         figures: PNG files by study.
         captions: sentences that name data and model, by study.
+        stale: by study a sentence, if it is of another checkpoint than the one that is there now.
         config: text of ``config.yaml``; empty if there is none.
         curve: rows of ``metrics.csv``.
         about: plain values: checkpoint, epoch, versions, recipe.
@@ -47,8 +38,9 @@ class RunContent:
     tables: dict[str, dict[str, Table]] = field(default_factory=dict)
     figures: dict[str, list[Path]] = field(default_factory=dict)
     captions: dict[str, str] = field(default_factory=dict)
+    stale: dict[str, str] = field(default_factory=dict)
     config: str = ""
-    curve: list[dict[str, str]] = field(default_factory=list)
+    curve: list[dict[str, Value]] = field(default_factory=list)
     about: dict[str, Any] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     folder: Path = Path()
@@ -94,7 +86,7 @@ def collect_run(source: str | os.PathLike[str]) -> RunContent:
     """Reads the stored results of a run; neither model nor data are needed.
 
     Args:
-        source: the folder of a run, of its evaluation, or of a data-efficiency study.
+        source: the folder of a run, of its evaluation, or of one study.
 
     Raises:
         FileNotFoundError: if there is no such folder.
@@ -105,31 +97,33 @@ def collect_run(source: str | os.PathLike[str]) -> RunContent:
         raise FileNotFoundError(f"there is no folder {folder}")
     name = _named(source).name
     run = RunContent(name, name, folder=_home(folder))
-    if (folder / STUDY).exists():  # a study of its own, such as that of data efficiency
-        _read(run, folder, json.loads((folder / STUDY).read_text(encoding="utf-8"))["study"], STUDY)
+    if (folder / DESCRIPTION).exists():  # a study of its own, such as that of data efficiency
+        _read(run, folder)
         return run
-    base = folder if (folder / RESULTS).exists() else folder / "evaluation"
-    for study, place, name in _places(base):
-        if (place / name).exists():
-            _read(run, place, study, name)
-        else:
-            run.missing.append(study)
+    base = folder if _is_evaluation(folder) else folder / "evaluation"
+    for place in _studies(base):
+        _read(run, place)
+    run.missing = [study for study in STUDIES if study not in run.tables]
     for other in sorted(folder.glob("evaluation_*")):
-        for study, place, name in _places(other):
-            if (place / name).exists():
-                _read(run, place, f"{study} ({other.name})", name)
+        for place in _studies(other):
+            _read(run, place, other.name)
     if (run.folder / "config.yaml").exists():
         run.config = (run.folder / "config.yaml").read_text(encoding="utf-8")
     if (run.folder / "metrics.csv").exists():
-        with open(run.folder / "metrics.csv", newline="", encoding="utf-8") as file:
-            run.curve = list(csv.DictReader(file))
+        names, rows = read_csv((run.folder / "metrics.csv").read_text(encoding="utf-8"))
+        run.curve = [dict(zip(names, row)) for row in rows]
     return run
+
+
+def _is_evaluation(folder: Path) -> bool:
+    """Whether a folder holds studies itself, and is not a run's with an evaluation in it."""
+    return (folder / OLD_DESCRIPTION).exists() or any(folder.glob(f"*/{DESCRIPTION}"))
 
 
 def _home(folder: Path) -> Path:
     """The run that an evaluation belongs to, if it stands in one; otherwise the folder itself."""
     above = Path(os.path.abspath(folder)).parent
-    return above if (folder / RESULTS).exists() and (above / "config.yaml").exists() else folder
+    return above if _is_evaluation(folder) and (above / "config.yaml").exists() else folder
 
 
 def _named(source: str | os.PathLike[str]) -> Path:
@@ -138,36 +132,42 @@ def _named(source: str | os.PathLike[str]) -> Path:
     return Path(os.path.abspath(_home(path))) if path.name == "evaluation" else path
 
 
-def _places(base: Path) -> list[tuple[str, Path, str]]:
-    """Study, folder and description of whatever an evaluation may hold."""
-    return [(RECONSTRUCTION, base, RESULTS), *((study, base / study, STUDY) for study in STUDIES)]
+def _studies(base: Path) -> Iterator[Path]:
+    """The folders of the studies of an evaluation: those of this package in their order, then others."""
+    known = (stored_in(base, study) for study in STUDIES)
+    yield from (place for place in known if place)
+    yield from (file.parent for file in sorted(base.glob(f"*/{DESCRIPTION}")) if file.parent.name not in STUDIES)
 
 
-def _read(run: RunContent, folder: Path, study: str, name: str) -> None:
-    try:
-        content = json.loads((folder / name).read_text(encoding="utf-8"))
-        newest = RESULTS_FORMAT if name == RESULTS else STUDY_FORMAT
-        if content["format"] > newest:
-            raise ValueError(f"format {content['format']}; this version of lgae-pyg reads {newest}")
-        tables = {one["name"]: _table(folder, one) for one in content["tables"]}
-        description = content["description"]
-        label = description.get("label")
-        if name == RESULTS and content["reconstructions"]:
-            label = content["reconstructions"][0]["label"]
-        caption = description["caption"]
-        notes = [note for note in description.get("notes", ()) if note not in caption]
-        run.captions[study] = " ".join([caption, *notes])
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise ValueError(f"the results in {folder} cannot be read ({error}): evaluate again") from error
-    run.tables[study] = tables
+def _read(run: RunContent, folder: Path, evaluation: str = "") -> None:
+    results = Results.load(folder, arrays=False)
+    study, about = f"{results.study} ({evaluation})" if evaluation else results.study, results.description
+    notes = [note for note in about.get("notes", ()) if note not in results.caption]
+    run.captions[study] = " ".join([results.caption, *notes])
+    run.tables[study] = dict(results.tables)
     run.figures[study] = sorted((folder / "figures").glob("*.png"))
-    run.label = label or run.label
-    for key, value in description.items():
-        if key not in ("caption", "config", "notes"):
+    run.label = about.get("label") or run.label
+    if is_stale(about, run.folder):
+        run.stale[study] = f"{study} is of another checkpoint than the one there now: evaluate {run.name} again"
+    for key, value in about.items():
+        if key not in ("caption", "config", "notes", "rebuilt", "jets"):
             same = run.about.setdefault(key, value) == value
             run.about |= {} if same else {f"{key} ({study})": value}
 
 
-def _table(folder: Path, described: Mapping[str, Any]) -> Table:
-    _, rows = read_csv((folder / f"{described['name']}.csv").read_text(encoding="utf-8"))
-    return Table(described["name"], described["caption"], described["columns"], tuple(rows))
+def is_stale(about: Mapping[str, Any], run: Path) -> bool:
+    """Whether results are of another checkpoint than the one of that name in the run now.
+
+    Earlier versions did not store what tells two checkpoints apart (``identity``); their epochs are compared. A
+    checkpoint that is not there, or cannot be read, tells nothing.
+    """
+    name = Path(about.get("checkpoint") or "").name
+    file = next((one for one in (run / "checkpoints" / name, run / name) if name and one.is_file()), None)
+    if file is None:
+        return False
+    if about.get("identity"):
+        return about["identity"] != fingerprint(file)
+    try:
+        return read_checkpoint(file)[HEADER].get("epoch") != about.get("epoch")
+    except CheckpointError:
+        return False

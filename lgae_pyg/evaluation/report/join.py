@@ -1,29 +1,40 @@
 """Tables of the same name of several runs, one under another."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from lgae_pyg.evaluation.report.collect import COMPARED, RunContent
+from lgae_pyg.evaluation.report.collect import RunContent
+from lgae_pyg.evaluation.study import STUDIES, TRAINING_STUDIES, find_study
 from lgae_pyg.tables import Table, Value, format_value
 
 Row = tuple[Value, ...]
 
 
+def compared_tables() -> dict[str, str]:
+    """Tables that are compared across runs, in the order of the studies that declare them, with their titles."""
+    studies = map(find_study, (*STUDIES, *TRAINING_STUDIES))
+    return {name: title for study in studies for name, title in study.compared.items()}
+
+
 def joined_tables(runs: Sequence[RunContent]) -> list[Table]:
-    """Tables of the same name, the rows of all runs one under another.
+    """Tables of the same name that their studies declare for comparison, the rows of all runs one under another.
 
     Only tables with the same columns and the same data (the sentence "Data: ..." of the caption) are joined; the
     others are joined among themselves, as ``NAME_2``, ``NAME_3``, so that every table stands somewhere. A row that
     is printed alike stands once. If runs have different rows of one name (two trainings of a model, say), the run
     is added to the name. Sentences of the captions that do not hold for all are given to the models they are of.
+    Results of another checkpoint than the run's are named as such.
     """
     joined = []
-    for name in COMPARED:
+    for name in compared_tables():
         groups: dict[tuple, list[tuple[str, str, Table]]] = {}
         for run in runs:
             for study, tables in run.tables.items():
                 if name in tables:
                     table = tables[name]
-                    key = (tuple(table.columns.items()), _data(table.caption))
+                    key = (tuple(table.columns), _data(table.caption))
+                    if study in run.stale:
+                        table = replace(table, caption=f"Stale: {run.stale[study]}. {table.caption}")
                     groups.setdefault(key, []).append((run.label, run.place(study), table))
         for number, group in enumerate(groups.values(), 1):
             first = group[0][2]

@@ -9,22 +9,16 @@ from html import escape
 from pathlib import Path
 
 from lgae_pyg.checkpoint import package_versions
-from lgae_pyg.evaluation.published import PUBLISHED
 from lgae_pyg.evaluation.report.collect import RunContent
-from lgae_pyg.evaluation.report.join import joined_tables
+from lgae_pyg.evaluation.report.join import compared_tables, joined_tables
+from lgae_pyg.evaluation.report.published import PUBLISHED
 from lgae_pyg.evaluation.report.style import STYLE
-from lgae_pyg.files import write_atomically
+from lgae_pyg.files import write_text
 from lgae_pyg.tables import Table, Value, format_value
 
 #: Largest width of a figure in pixels, number of its colours, and its width on the page per pixel of the file.
 WIDTH, COLOURS, SCALE = 1200, 256, 0.64
-TITLES = {
-    "particle_reconstruction": "Reconstruction: particles", "jet_reconstruction": "Reconstruction: jets",
-    "anomaly": "Anomaly detection", "anomaly_mass": "AUC in windows of the jet mass",
-    "latent_probes": "Latent space: linear probes", "symmetry_table": "Symmetries, measured",
-    "generation": "Samples of whole jets", "compression": "Sizes of the codes", "efficiency": "Data efficiency",
-    "published_particles": "Particles", "published_jets": "Jets", "published_anomalies": "Anomalies",
-}  # fmt: skip
+TITLES = {"published_particles": "Particles", "published_jets": "Jets", "published_anomalies": "Anomalies"}
 
 
 def write_report(
@@ -43,9 +37,7 @@ def write_report(
     if not any(run.tables for run in runs):
         names = ", ".join(run.name for run in runs)
         raise ValueError(f"there are no results in {names}: run lgae evaluate first")
-    text = page(runs, title).encode("utf-8")
-    write_atomically(Path(path), lambda file: file.write(text))
-    return Path(path)
+    return write_text(path, page(runs, title))
 
 
 def page(runs: Sequence[RunContent], title: str) -> str:
@@ -89,6 +81,8 @@ def _run(run: RunContent, number: int) -> str:
         parts.append(f"<p class='note missing'>No {escape(study)} here: {escape(command)}</p>")
     for place, (study, tables) in enumerate(run.tables.items()):
         parts.append(f"<h3>{escape(study.capitalize())}</h3><p class='note'>{escape(run.captions[study])}</p>")
+        if study in run.stale:
+            parts.append(f"<p class='note missing'>Stale: {escape(run.stale[study])}</p>")
         parts += [_figure(path, f"{study}, {run.label}: {path.stem}") for path in run.figures[study]]
         further = [table for table in tables.values() if table.name not in shown]
         more = "".join(_table(table, f"-{number}-{place}") for table in further)
@@ -110,7 +104,7 @@ def _provenance(run: RunContent, number: int) -> str:
     parts = ["<h3>Where it comes from</h3>", f"<div class='wide'><table class='about'>{rows}</table></div>"]
     if run.curve:
         columns = {name: name for name in run.curve[0]}
-        shown = [tuple(_number(row[name]) for name in columns) for row in run.curve]
+        shown = [tuple(row.values()) for row in run.curve]
         training = Table("training", "Training, epoch by epoch (metrics.csv).", columns, tuple(shown))
         inside = _curve(run) + _table(training, f"-{number}")
         parts.append(f"<details><summary>Training</summary>{inside}</details>")
@@ -130,26 +124,17 @@ def _training(run: RunContent) -> dict[str, str]:
         raise ValueError(f"config.yaml of {run.name} is not YAML: {error}") from error
     if isinstance(config, dict) and "seed" in config:
         facts["seed of the training"] = str(config["seed"])
-    seconds = [float(row["seconds"]) for row in run.curve if row.get("seconds")]
+    seconds = [row["seconds"] for row in run.curve if row.get("seconds")]
     if seconds:
         facts["time of the training"] = f"{sum(seconds) / 60:.1f} min, {len(seconds)} epochs"
     return facts
 
 
 def _curve(run: RunContent) -> str:
-    from lgae_pyg.evaluation.figures.training import training_curve
+    from lgae_pyg.evaluation.report.curve import training_curve
 
     data = training_curve(run.curve, run.label)
     return _image(data, f"training of {run.label}") if data else ""
-
-
-def _number(text: str) -> str | int | float:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
 
 
 def _is_number(value: Value) -> bool:
@@ -158,10 +143,11 @@ def _is_number(value: Value) -> bool:
 
 
 def _title(table: Table) -> str:
+    titles = {**compared_tables(), **TITLES}
     name, _, number = table.name.rpartition("_")
-    if name in TITLES and number.isdigit():
-        return f"{TITLES[name]} ({number}: other data or columns)"
-    return TITLES.get(table.name, table.name.replace("_", " "))
+    if name in titles and number.isdigit():
+        return f"{titles[name]} ({number}: other data or columns)"
+    return titles.get(table.name, table.name.replace("_", " "))
 
 
 def _table(table: Table, suffix: str = "") -> str:

@@ -1,0 +1,1 @@
+"""Anomaly detection by reconstruction error and by the density of the codes."""

@@ -1,0 +1,233 @@
+"""Figures of the anomaly study: ROC and significance curves, distributions of scores, and what the mass does."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+from numpy.typing import NDArray
+
+from lgae_pyg.evaluation.anomaly.tables import (
+    FEWEST_IN_WINDOW,
+    UNION,
+    Scores,
+    compared_scores,
+    printed_name,
+    signal_samples,
+)
+from lgae_pyg.evaluation.results import Results
+from lgae_pyg.evaluation.style import KINDS, add_caption, label_few_decades, legend_above
+from lgae_pyg.evaluation.subject import NAMES
+from lgae_pyg.metrics.roc import FEWEST_PASSING, roc_curve, significance_improvement
+
+HEADLINE_STYLE = {"color": "#0072B2", "linestyle": "-"}
+#: The look of the scores that the headline is compared with, the same for all models.
+SCORE_STYLES = {
+    "chamfer_lorentz": {"color": "#D55E00", "linestyle": "--"},
+    "latent_mahalanobis": {"color": "#009E73", "linestyle": "-."},
+    "latent_forest": {"color": "#CC79A7", "linestyle": (0, (4, 2))},
+    "linear_chamfer_cartesian": {"color": "#E69F00", "linestyle": ":"},
+    "mass": {"color": "0.35", "linestyle": (0, (5, 1, 1, 1, 1, 1))},
+    "multiplicity": {"color": "0.65", "linestyle": "--"},
+}
+LABELS = {**NAMES, UNION: "all signals"}
+BINS = 60
+#: Mass bins of the profile in GeV, and the fewest jets of a bin.
+PROFILE_BINS = np.arange(0.0, 261.0, 20.0)
+FEWEST = 20
+SHARE_SHOWN = (0.002, 0.998)
+#: Ratio of largest and smallest score from which their axis is logarithmic.
+WIDE = 8
+
+
+def scores_of(results: Results) -> dict[str, Scores]:
+    """The scores of each sample, from the stored arrays."""
+    found: dict[str, Scores] = {}
+    for key, values in results.arrays.items():
+        sample, _, score = key.partition("/")
+        found.setdefault(sample, {})[score] = values
+    return found
+
+
+def roc_figure(results: Results) -> Figure:
+    """Background efficiency against signal efficiency, one panel for each signal and one for all (Fig. 4)."""
+
+    def draw(axes: Axes, background: NDArray, signal: NDArray, **style) -> None:
+        passing, efficiency = roc_curve(background, signal)
+        axes.plot(efficiency, np.where(passing > 0, passing, np.nan), **style)
+
+    figure, panels = _panels(results, draw)
+    smallest = 1 / len(_background(results)["mass"])
+    for axes in panels:
+        chance = np.geomspace(smallest, 1, 200)  # a curve, since one axis is logarithmic
+        axes.plot(chance, chance, color="0.8", linewidth=0.8, zorder=0)
+        axes.set_yscale("log")
+        axes.set_ylim(max(smallest, 1e-4), 1)
+        axes.set_xlim(0, 1)
+        axes.grid(alpha=0.3)
+    _label(figure, panels, r"signal efficiency $\epsilon_S$", r"background efficiency $\epsilon_B$")
+    add_caption(figure, f"Lower is better; grey: a score without information. {results.caption}")
+    return figure
+
+
+def significance_figure(results: Results) -> Figure:
+    r"""Significance improvement :math:`\epsilon_S / \sqrt{\epsilon_B}` against signal efficiency."""
+
+    def draw(axes: Axes, background: NDArray, signal: NDArray, **style) -> None:
+        axes.plot(*significance_improvement(background, signal), **style)
+
+    figure, panels = _panels(results, draw)
+    for axes in panels:
+        efficiency = np.linspace(0, 1, 101)
+        axes.plot(efficiency, np.sqrt(efficiency), color="0.8", linewidth=0.8, zorder=0)
+        axes.set_xlim(0, 1)
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+    _label(
+        figure, panels, r"signal efficiency $\epsilon_S$", r"$\epsilon_S / \sqrt{\epsilon_B}$"
+    )
+    add_caption(
+        figure,
+        f"Significance improvement where at least {FEWEST_PASSING} background jets pass; grey: a score without "
+        f"information. {results.caption}",
+    )
+    return figure
+
+
+def distribution_figure(results: Results) -> Figure:
+    """Distributions of the headline score and of the density of the codes, by kind of jet."""
+    about, found = results.description, scores_of(results)
+    shown = compared_scores(about, found[about["background"]])[:4]
+    figure, row = plt.subplots(1, len(shown), figsize=(3.7 * len(shown) + 0.4, 4.4))
+    for axes, score in zip(np.atleast_1d(row), shown):
+        positive = np.concatenate([one[score] for one in found.values()])
+        low, high = np.quantile(positive, SHARE_SHOWN)
+        logarithmic = low > 0 and high > WIDE * low
+        edges = (np.geomspace if logarithmic else np.linspace)(low, high, BINS + 1)
+        for style, name in zip(KINDS, [about["background"], *about["signals"]]):
+            sample = found[name][score]
+            counts, _ = np.histogram(sample.clip(low, high), edges)
+            axes.stairs(
+                counts / len(sample), edges, baseline=0,
+                label=LABELS.get(name, name), fill=name == about["background"], alpha=0.9, **style,
+            )  # fmt: skip
+        if logarithmic:
+            axes.set_xscale("log")
+            label_few_decades(axes.xaxis)
+            axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_xlabel(f"{printed_name(score, about)}{_unit(score)}")
+        axes.set_ylim(bottom=0)
+    np.atleast_1d(row)[0].set_ylabel("share of jets per bin")
+    legend_above(figure, np.atleast_1d(row)[0], 3)
+    add_caption(figure, f"Jets outside of the range shown are in the outermost bins. {results.caption}")
+    return figure
+
+
+def mass_figure(results: Results) -> Figure:
+    """How the scores depend on the jet mass in the background, and what they are worth at a given mass."""
+    about, background = results.description, _background(results)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 4.6))
+    centres = (PROFILE_BINS[1:] + PROFILE_BINS[:-1]) / 2
+    places = np.digitize(background["mass"], PROFILE_BINS)
+    chosen = compared_scores(about, background)[:5]
+    for score in chosen:
+        style = _style(score)
+        ranks = background[score].argsort().argsort() / max(len(places) - 1, 1)
+        bands = np.array([_band(ranks[places == number]) for number in range(1, len(PROFILE_BINS))])
+        left.plot(centres, bands[:, 1], marker="o", markersize=3, label=printed_name(score, about), **style)
+        left.fill_between(centres, bands[:, 0], bands[:, 2], color=style["color"], alpha=0.1, linewidth=0)
+    left.set(xlabel=r"$M_\mathrm{jet}$ [GeV]", ylabel=f"rank of the score among {about['background']} jets")
+    left.set_ylim(0, 1)
+    left.axhline(0.5, color="0.8", linewidth=0.8, zorder=0)
+    _draw_windows(right, results, {printed_name(score, about): _style(score) for score in chosen})
+    legend_above(figure, left, 3)
+    add_caption(
+        figure,
+        "Left: median and central 68 % of the rank of a background jet (1: the most anomalous) by its mass; flat "
+        "at one half where a score does not know the mass. Right: AUC of all signals among jets of a mass window, "
+        f"with bootstrap errors; bars span the windows. {results.caption}",
+    )
+    return figure
+
+
+def _band(ranks: NDArray) -> NDArray:
+    return np.quantile(ranks, [0.16, 0.5, 0.84]) if len(ranks) >= FEWEST else np.full(3, np.nan)
+
+
+def _draw_windows(axes: Axes, results: Results, styles: Mapping[str, Mapping]) -> None:
+    table = results.tables["anomaly_mass"].records()
+    if not table:
+        words = f"no window holds {FEWEST_IN_WINDOW} jets of either kind"
+        axes.text(0.5, 0.55, words, transform=axes.transAxes, ha="center", fontsize=9)
+        axes.set(xticks=[], yticks=[])
+    for number, (name, style) in enumerate(styles.items()):
+        rows = [row for row in table if row["score"] == name]
+        for row in rows:
+            low, high = _window(str(row["window"]))
+            place = (low + high) / 2 + (number - 2) * 2
+            axes.errorbar(
+                place, row["auc"], yerr=row["auc_error"], marker="os^Dv"[number % 5], markersize=4,
+                color=style["color"], capsize=2,
+            )  # fmt: skip
+            axes.hlines(row["auc"], low, high, color=style["color"], alpha=0.4, linewidth=1)
+    axes.axhline(0.5, color="0.8", linewidth=0.8, zorder=0)
+    axes.set(xlabel=r"$M_\mathrm{jet}$ [GeV]", ylabel="AUC, all signals, within the window")
+
+
+def _window(text: str) -> tuple[float, float]:
+    """The ends of a mass window as the table prints it; an open one is drawn up to the end of the profile."""
+    if text.startswith("above"):
+        return float(text.split()[1]), float(PROFILE_BINS[-1])
+    low, _, high = text.partition(" to ")
+    return float(low), float(high)
+
+
+def _background(results: Results) -> Scores:
+    return scores_of(results)[results.description["background"]]
+
+
+def _panels(results: Results, draw) -> tuple[Figure, list[Axes]]:
+    """A panel for each signal, in which each compared score is drawn."""
+    about, found = results.description, scores_of(results)
+    signals = list(signal_samples(found, about["signals"]))
+    columns = 2 if len(signals) > 1 else 1
+    rows = -(-len(signals) // columns)
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(4.4 * columns + 0.4, 3.6 * rows + 1.4), sharex=True, sharey=True, squeeze=False
+    )
+    panels = list(grid.flat)
+    for spare in panels[len(signals) :]:
+        spare.set_axis_off()
+    for axes, (name, signal) in zip(panels, signals):
+        for score in compared_scores(about, signal)[:6]:
+            background = found[about["background"]][score]
+            draw(axes, background, signal[score], label=printed_name(score, about), **_style(score))
+        axes.set_title(LABELS.get(name, name))
+    return figure, panels[: len(signals)]
+
+
+def _label(figure: Figure, panels: list[Axes], x: str, y: str) -> None:
+    for axes in panels:
+        axes.set(xlabel=x, ylabel=y)
+        axes.label_outer()
+    legend_above(figure, panels[0], 3)
+
+
+def _style(score: str) -> Mapping[str, Any]:
+    return SCORE_STYLES.get(score, HEADLINE_STYLE)
+
+
+def _unit(score: str) -> str:
+    units = dict.fromkeys(("chamfer_cartesian", "linear_chamfer_cartesian", "chamfer_lorentz"), " [GeV]")
+    return units.get(score, "")
+
+
+FIGURES = {
+    "anomaly_roc": roc_figure,
+    "anomaly_significance": significance_figure,
+    "anomaly_scores": distribution_figure,
+    "anomaly_mass": mass_figure,
+}

@@ -1,0 +1,1 @@
+"""Data efficiency: errors against the number of training jets."""

@@ -1,0 +1,1 @@
+"""Whether rebuilt jets, taken together, are distributed as the true ones."""
