@@ -76,6 +76,8 @@ def train(config: Mapping[str, Any], folder: str | Path, command: str = "lgae tr
     prepare(task, data, config)
     save_config(run.path / "config.yaml", config)
     logger = build_logger(config["logger"], run.path, config["name"], run.wandb_id, config)
+    if logger is not None:
+        logger.describe(module.model)
     status = 1
     with GracefulStop() as stop:
         try:
