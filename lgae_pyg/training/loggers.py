@@ -125,11 +125,12 @@ def build_logger(
         resolved: the resolved configuration, shown beside the run.
 
     Returns:
-        ``None`` if W&B is switched off, not installed or does not start (the latter two with a warning).
+        ``None`` if W&B is switched off, not installed or does not start (the latter two with a warning), and in
+        all processes of a training but the first.
     """
     check_keys("logger", config, KEYS)
     mode = wandb_mode() if config.get("wandb", True) else "disabled"
-    if mode == "disabled":
+    if mode == "disabled" or os.environ.get("LOCAL_RANK", "0") != "0":
         return None
     try:
         import wandb  # noqa: F401
