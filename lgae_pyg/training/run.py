@@ -17,7 +17,7 @@ from lgae_pyg.models.warm_start import check_warm_start
 from lgae_pyg.registry import check_keys
 from lgae_pyg.training.configuration import read_config
 from lgae_pyg.training.data import JetDataModule
-from lgae_pyg.training.folder import RunFolder, begin, open_folder
+from lgae_pyg.training.folder import RunFolder, advice, begin, open_folder
 from lgae_pyg.training.guard import NonFiniteError, NonFiniteGuard
 from lgae_pyg.training.keep import AtomicCheckpointIO, RunCheckpoints
 from lgae_pyg.training.lock import locked
@@ -74,7 +74,7 @@ def train_in(folder: Path, config: Mapping[str, Any], command: str) -> int:
     """Trains in a folder that no other training uses; see :func:`train`."""
     run = open_folder(folder, config)
     if run.finished:
-        show(f"{run.path} is already trained ({run.finished}); begin anew with overwrite=true")
+        show(f"{run.path} is already trained ({run.finished}): raise its limits, or {advice(run.path)}")
         return DONE
     pl.seed_everything(config["seed"], verbose=False)
     task = build_module(config)  # first: what it refuses would otherwise be found out after the jets are made
