@@ -18,6 +18,7 @@ FLOORS = {
     "config": 0,
     "files": 0,
     "registry": 0,
+    "terminal": 0,
     "tables": 0.05,
     "progress": 0,
     "lorentz": 0.1,

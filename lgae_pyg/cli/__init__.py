@@ -6,6 +6,7 @@ import keyword
 import sys
 from collections.abc import Sequence
 
+from lgae_pyg.terminal import run_command
 from lgae_pyg.version import __version__
 
 COMMANDS = {
@@ -32,6 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 success, 1 a failure that the message explains, 2 a wrong call, 130 after Ctrl-C.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    return run_command(lambda: _run(words))
+
+
+def _run(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="lgae", description="Lorentz-equivariant networks for jets.")
     parser.add_argument("--version", action="version", version=f"lgae-pyg {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -44,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(words)
     try:
         return options.run(options)
+    except BrokenPipeError:
+        raise
     except (ValueError, OSError, ImportError) as error:
         print(f"lgae {options.command}: {error}", file=sys.stderr)
         return 1

@@ -14,7 +14,7 @@ def run(options: argparse.Namespace) -> int:
 
     Returns:
         0 the training is complete; 1 an error that the message explains; 3 a loss or gradient was not finite;
-        75 stopped by SIGINT or SIGTERM, can be continued.
+        75 stopped by a signal, can be continued.
     """
     from lgae_pyg.training.main import main
 

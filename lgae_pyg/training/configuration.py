@@ -1,15 +1,96 @@
-"""Whether two configurations mean the same training, and how one is written."""
+"""Whether two configurations mean the same training, what kinds of values they hold, and how one is written."""
 
 import os
 from collections.abc import Mapping
 from typing import Any
 
-from lgae_pyg.files import write_atomically
+from lgae_pyg.files import plain, write_atomically
+from lgae_pyg.models import MODELS
+from lgae_pyg.registry import locate
+from lgae_pyg.training.kinds import argument_kinds, as_kind
 
-# What may change when a training is continued: limits, and where and how it is shown, not what is computed.
-FREE = ("name", "runs", "resume", "overwrite", "logger")
-FREE_OF_DATA = ("download", "generate", "workers")
-FREE_OF_TRAINER = ("accelerator", "max_epochs", "max_minutes", "patience", "progress", "threads")
+# What may change when a training is continued: limits, where and how it is shown, where its jets are and how they
+# are brought there; but not what is computed.
+FREE = {"name", "runs", "resume", "overwrite", "logger", "model.backend", "loader.eval_batch_size"}
+FREE |= {f"data.{key}" for key in ("root", "download", "generate", "workers", "force_reload")}
+FREE |= {f"trainer.{key}" for key in ("accelerator", "max_epochs", "max_minutes", "patience")}
+FREE |= {f"trainer.{key}" for key in ("devices", "strategy", "progress", "threads")}
+
+#: Kinds of the values that training itself reads; those of models and data sets are in their constructors.
+KINDS: dict[str, dict[str, Any]] = {
+    "": {
+        "seed": int,
+        "name": str,
+        "runs": str,
+        "resume": bool | None,
+        "overwrite": bool | None,
+        "warm_start": str | None,
+    },
+    "loader": {
+        **dict.fromkeys(("batch_size", "eval_batch_size"), int),
+        **dict.fromkeys(("train_jets", "val_jets", "epoch_jets"), int | None),
+    },
+    "loss": {"names": list[str], "weights": list[float] | None, "space": str},
+    "optimizer": {
+        "name": str,
+        "betas": tuple[float, float] | None,
+        "nesterov": bool | None,
+        **dict.fromkeys(("lr", "weight_decay", "eps", "alpha", "momentum"), float | None),
+    },
+    "schedule": {
+        "name": str,
+        "patience": int | None,
+        **dict.fromkeys(
+            ("warmup_epochs", "epochs", "final_factor", "decay", "factor", "threshold", "min_lr"), float | None
+        ),
+    },
+    "trainer": {
+        **dict.fromkeys(("accelerator", "precision"), str),
+        "strategy": str | None,
+        **dict.fromkeys(("max_epochs", "patience", "threads"), int | None),
+        **dict.fromkeys(("max_minutes", "gradient_clip"), float | None),
+        **dict.fromkeys(("deterministic", "progress"), bool | None),
+    },
+    "logger": {
+        "wandb": bool,
+        **dict.fromkeys(("project", "entity", "group", "job_type"), str | None),
+        "tags": list[str] | None,
+        "panels_every": int | None,
+    },
+}
+
+
+def read_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a configuration in plain values, each of its kind: one value for a list is made a list of it.
+
+    Raises:
+        ValueError: a value is of a wrong kind; the message names its key.
+        TypeError: something in it is no plain value.
+    """
+    config = plain(config, "config")
+    for group, kinds in {**KINDS, "model": _kinds_of("model", config), "data": _kinds_of("data", config)}.items():
+        values = config.get(group) if group else config
+        if not isinstance(values, dict):
+            if values is not None:
+                raise ValueError(f"{group}={values}: {group} is a group of keys, set one of them")
+            continue
+        for key in values.keys() & kinds.keys():
+            values[key] = as_kind(f"{group}.{key}".lstrip("."), values[key], kinds[key])
+    return config
+
+
+def _kinds_of(group: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Kinds of the arguments of the model, or of the data set; none if that is unknown, which others say."""
+    from lgae_pyg import datasets
+
+    values = config.get(group)
+    if not isinstance(values, Mapping):
+        return {}
+    if target := values.get("_target_"):
+        return argument_kinds(locate(group, str(target), object))
+    known = MODELS if group == "model" else vars(datasets)
+    found = known.get(str(values.get("name")))
+    return argument_kinds(found) if isinstance(found, type) else {}
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -25,18 +106,19 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def is_free(key: str) -> bool:
     """Returns whether a dotted key may change when a training is continued."""
-    group, _, name = key.partition(".")
-    free = {"trainer": FREE_OF_TRAINER, "data": FREE_OF_DATA}.get(group, ())
-    return group in FREE or name in free
+    return key in FREE or key.partition(".")[0] in FREE
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Returns what makes two configurations different trainings, as lines ``"key: old -> new"``."""
+    """Returns what makes two configurations different trainings, as lines ``"key: old -> new"``.
+
+    A key that is absent is as one that is null.
+    """
     before, after = flatten(old), flatten(new)
     keys = sorted(key for key in before.keys() | after.keys() if not is_free(key))
-    absent = "(absent)"
-    pairs = {key: (before.get(key, absent), after.get(key, absent)) for key in keys}
-    return [f"{key}: {first} -> {second}" for key, (first, second) in pairs.items() if first != second]
+    pairs = {key: [before.get(key), after.get(key)] for key in keys}
+    shown = {key: " -> ".join("null" if one is None else str(one) for one in pair) for key, pair in pairs.items()}
+    return [f"{key}: {shown[key]}" for key, (first, second) in pairs.items() if first != second]
 
 
 def save_config(path: str | os.PathLike, config: Mapping[str, Any]) -> None:

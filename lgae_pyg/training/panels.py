@@ -68,8 +68,14 @@ def image_figure(batch: Any, result: Any, examples: int = 3) -> Any:
 
 
 def residual_figure(batch: Any, result: Any) -> Any:
-    """Draws histograms of relative errors, of jets and, where particles correspond, of particles."""
+    """Draws histograms of relative errors, of jets and, where particles correspond, of particles.
+
+    Errors that are all below a bound of the precision, 4e-10 in float64 and 7e-5 in float32, are called rounding
+    instead: that of a mass is larger than that of a momentum by the square of energy over mass.
+    """
     from matplotlib.figure import Figure
+
+    rounding = torch.finfo(result.p4.dtype).eps ** 0.6
 
     sets = [("jet", jet_features, JET_FEATURES)]
     if torch.equal(batch.ptr, result.ptr):
@@ -82,7 +88,10 @@ def residual_figure(batch: Any, result: Any) -> Any:
     axes = figure.subplots(2, 4).flatten()
     for axis, (name, values) in zip(axes, residuals.items()):
         values = values[torch.isfinite(values)]
-        if len(values):
+        if len(values) and values.abs().max() < rounding:
+            text = f"conserved to rounding:\nat most {values.abs().max():.0e}"
+            axis.text(0.5, 0.5, text, ha="center", va="center", transform=axis.transAxes, fontsize=8)
+        elif len(values):
             low, high = torch.quantile(values, torch.tensor([0.02, 0.98]).to(values)).tolist()
             axis.hist(values.clamp(low, high).numpy(), bins=60)
         axis.set_title(f"relative error, {name}", fontsize=8)

@@ -1,13 +1,12 @@
 """Results of evaluations in the Weights & Biases run of the training that they are of."""
 
-import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lgae_pyg.checkpoint import HEADER, LAST, read_checkpoint
 from lgae_pyg.training.keep import RUN_STATE
-from lgae_pyg.training.loggers import start, wandb_mode
+from lgae_pyg.training.loggers import log_row, run_arguments, start, wandb_mode
 
 
 def has_checkpoint(folder: Path) -> bool:
@@ -33,7 +32,7 @@ def log_results(
         The folder of the offline files, or the address of the run.
 
     Raises:
-        ValueError: if W&B is switched off (``WANDB_MODE=disabled``).
+        ValueError: if W&B is switched off (``WANDB_MODE=disabled``), or does not start.
         OSError: if there is no checkpoint.
         ImportError: if wandb is not installed.
     """
@@ -44,23 +43,18 @@ def log_results(
         raise ValueError("Weights & Biases is switched off (WANDB_MODE=disabled): nothing can be added to the run")
     content = read_checkpoint(folder / "checkpoints" / LAST)
     config = content[HEADER]["config"]
-    logger = config.get("logger", {})
-    arguments = {
-        "project": logger.get("project") or "lgae_pyg",
-        "entity": logger.get("entity"),
-        "name": config.get("name", folder.name),
-        "id": content.get(RUN_STATE, {}).get("wandb_id") or secrets.token_hex(4),
-        "resume": "allow",
-        "dir": str(folder),
-    }
+    identity = content.get(RUN_STATE, {}).get("wandb_id")
+    arguments = run_arguments(config.get("logger", {}), folder, config.get("name", folder.name), identity)
     run = start(arguments, mode)
+    if run is None:
+        raise ValueError("Weights & Biases does not start: nothing can be added to the run")
     try:
         entries: dict[str, Any] = {
             f"results/{name}": wandb.Table(columns=list(columns), data=[list(row) for row in rows])
             for name, (columns, rows) in tables.items()
         }
         entries |= {f"figures/{name}": wandb.Image(str(path)) for name, path in figures.items()}
-        run.log(entries)
-        return Path(run.dir).parent if mode == "offline" else run.url
+        log_row(run, entries, content.get("global_step", 0) + 1)
+        return Path(run.dir).parent if run.offline else run.url
     finally:
         run.finish()

@@ -12,15 +12,15 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch import nn
 
-from lgae_pyg.files import plain
 from lgae_pyg.models import LinearAE, build_model, contract_of, registry, warm_start_from_linear
 from lgae_pyg.models.warm_start import check_warm_start
 from lgae_pyg.registry import check_keys
-from lgae_pyg.training.configuration import save_config
+from lgae_pyg.training.configuration import read_config
 from lgae_pyg.training.data import JetDataModule
-from lgae_pyg.training.folder import RunFolder, open_folder
+from lgae_pyg.training.folder import RunFolder, advice, begin, open_folder
 from lgae_pyg.training.guard import NonFiniteError, NonFiniteGuard
 from lgae_pyg.training.keep import AtomicCheckpointIO, RunCheckpoints
+from lgae_pyg.training.lock import locked
 from lgae_pyg.training.loggers import build_logger, finish
 from lgae_pyg.training.memory import keep_freed_memory
 from lgae_pyg.training.optimization import build_optimizer
@@ -55,7 +55,7 @@ def train(config: Mapping[str, Any], folder: str | Path, command: str = "lgae tr
 
     Returns:
         The exit status: 0 the training is complete; 3 a loss or gradient was not finite; 75 it was stopped by
-        SIGINT or SIGTERM and can be continued.
+        a signal and can be continued.
 
     Raises:
         ValueError: a wrong configuration.
@@ -64,22 +64,30 @@ def train(config: Mapping[str, Any], folder: str | Path, command: str = "lgae tr
     quieten()
     show_log()
     keep_freed_memory()
-    config = plain(config, "config")
+    config = read_config(config)
     check_keys_of(config)
-    run = open_folder(Path(folder), config)
+    with locked(Path(folder)):
+        return train_in(Path(folder), config, command)
+
+
+def train_in(folder: Path, config: Mapping[str, Any], command: str) -> int:
+    """Trains in a folder that no other training uses; see :func:`train`."""
+    run = open_folder(folder, config)
     if run.finished:
-        show(f"{run.path} is already trained ({run.finished}); begin anew with overwrite=true")
+        show(f"{run.path} is already trained ({run.finished}): raise its limits, or {advice(run.path)}")
         return DONE
     pl.seed_everything(config["seed"], verbose=False)
     task = build_module(config)  # first: what it refuses would otherwise be found out after the jets are made
     data = JetDataModule(config["data"], **config["loader"], seed=config["seed"])
     prepare(task, data, config)
-    save_config(run.path / "config.yaml", config)
+    seen = begin(run, config, data)
     logger = build_logger(config["logger"], run.path, config["name"], run.wandb_id, config)
+    if logger is not None:
+        logger.describe(task.model)
     status = 1
     with GracefulStop() as stop:
         try:
-            status = fit(config, run, data, task, logger, stop)
+            status = fit(config, run, data, task, logger, stop, [seen])
         except TrainingInterrupted as interruption:
             status = INTERRUPTED
             show(f"Stopped by {stop.requested.name} {interruption}; saved {run.checkpoints / 'last.ckpt'}.")
@@ -201,12 +209,13 @@ def fit(
     module: Task,
     logger: Any,
     stop: GracefulStop,
+    more: list[pl.Callback],
 ) -> int:
     """Trains, and says what came of it."""
     if config["trainer"].get("threads"):
         torch.set_num_threads(config["trainer"]["threads"])
     callbacks, recorder, checkpoints = build_callbacks(config, run, module, logger, stop)
-    trainer = build_trainer(config, run, callbacks, logger)
+    trainer = build_trainer(config, run, [*more, *callbacks], logger)
     show(describe_run(run, data, module.model))
     if not module.facts.closed_form:
         with warnings.catch_warnings():

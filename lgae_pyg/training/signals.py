@@ -1,5 +1,6 @@
 """Stopping a training on request, and the exact state of the random number generators."""
 
+import contextlib
 import os
 import random
 import signal
@@ -15,22 +16,27 @@ class TrainingInterrupted(Exception):
 
 
 class GracefulStop:
-    """Context in which SIGINT (Ctrl-C) and SIGTERM ask for a stop instead of killing the process.
+    """Context in which signals ask for a stop instead of killing the process.
 
-    The first signal sets :attr:`requested`; the training looks at it after each batch, and after a validation
-    that is under way. The second one ends the process at once, with the signal's usual effect.
-    Outside of the main thread signals are left alone.
+    They are SIGINT (Ctrl-C) and SIGTERM; SIGUSR1 and SIGUSR2, by which batch systems announce the end of a job;
+    and SIGHUP, when a terminal is closed, unless it is ignored (``nohup``). The first sets :attr:`requested`; the
+    training looks at it after each batch, and after a validation that is under way. A second SIGINT or SIGTERM
+    ends the process at once, with the signal's usual effect. Outside of the main thread signals are left alone.
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    URGENT = (signal.SIGINT, signal.SIGTERM)
+    NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGHUP")
+    SIGNALS = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name))  # Windows has two of them
 
     def __init__(self) -> None:
         self.requested: signal.Signals | None = None
         self._former: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "GracefulStop":
+        former = {number: signal.getsignal(number) for number in self.SIGNALS}
+        ignored = {number for number, handler in former.items() if handler is signal.SIG_IGN} - set(self.URGENT)
         try:
-            self._former = {number: signal.getsignal(number) for number in self.SIGNALS}
+            self._former = {number: former[number] for number in former if number not in ignored}
             self.install()
         except ValueError:  # not the main thread
             self._former = {}
@@ -46,13 +52,17 @@ class GracefulStop:
             signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.requested is not None:
+        if self.requested is not None and number not in self.URGENT:
+            return  # announced twice: to the job and to its steps
+        if self.requested in self.URGENT:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
         self.requested = signal.Signals(number)
-        message = f"\n{self.requested.name}: finishing this batch, then saving; once more to stop at once\n"
-        os.write(2, message.encode())  # print() could be interrupted halfway through a line
+        again = "once more to stop at once" if number in self.URGENT else "SIGTERM twice to stop at once"
+        message = f"\n{self.requested.name}: finishing this batch, then saving; {again}\n"
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            os.write(2, message.encode())  # print() could be interrupted halfway through a line
 
 
 def random_states() -> dict[str, Any]:

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from lgae_pyg.cli import main as lgae
 from lgae_pyg.config import config_directory
 from lgae_pyg.models import build_model
+from lgae_pyg.training.command_line import complete
 from lgae_pyg.training.configuration import differences
 from lgae_pyg.training.optimization import build_optimizer, build_schedule
 from lgae_pyg.training.run import check_config
@@ -19,6 +20,8 @@ from lgae_pyg.training.run import check_config
 EXPERIMENTS = [path.stem for path in (config_directory() / "experiment").glob("*.yaml")]
 SMALL = ["data=jetnet", "logger=csv", "data.num_particles=6", "model.latent_vectors=2", "model.num_bells=3"]
 SMALL += ["trainer.max_epochs=1", "trainer.threads=1"]
+CALL = "import sys; from lgae_pyg.cli import main; sys.path.remove(''); raise SystemExit(main(sys.argv[1:]))"
+SCRIPT = Path(__file__).parents[2] / "train" / "train.py"
 
 
 def composed(*words):
@@ -121,6 +124,17 @@ def test_permission_to_fetch_jets_may_change_when_a_training_goes_on():
         ("+model.colour=1", "LGAE has no argument colour"),
         ("+data.colour=1", "colour"),
         ("model=nothing", "Could not find 'model/nothing'"),
+        ("model=lgae_mx", "did you mean lgae_mix?"),
+        ("experiment=quickstrat", "did you mean quickstart?"),
+        ("trainer.max_epoch=3", "did you mean max_epochs?"),
+        ("+trainer.max_epoch=3", "did you mean max_epochs?"),
+        ("optimiser.lr=1", "did you mean optimizer?"),
+        ("lr=1", "did you mean optimizer.lr?"),
+        ("data.classes=g,q", "a list is written data.classes=[g,q]"),
+        ("data.max_jets=abc", "data.max_jets=abc is not a whole number"),
+        ("data.num_particles=${data.particles}", "'data.particles' not found"),
+        ("loss.names=[a", "write key=value"),
+        ("model._target_=nowhere.Net", "nowhere.Net"),
         ("data.root=/nowhere", "hdf5"),
     ],
 )
@@ -129,7 +143,8 @@ def test_errors_say_what_to_mend(jet_files, tmp_path, capfd, word, message):
     assert lgae(words) == 1
     error = capfd.readouterr().err
     assert message in error and "Traceback" not in error
-    assert not (tmp_path / "wrong" / "checkpoints").exists()
+    assert len(error.strip().splitlines()) == 1 and "To append to your config" not in error
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_multirun_gives_each_job_its_folder(jet_files, tmp_path, capfd):
@@ -138,6 +153,17 @@ def test_multirun_gives_each_job_its_folder(jet_files, tmp_path, capfd):
     for number, seed in (("0", 1), ("1", 2)):
         config = yaml.safe_load((tmp_path / "many" / number / "config.yaml").read_text())
         assert config["seed"] == seed
+        assert config["name"] == f"many/{number}" and config["logger"]["group"] == "many"
+    assert "2 epochs are done" not in capfd.readouterr().out
+    one = ["train", *SMALL, f"data.root={jet_files}", f"runs={tmp_path}", "name=many/1", "seed=2"]
+    assert lgae([*one, "trainer.max_epochs=2", "resume=true"]) == 0  # one of them by itself
+    assert "Finished (2 epochs are done)" in capfd.readouterr().out
+
+
+def test_a_multirun_whose_trainings_do_not_begin_leaves_no_folders_of_them(tmp_path, capfd):
+    words = ["train", "--multirun", *SMALL, "data.root=/nowhere", f"runs={tmp_path}", "name=many", "seed=1,2"]
+    assert lgae(words) == 1
+    assert not list(tmp_path.glob("many/[0-9]"))
 
 
 def test_help_and_configuration_are_shown_by_both_doors(capfd):
@@ -146,8 +172,7 @@ def test_help_and_configuration_are_shown_by_both_doors(capfd):
     assert lgae(["train", "--cfg", "job", "trainer=gpu"]) == 0
     shown = capfd.readouterr().out
     assert yaml.safe_load(shown)["trainer"]["accelerator"] == "gpu"
-    script = Path(__file__).parents[2] / "train" / "train.py"
-    command = [sys.executable, str(script), "--cfg", "job", "trainer=gpu"]
+    command = [sys.executable, str(SCRIPT), "--cfg", "job", "trainer=gpu"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == shown
 
 
@@ -163,3 +188,77 @@ def test_help_and_configuration_are_shown_by_both_doors(capfd):
 def test_wrong_values_are_found_before_any_jet_is_made(word, message):
     with pytest.raises(ValueError, match=message):
         check_config(composed("experiment=quickstart", word))
+
+
+OWN_NET = """
+import torch
+from lgae_pyg.models import Autoencoder, Latent, Reconstruction
+
+class Net(Autoencoder):
+    def __init__(self, width: int, factors: list[float] = (1.0,)):
+        super().__init__()
+        self.layers = torch.nn.Sequential(torch.nn.Linear(4, width), torch.nn.Linear(width, 4)).double()
+
+    def forward(self, batch):
+        p4 = self.layers(batch.pos)
+        return Reconstruction(p4=p4, ptr=batch.ptr, latent=Latent(p4[:0], p4[:0]))
+"""
+
+
+@pytest.mark.parametrize("door", [["-c", CALL, "train"], [str(SCRIPT)]])
+def test_a_model_of_the_working_folder_is_trained_by_its_name(jet_files, tmp_path, door):
+    """Its module is found there, after all others; the keys of the default model are not passed to it."""
+    (tmp_path / "my_nets.py").write_text(OWN_NET)
+    (tmp_path / "torch.py").write_text("raise RuntimeError('not the real one')")
+    words = ["data=jetnet", "logger=csv", f"data.root={jet_files}", "trainer.max_epochs=1"]
+    words += ["model._target_=my_nets.Net", "model.width=3", "experiment=linear_tau9", "model.factors=2"]
+    done = subprocess.run([sys.executable, *door, *words], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    config = yaml.safe_load((tmp_path / "runs" / "Net" / "config.yaml").read_text())
+    assert config["model"] == {"_target_": "my_nets.Net", "width": 3, "factors": [2]}
+
+
+def test_words_are_completed_only_where_that_is_needed():
+    words = ["experiment=quickstart", "model.latent_vectors=4", "--cfg", "job", "data.classes=[g,q]", "a=${b}"]
+    words += ["x=1,2"]
+    assert complete(words) == (words, set())
+    chosen = ["model=own", "name=mine", "model._target_=a.B", "model.width=2"]
+    assert complete(chosen) == (["model=own", "name=mine", "++model._target_=a.B", "++model.width=2"], set())
+    data, own = complete(["data._target_=a.Jets", "data.root=x", "model.scale=1"])
+    assert data == ["data=own", "++data._target_=a.Jets", "++data.root=x", "model.scale=1"] and own == {"data"}
+
+
+def test_a_value_with_special_characters_is_understood():
+    words, _ = complete(["model=lgae_min_max", "model.aggregation=min&max"])
+    assert composed(*words)["model"]["aggregation"] == "min&max"
+    words, _ = complete(["runs=a 'b' & c"])
+    assert composed(*words)["runs"] == "a 'b' & c"
+
+
+def test_the_sweep_file_calls_a_training_that_composes(monkeypatch, jet_files, tmp_path):
+    """The command line is built by W&B's own functions, as its agent does it."""
+    from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
+
+    sweep = yaml.safe_load((config_directory() / "sweep.yaml").read_text())
+    choices = {}
+    for key, values in sweep["parameters"].items():
+        choices[key] = {"value": values["values"][0] if "values" in values else values["min"]}
+    arguments = create_sweep_command_args({"args": choices})
+    arguments |= {"program": [sweep["program"]], "env": ["/usr/bin/env"]}
+    command = []
+    for word in create_sweep_command(list(sweep["command"])):
+        whole = word.startswith("${") and word.endswith("}")
+        command += arguments[word[2:-1]] if whole else [word]
+    assert command[:3] == ["/usr/bin/env", "lgae", "train"]
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep7")
+    folders = []
+    for run in ("run1", "run2"):
+        monkeypatch.setenv("WANDB_RUN_ID", run)
+        words = [*command[2:], *SMALL[:2], "model.num_bells=3", *SMALL[4:], f"data.root={jet_files}"]
+        words += [f"runs={tmp_path}", "loader.epoch_jets=null", "trainer.progress=false"]
+        assert lgae(words) == 0
+        folders.append(tmp_path / "sweep" / "sweep7" / run)
+        config = yaml.safe_load((folders[-1] / "config.yaml").read_text())
+        assert config["optimizer"]["lr"] == choices["optimizer.lr"]["value"]
+        assert config["model"]["encoder_channels"] == choices["model.encoder_channels"]["value"]
+    assert sweep["metric"]["name"] == "best/val/loss" and sweep["metric"]["goal"] == "minimize"

@@ -14,6 +14,7 @@ import yaml
 from lgae_pyg.checkpoint import read_checkpoint
 from lgae_pyg.training import ReconstructionTask, train
 from lgae_pyg.training.run import DONE, INTERRUPTED
+from lgae_pyg.training.signals import GracefulStop
 
 TIMINGS = ("jets_per_second", "seconds")
 
@@ -46,7 +47,9 @@ def batch_losses(monkeypatch):
         outputs = step(module, batch, batch_idx)
         losses.append(outputs["loss"].item())
         if len(losses) == losses_and_signal["at"]:
-            os.kill(os.getpid(), losses_and_signal["number"])
+            numbers = losses_and_signal["number"]
+            for number in numbers if isinstance(numbers, list) else [numbers]:
+                os.kill(os.getpid(), number)
         return outputs
 
     monkeypatch.setattr(ReconstructionTask, "training_step", training_step)
@@ -78,6 +81,29 @@ def test_stop_at_any_batch(config, tmp_path, batch_losses, schedule):
             assert train(config, folder) == DONE
         assert batch_losses["losses"] == whole
         assert_same_run(folder, tmp_path / "whole")
+
+
+@pytest.mark.parametrize("name", ["SIGUSR1", "SIGUSR2", "SIGHUP"])
+def test_a_notice_of_the_batch_system_stops_like_a_request(config, tmp_path, batch_losses, name):
+    """Sent once, twice, and followed by the SIGTERM of the end of the time."""
+    number = getattr(signal, name)
+    for notices in ([number], [number, number], [number, signal.SIGTERM]):
+        batch_losses["losses"].clear()
+        batch_losses.update(at=8, number=notices)
+        folder = tmp_path / f"run {len(notices)} {sum(notices)}"
+        assert train(config, folder) == INTERRUPTED
+        assert len(batch_losses["losses"]) == 8
+        assert read_checkpoint(folder / "checkpoints" / "last.ckpt")["global_step"] == 8
+
+
+def test_a_terminal_that_is_closed_does_not_stop_what_ignores_it():
+    former = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup
+    try:
+        with GracefulStop() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert stop.requested is None and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, former)
 
 
 def test_stopped_twice_and_killed(config, tmp_path, batch_losses, monkeypatch):

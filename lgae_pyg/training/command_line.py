@@ -1,0 +1,114 @@
+"""The words of ``lgae train``: completed before Hydra reads them, and its errors explained."""
+
+import re
+from collections.abc import Sequence
+
+from lgae_pyg.files import first_line
+from lgae_pyg.registry import suggestion
+
+#: Groups of which a user may bring a class of their own, by ``GROUP._target_=my_package.MyClass``.
+OWN = ("model", "data")
+
+
+def complete(words: Sequence[str]) -> tuple[list[str], set[str]]:
+    """Completes the words of a command line.
+
+    A value that Hydra's grammar does not understand, such as ``min&max``, is quoted. With ``model._target_=...``
+    and no ``model=...`` the group is ``own``, the training is named after the class, and the other
+    ``model.key=value`` are the arguments of the class, whatever they are; ``data._target_=...`` likewise.
+
+    Returns:
+        The words, and the groups that were set to ``own`` here.
+    """
+    words = [_quoted(word) for word in words]
+    implied = set()
+    for group in OWN:
+        target = re.compile(rf"\+*{group}\._target_=(.*)")
+        place = next((place for place, word in enumerate(words) if target.match(word)), None)
+        if place is None:
+            continue
+        name = target.match(words[place])[1].rpartition(".")[2]
+        words = [f"++{word}" if word.startswith(f"{group}.") else word for word in words]
+        more = []
+        if not _has(words, group):
+            implied.add(group)
+            more.append(f"{group}=own")
+        if group == "model" and name.isidentifier() and not _has(words, "name"):
+            more.append(f"name={name}")
+        words[place:place] = more
+    return words, implied
+
+
+def given(words: Sequence[str], group: str) -> set[str]:
+    """Returns the keys of a group that words set, such as ``width`` for ``++model.width=16``."""
+    keys = (re.match(rf"\+*{group}\.([^.=]+)", word) for word in words)
+    return {key[1] for key in keys if key}
+
+
+def explain(error: Exception) -> str:
+    """Returns a line on what is wrong with a command line, with the names that were probably meant."""
+    from hydra.errors import MissingConfigException, OverrideParseException
+    from omegaconf.errors import OmegaConfBaseException
+
+    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
+    if isinstance(error, MissingConfigException) and error.options:
+        missing = str(error.missing_cfg_file)
+        group, _, name = missing.rpartition("/")
+        there = ", ".join(error.options)
+        return f"Could not find '{missing}': {group} can be {there}{suggestion(name, error.options)}"
+    if isinstance(error, OverrideParseException):
+        return (
+            f"{error.override} cannot be read ({first_line(error)}): write key=value, [a,b] for a list, and a "
+            "value with special characters in quotes within quotes: 'key=\"a & b\"'"
+        )
+    if ambiguous := re.match(r"Ambiguous value for argument '(.*?)=(.*)'", str(error)):
+        key, values = ambiguous.groups()
+        return f"{key}={values}: a list is written {key}=[{values}]; with --multirun each of the values is tried"
+    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+        text = f"{cause.full_key}: {first_line(cause)}"
+        if "not in struct" in text:
+            return text + _known(cause)
+        return f"{text}: set that, or {cause.full_key}" if "Interpolation key" in text else text
+    return first_line(error)
+
+
+def _has(words: Sequence[str], key: str) -> bool:
+    return any(re.match(rf"\+*{key}(@[^=]*)?=", word) for word in words)
+
+
+def _quoted(word: str) -> str:
+    """Quotes the value of an override, if Hydra can read it only so."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    key, equals, value = word.partition("=")
+    if not equals or word.startswith("-") or value[:1] in ("", "[", "{", "'", '"'):
+        return word
+    quoted = f"""{key}='{value.replace("'", chr(92) + "'")}'"""
+    for attempt in (word, quoted):
+        try:
+            OverridesParser.create().parse_override(attempt)
+            return attempt
+        except HydraException:
+            continue
+    return word
+
+
+def _known(error: Exception) -> str:
+    """The keys beside one that does not exist, and the one that was probably meant, there or in another group."""
+    from omegaconf import OmegaConf
+
+    from lgae_pyg.training.configuration import flatten
+
+    node, key = error.parent_node, str(error.key)
+    if node is None:
+        return ""
+    names = [str(name) for name in node if name != "hydra"]
+    meant = suggestion(key, names)
+    if not meant:
+        leaves = {leaf.rpartition(".")[2]: leaf for leaf in flatten(OmegaConf.to_container(node._get_root()))}
+        leaves = {name: leaf for name, leaf in leaves.items() if not leaf.startswith("hydra.")}
+        last = error.__dict__.get("full_key", key).rpartition(".")[2]
+        meant = f" (did you mean {leaves[last]}?)" if last in leaves else ""
+    group = str(error.full_key).rpartition(".")[0] or "the configuration"
+    return f": {group} has {', '.join(names)}{meant}"
