@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import warnings
 from collections.abc import Callable
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -34,7 +36,8 @@ def run(subject: Subject, options: StudyOptions) -> StudyResults:
     """Distances between the distributions of true and rebuilt jets, beside those of two halves of the true ones.
 
     Wasserstein-1 distances of jet and particle features; Fréchet and kernel physics distance (Kansal et al.,
-    arXiv:2211.10295) of 36 energy flow polynomials, through ``jetnet``.
+    arXiv:2211.10295) of 36 energy flow polynomials, through ``jetnet``; where it is not installed, these two are
+    left out with a warning.
 
     Args:
         subject: the model.
@@ -47,8 +50,9 @@ def run(subject: Subject, options: StudyOptions) -> StudyResults:
         arrays |= {"found/" + name: values for name, values in _features(found, not pixels).items()}
         rows = _feature_rows(arrays, min(options.resamples, RESAMPLES))
         tick()
-        if not pixels:
-            rows += _physics_rows(true, found, tick)
+        evaluation = None if pixels else _jetnet_evaluation()
+        if evaluation is not None:
+            rows += _physics_rows(true, found, tick, evaluation)
     note = (
         "Distances between the distributions of true and rebuilt jets. W1: Wasserstein-1 distance of a feature, ± "
         "bootstrap; FPD and KPD: Fréchet and kernel physics distance (arXiv:2211.10295) of 36 energy flow "
@@ -57,6 +61,8 @@ def run(subject: Subject, options: StudyOptions) -> StudyResults:
     )
     if pixels:
         note += "; the output is pixels: jets only, as sums of pixels"
+    elif evaluation is None:
+        note += "; without FPD and KPD: jetnet was not installed"
     description = subject.description([sample])
     columns = {
         "model": "model", "distance": "distance", "unit": "unit", "value": "true to rebuilt", "error": "±",
@@ -121,13 +127,25 @@ def _feature_rows(arrays: dict[str, Array], resamples: int) -> list[tuple]:
     return rows
 
 
-def _physics_rows(true: Jets, found: Jets, tick: Callable[[], object]) -> list[tuple]:
-    """FPD and KPD by jetnet, of samples of the same sizes for model and halves."""
-    from jetnet.evaluation import fpd, kpd
+def _jetnet_evaluation() -> ModuleType | None:
+    """jetnet's metrics; ``None``, with a warning, where it is missing or cannot be imported (beside numpy 2)."""
+    try:
+        from jetnet import evaluation
+    except (ImportError, AttributeError) as error:
+        warnings.warn(
+            f"FPD and KPD are left out, since they need jetnet ({error}): pip install 'lgae-pyg[jetnet]' "
+            "(numpy 1.26, Python up to 3.12)",
+            stacklevel=3,
+        )
+        return None
+    return evaluation
 
+
+def _physics_rows(true: Jets, found: Jets, tick: Callable[[], object], evaluation: ModuleType) -> list[tuple]:
+    """FPD and KPD by jetnet, of samples of the same sizes for model and halves."""
     features = []
     for jets in (true, found):
-        features.append(_energy_flow(jets))
+        features.append(_energy_flow(jets, evaluation))
         tick()
     true_features, found_features = features
     half = len(true_features) // 2
@@ -135,7 +153,7 @@ def _physics_rows(true: Jets, found: Jets, tick: Callable[[], object]) -> list[t
     sizes = {"min_samples": max(half // 4, 2), "max_samples": half}
     batch = {"batch_size": max(half // 5, min(half, SMALLEST_KPD_BATCH))}
     rows = []
-    for name, function, options in (("FPD", fpd, sizes), ("KPD", kpd, batch)):
+    for name, function, options in (("FPD", evaluation.fpd, sizes), ("KPD", evaluation.kpd, batch)):
         with open(os.devnull, "w") as null, contextlib.redirect_stdout(null), contextlib.redirect_stderr(null):
             numbers = [float(value) for pair in pairs for value in function(*pair, **options)]
         rows.append((f"{name} of energy flow", "", *numbers))
@@ -143,9 +161,7 @@ def _physics_rows(true: Jets, found: Jets, tick: Callable[[], object]) -> list[t
     return rows
 
 
-def _energy_flow(jets: Jets) -> Array:
-    from jetnet.evaluation import get_fpd_kpd_jet_features
-
+def _energy_flow(jets: Jets, evaluation: ModuleType) -> Array:
     pt, eta, phi = particle_features(jets.p4, jets.ptr).unbind(-1)
     padded, _ = pad_jets(torch.stack([eta, phi, pt], -1), jets.ptr)
-    return get_fpd_kpd_jet_features(padded.numpy(), efp_jobs=1)
+    return evaluation.get_fpd_kpd_jet_features(padded.numpy(), efp_jobs=1)

@@ -1,13 +1,19 @@
 """Distances of samples: exact answers."""
 
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lgae_pyg.data import JetStore
 from lgae_pyg.evaluation import generation
 from lgae_pyg.evaluation.reconstruction import Jets
+from lgae_pyg.evaluation.studies import StudyOptions
+from lgae_pyg.evaluation.subject import Sample, Subject
 from lgae_pyg.metrics.wasserstein import wasserstein_1
 
 numbers = st.lists(st.floats(-100, 100), min_size=1, max_size=30)
@@ -49,3 +55,49 @@ def test_heavier_jets_are_as_far_as_they_are_heavier() -> None:
               for name, one in generation._features(Jets(jets, ptr), False).items()}  # fmt: skip
     rows = {row[0]: row for row in generation._feature_rows(arrays, 5)}
     assert rows["W1 of mass"][2] == pytest.approx(3.0) and rows["W1 of pt"][2] == pytest.approx(0, abs=1e-9)
+
+
+class Same(torch.nn.Module):
+    """Gives back what it is given."""
+
+    label = "Same"
+
+    def forward(self, batch):
+        return SimpleNamespace(p4=batch.pos, ptr=batch.ptr, images=None)
+
+
+@pytest.fixture
+def subject(massless_jet, generator, monkeypatch) -> Subject:
+    """A perfect model and forty jets."""
+    sizes = torch.randint(5, 20, (40,), generator=generator)
+    pos = torch.cat([massless_jet(int(size), generator) for size in sizes])
+    store = JetStore(torch.nn.functional.pad(sizes.cumsum(0), (1, 0)), {"pos": pos})
+    monkeypatch.setattr(Subject, "background", lambda *_: Sample("QCD", store, "made here"))
+    monkeypatch.setattr(Subject, "description", lambda *_: {"caption": "caption"})
+    return Subject(Same(), "Same", "TeV", {})
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["missing", "beside numpy 2"])
+def test_without_jetnet_the_other_distances_remain_and_the_way_to_the_rest_is_named(
+    subject, monkeypatch, tmp_path, broken
+):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "jetnet"]:
+        monkeypatch.delitem(sys.modules, name)
+    if broken:
+        (tmp_path / "jetnet.py").write_text("raise AttributeError('_ARRAY_API not found')\n")
+        monkeypatch.syspath_prepend(tmp_path)
+    else:
+        monkeypatch.setitem(sys.modules, "jetnet", None)
+    with pytest.warns(UserWarning, match=r"FPD and KPD are left out.*pip install 'lgae-pyg\[jetnet\]'"):
+        table = generation.run(subject, StudyOptions(jets=40, progress=False)).tables["generation"]
+    assert "without FPD and KPD: jetnet was not installed" in table.caption
+    assert {row[1] for row in table.rows} >= {"W1 of mass", "W1 of pt"}
+    assert not [row for row in table.rows if "energy flow" in row[1]]
+
+
+def test_with_jetnet_a_perfect_model_is_as_near_as_the_halves(subject):
+    pytest.importorskip("jetnet.evaluation", exc_type=ImportError)
+    table = generation.run(subject, StudyOptions(jets=40, progress=False)).tables["generation"]
+    rows = {row[1]: row for row in table.rows}
+    for name in ("FPD of energy flow", "KPD of energy flow"):
+        assert rows[name][3] == pytest.approx(rows[name][5], abs=2 * (rows[name][6] + 1e-3))
