@@ -13,7 +13,7 @@ JETS ?= 10000
 DATA := data/quickstart
 RUN := runs/quickstart
 
-.PHONY: help setup scatter quickstart test slow lint bench clean
+.PHONY: help setup scatter quickstart test slow lint bench dist clean
 .DELETE_ON_ERROR:
 
 help:
@@ -23,15 +23,18 @@ help:
 	@echo "make slow        the slow studies among the tests"
 	@echo "make lint        ruff"
 	@echo "make bench       benchmarks of loading, and of speed and memory of the models"
+	@echo "make dist        the wheel, into dist/"
 
 setup: $(VENV)/installed $(VENV)/scatter
 
 # torch first and by itself, so that TORCH_ARGS applies to it alone.
-$(VENV)/installed: setup.cfg pyproject.toml .ci/constraints.txt
+$(VENV)/installed: setup.cfg setup.py pyproject.toml .ci/constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) --upgrade pip setuptools wheel ninja
 	$(PIP) $(TORCH_ARGS) torch
-	$(PIP) --no-build-isolation --editable '.[generator,dev]'
+	$(PIP) --no-build-isolation --editable '.[generator,jetnet,dev]'
+	@$(BIN)/python -c "import importlib.util as i; exit(i.find_spec('jetnet') is None)" \
+		|| echo "no jetnet here (Python up to 3.12 has it): downloads of JetNet, FPND, FPD and KPD are left out."
 	touch $@
 
 # torch-scatter comes as source and needs torch to build (some minutes). Everything works without it, so a
@@ -67,5 +70,11 @@ bench: setup
 	$(BIN)/python data/benchmark_loading.py
 	$(BIN)/python train/benchmarks/bench.py $(BENCH)
 
+# build/ first goes: setuptools would pack files that were deleted since.
+dist: $(VENV)/installed
+	rm -rf build dist
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	@ls dist/*.whl
+
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .hypothesis .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .ruff_cache

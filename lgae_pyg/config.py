@@ -1,18 +1,20 @@
 """Where the Hydra configurations are."""
 
-import sys
 from pathlib import Path
 
 
 def config_directory() -> Path:
-    """Returns the folder of the Hydra configurations, in a clone or under the prefix of the environment.
+    """Returns the folder of the Hydra configurations: inside the installed package, or at the top of the clone.
+
+    The two are one: ``configs/`` at the top of the repository is the place to edit, and ``setup.py`` puts it into
+    every wheel as ``lgae_pyg/configs``.
 
     Raises:
         FileNotFoundError: neither is there.
     """
-    clone = Path(__file__).resolve().parents[1] / "configs"
-    installed = Path(sys.prefix) / "share" / "lgae_pyg" / "configs"
-    for folder in (clone, installed):
+    package = Path(__file__).resolve().parent
+    folders = [package / "configs", package.parent / "configs"]
+    for folder in folders:
         if (folder / "train.yaml").exists():
             return folder
-    raise FileNotFoundError(f"no train.yaml in {clone} or {installed}: reinstall lgae-pyg")
+    raise FileNotFoundError(f"no train.yaml in {folders[0]} or {folders[1]}: reinstall lgae-pyg")

@@ -36,6 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Generates the files and, with ``--judge``, measures them."""
     classes = [name.strip() for name in options.classes.split(",") if name.strip()]
+    if options.judge:
+        from lgae_pyg.metrics.fpnd import resources
+
+        resources()  # found missing before hours of generation
     try:
         paths = generate_files(
             options.out / "raw", classes, options.jets, options.particles, options.seed, options.workers,

@@ -95,7 +95,8 @@ def fetch(folder: str | os.PathLike[str], name: str, record: int) -> None:
         from jetnet.datasets.utils import checkDownloadZenodoDataset
     except (ImportError, AttributeError) as error:
         raise ImportError(
-            f"Downloading JetNet needs jetnet ({error}): pip install 'lgae-pyg[jetnet]'"
+            f"Downloading JetNet needs jetnet ({error}): pip install 'lgae-pyg[jetnet]' (numpy 1.26, Python up to "
+            f"3.12), or fetch {name}.hdf5 by hand from https://zenodo.org/records/{record} into {folder}."
         ) from error
     Path(folder).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as temporary:

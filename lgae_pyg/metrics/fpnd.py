@@ -174,7 +174,7 @@ def resources() -> Path:
         if (folder / "pnet_state_dict.pt").is_file():
             return folder
     raise ImportError("the Frechet ParticleNet distance needs the network shipped with jetnet: "
-                      "pip install 'lgae-pyg[jetnet]'")
+                      "pip install 'lgae-pyg[jetnet]' (numpy 1.26, Python up to 3.12)")
 
 
 @functools.lru_cache(maxsize=1)

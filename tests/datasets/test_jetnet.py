@@ -1,5 +1,6 @@
 """JetNet's files become four-momenta: physics, splits, recipes, offline use, and bad files."""
 
+import sys
 from pathlib import Path
 
 import h5py
@@ -299,6 +300,12 @@ def test_a_failed_download_leaves_nothing(root: Path, monkeypatch):
     with pytest.raises(OSError, match=r"w\.hdf5 could not be downloaded.*line cut.*6975118"):
         JetNet(root, ("w",), download=True)
     assert sorted(file.name for file in (root / "raw").iterdir()) == ["g.hdf5", "q.hdf5", "t.hdf5"]
+
+
+def test_a_download_without_jetnet_names_the_extra_and_the_place(root: Path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jetnet.datasets.utils", None)
+    with pytest.raises(ImportError, match=r"lgae-pyg\[jetnet\].*w\.hdf5 by hand from https://zenodo.org/records/6975118"):
+        JetNet(root, ("w",), download=True)
 
 
 # Bad files and bad arguments

@@ -1,14 +1,20 @@
 """Distances of samples: exact answers."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lgae_pyg.data import JetStore
 from lgae_pyg.evaluation.generation import study as generation
 from lgae_pyg.evaluation.reconstruction.rebuilt import Jets
+from lgae_pyg.evaluation.study import StudyOptions
+from lgae_pyg.evaluation.subject import Sample, Subject
 from lgae_pyg.metrics.wasserstein import wasserstein_1
+from lgae_pyg.models import Reconstruction
 
 numbers = st.lists(st.floats(-100, 100), min_size=1, max_size=30)
 
@@ -65,3 +71,46 @@ def test_particles_are_drawn_by_jet() -> None:
     alone = generation._paired_distance(true, found, jet, jet, 40)
     copies = generation._paired_distance(*(np.repeat(one, 9) for one in (true, found, jet, jet)), 40)
     assert copies == pytest.approx(alone)
+class Same(torch.nn.Module):
+    """Gives back what it is given."""
+
+    label = "Same"
+
+    def forward(self, batch):
+        return Reconstruction(batch.pos, batch.ptr)
+
+
+@pytest.fixture
+def subject(massless_jet, generator, monkeypatch) -> Subject:
+    """A perfect model and forty jets."""
+    sizes = torch.randint(5, 20, (40,), generator=generator)
+    pos = torch.cat([massless_jet(int(size), generator) for size in sizes])
+    store = JetStore(torch.nn.functional.pad(sizes.cumsum(0), (1, 0)), {"pos": pos})
+    monkeypatch.setattr(Subject, "background", lambda *_: Sample("QCD", store, "made here"))
+    monkeypatch.setattr(Subject, "description", lambda *_: {"caption": "caption"})
+    return Subject(Same(), "Same", "TeV", {})
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["missing", "beside numpy 2"])
+def test_without_jetnet_the_other_distances_remain_and_the_way_to_the_rest_is_named(
+    subject, monkeypatch, tmp_path, broken
+):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "jetnet"]:
+        monkeypatch.delitem(sys.modules, name)
+    if broken:
+        (tmp_path / "jetnet.py").write_text("raise AttributeError('_ARRAY_API not found')\n")
+        monkeypatch.syspath_prepend(tmp_path)
+    else:
+        monkeypatch.setitem(sys.modules, "jetnet", None)
+    table = generation.run(subject, StudyOptions(jets=40, progress=False)).tables["generation"]
+    assert "without FPD and KPD: jetnet is not installed here (pip install 'lgae-pyg[jetnet]')" in table.caption
+    assert {row[1] for row in table.rows} >= {"W1 of mass", "W1 of pt"}
+    assert not [row for row in table.rows if "energy flow" in row[1]]
+
+
+def test_with_jetnet_a_perfect_model_is_as_near_as_the_halves(subject):
+    pytest.importorskip("jetnet.evaluation", exc_type=ImportError)
+    table = generation.run(subject, StudyOptions(jets=40, progress=False)).tables["generation"]
+    rows = {row[1]: row for row in table.rows}
+    for name in ("FPD of energy flow", "KPD of energy flow"):
+        assert rows[name][3] == pytest.approx(rows[name][5], abs=2 * (rows[name][6] + 1e-3))

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from lgae_pyg.cli import main
 from lgae_pyg.metrics import fpnd as judge
 
 needs_jetnet = pytest.mark.skipif(
@@ -142,3 +143,10 @@ def test_missing_jetnet_names_the_extra(monkeypatch):
     monkeypatch.delitem(sys.modules, "jetnet", raising=False)
     with pytest.raises(ImportError, match=r"lgae-pyg\[jetnet\]"):
         judge.resources()
+
+
+def test_judging_without_jetnet_is_refused_before_anything_is_generated(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(judge.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("lgae_pyg.cli.generate.generate_files", lambda *_, **__: pytest.fail("generated"))
+    assert main(["generate", "--classes", "g", "--out", str(tmp_path), "--judge"]) == 1
+    assert "pip install 'lgae-pyg[jetnet]'" in capsys.readouterr().err

@@ -4,6 +4,7 @@ import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -38,7 +39,7 @@ EXPLANATION = (
     "other: what chance alone does to samples of that size. A perfect model would have that of FPD and KPD; of W1 "
     "it would have 0, since its jets are pairs: a value below the halves is less than two such samples could show"
 )
-WITHOUT_JETNET = "FPD and KPD are left out: the package jetnet is not installed"
+WITHOUT_JETNET = "without FPD and KPD: jetnet is not installed here (pip install 'lgae-pyg[jetnet]')"
 
 
 def run(subject: Subject, options: StudyOptions) -> Results:
@@ -65,11 +66,10 @@ def run(subject: Subject, options: StudyOptions) -> Results:
         tick()
         if subject.pixels:
             notes.append("the output is pixels: jets only, as sums of pixels")
+        elif (judge := _jetnet_evaluation()) is None:
+            notes.append(WITHOUT_JETNET)
         else:
-            try:
-                rows += _physics_rows(true, found, tick)
-            except ImportError:
-                notes.append(WITHOUT_JETNET)
+            rows += _physics_rows(true, found, tick, judge)
     description = subject.description([sample])
     columns = {
         "model": "model", "distance": "distance", "unit": "unit", "value": "true to rebuilt", "error": "± rebuilt",
@@ -132,13 +132,20 @@ def _halves(values: Array, jet: NDArray, resamples: int) -> tuple[float, float]:
     return wasserstein_1(first, second), error
 
 
-def _physics_rows(true: Jets, found: Jets, tick: Callable[[], object]) -> list[tuple]:
-    """FPD and KPD by jetnet, of samples of the same sizes for model and halves."""
-    from jetnet.evaluation import fpd, kpd
+def _jetnet_evaluation() -> ModuleType | None:
+    """jetnet's metrics; ``None`` where it is missing or cannot be imported (beside numpy 2)."""
+    try:
+        from jetnet import evaluation
+    except (ImportError, AttributeError):
+        return None
+    return evaluation
 
+
+def _physics_rows(true: Jets, found: Jets, tick: Callable[[], object], judge: ModuleType) -> list[tuple]:
+    """FPD and KPD by jetnet, of samples of the same sizes for model and halves."""
     features = []
     for jets in (true, found):
-        features.append(_energy_flow(jets))
+        features.append(_energy_flow(jets, judge))
         tick()
     true_features, found_features = features
     half = len(true_features) // 2
@@ -146,7 +153,7 @@ def _physics_rows(true: Jets, found: Jets, tick: Callable[[], object]) -> list[t
     sizes = {"min_samples": max(half // 4, 2), "max_samples": half}
     batch = {"batch_size": max(half // 5, min(half, SMALLEST_KPD_BATCH))}
     rows = []
-    for name, function, options in (("FPD", fpd, sizes), ("KPD", kpd, batch)):
+    for name, function, options in (("FPD", judge.fpd, sizes), ("KPD", judge.kpd, batch)):
         with open(os.devnull, "w") as null, contextlib.redirect_stdout(null), contextlib.redirect_stderr(null):
             numbers = [float(value) for pair in pairs for value in function(*pair, **options)]
         rows.append((f"{name} of energy flow", "", *numbers))
@@ -154,12 +161,10 @@ def _physics_rows(true: Jets, found: Jets, tick: Callable[[], object]) -> list[t
     return rows
 
 
-def _energy_flow(jets: Jets) -> Array:
-    from jetnet.evaluation import get_fpd_kpd_jet_features
-
+def _energy_flow(jets: Jets, judge: ModuleType) -> Array:
     pt, eta, phi = particle_features(jets.p4, jets.ptr).unbind(-1)
     padded, _ = pad_jets(torch.stack([eta, phi, pt], -1), jets.ptr)
-    return get_fpd_kpd_jet_features(padded.numpy(), efp_jobs=1)
+    return judge.get_fpd_kpd_jet_features(padded.numpy(), efp_jobs=1)
 
 
 STUDY = Study(
