@@ -109,6 +109,7 @@ class Study:
 #: Modules of the studies of one model, in the order in which they are run and shown, each with its ``STUDY``.
 STUDIES = {
     "reconstruction": "lgae_pyg.evaluation.reconstruction.study",
+    "tagging": "lgae_pyg.evaluation.tagging.study",
     "anomaly": "lgae_pyg.evaluation.anomaly.study",
     "latent": "lgae_pyg.evaluation.latent.study",
     "symmetry": "lgae_pyg.evaluation.symmetry.study",

@@ -1,0 +1,1 @@
+"""Taggers: how well they tell kinds of jets apart."""
