@@ -35,15 +35,11 @@ def result(backend="fused", precision="float64", n=30, seconds=1.0, memory=MIB, 
     return made if note else Result(made.case, made.durations, memory, 10**9, 5)
 
 
-def start_method():
-    return multiprocessing.get_start_method()
-
-
 def end_of_process(cases, where, seconds):
     """In place of measuring: one of the cases ends the process."""
     if any(one.backend == "dense" for one in cases):
         os.kill(os.getpid(), signal.SIGKILL)
-    return [Result(one, memory=7) for one in cases]
+    return [Result(one, memory=7, note=multiprocessing.get_start_method()) for one in cases]
 
 
 def test_times_are_those_of_single_calls(monkeypatch):
@@ -120,11 +116,11 @@ def test_what_does_not_fit_is_reported_and_the_others_run():
 
 
 def test_processes_are_fresh_and_their_ends_are_results(monkeypatch):
-    assert in_process(start_method) == "spawn"  # a GPU's driver does not survive a fork
     monkeypatch.setattr(bench_measure, "measure_here", end_of_process)
     done = []
     found = measure([case("fused"), case("dense")], HERE, 1.0, done.append)
     assert [one.memory for one in found] == [7, None] and done == [2]
+    assert found[0].note == "spawn"  # a GPU's driver does not survive a fork
     assert found[1].note == "its process was ended, perhaps for want of memory"
 
 

@@ -17,14 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bench_epoch import measure_epochs
-from bench_figure import benchmark_figure
 from bench_machine import describe, machine_sentence
 from bench_measure import BACKENDS, MODELS, PRECISIONS, STOPPED, Case, Result, Where, in_process, measure
 from bench_tables import full_table, memory_lines, memory_table, ratio_table, speed_table
-from matplotlib import pyplot as plt
 
-from lgae_pyg.evaluation.style import SETTINGS, save_figure
 from lgae_pyg.files import write_text
 from lgae_pyg.progress import steps
 from lgae_pyg.tables import Table
@@ -50,6 +46,8 @@ def main(words: Sequence[str] | None = None) -> int:
     machine, peaks = in_process(describe, where, not (options.memory or options.epoch))
     caption = machine_sentence(machine, peaks)
     if options.epoch:
+        from bench_epoch import measure_epochs  # heavy, and every process imports this file
+
         with steps(len(cases := epoch_cases(options)), True, "bench") as done:
             table = measure_epochs(cases, where, options.epoch, options.seconds_per_case, done)
         write(folder, "epoch", caption, [table], table, {"machine": machine, "epochs": table.records()})
@@ -68,9 +66,9 @@ def main(words: Sequence[str] | None = None) -> int:
     name = "memory" if options.memory else "benchmark"
     write(folder, name, caption, tables, full_table([*results, *memory], peaks), content)
     if drawable := any(any(r.durations.values()) for r in results) or any(r.memory is not None for r in memory):
-        words = f"{figure_words(results, memory)} {caption}"
-        with plt.rc_context(SETTINGS):
-            save_figure(benchmark_figure(results, memory, words), folder, name)
+        from bench_figure import save_benchmark_figure
+
+        save_benchmark_figure(results, memory, f"{figure_words(results, memory)} {caption}", folder, name)
     return int(not drawable)
 
 
@@ -79,7 +77,7 @@ def read_options(words: Sequence[str] | None) -> argparse.Namespace:
     lines = __doc__.splitlines()
     parser = argparse.ArgumentParser(description=lines[0], epilog=" ".join(lines[4:]))
     add = parser.add_argument
-    add("--quick", action="store_true", help="a part of it, in about a minute")
+    add("--quick", action="store_true", help="a part of it, in a minute or two")
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--memory", action="store_true", help="only the study of the memory")
     only.add_argument("--speed", action="store_true", help="without the study of the memory")

@@ -1,6 +1,7 @@
 """Speed and memory against the number of particles, or of jets in a batch."""
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from bench_measure import BACKENDS, KINDS, MODELS, PRECISIONS, Case, Result
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from lgae_pyg.evaluation.style import STYLES, add_caption
+from lgae_pyg.evaluation.style import SETTINGS, STYLES, add_caption, save_figure
 
 COLOURS = {backend: STYLES[place]["color"] for place, backend in enumerate(BACKENDS)}
 LINES = {"float64": ("-", "o"), "mixed": ("-.", "s"), "float32": ("--", "^")}
@@ -20,6 +21,14 @@ TITLES["memory"] = "peak memory of a step [MiB]"
 #: Factors by which points of different precisions are moved aside, and mixed sizes stand behind the largest one.
 DODGE = {"float64": 0.98, "mixed": 1.0, "float32": 1.02}
 APART = 1.6
+
+
+def save_benchmark_figure(
+    speed: Sequence[Result], memory: Sequence[Result], caption: str, folder: Path, name: str
+) -> None:
+    """Writes the figure as PNG and PDF."""
+    with plt.rc_context(SETTINGS):
+        save_figure(benchmark_figure(speed, memory, caption), folder, name)
 
 
 def benchmark_figure(speed: Sequence[Result], memory: Sequence[Result], caption: str) -> Figure:
