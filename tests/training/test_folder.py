@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import h5py
 import pytest
@@ -114,7 +115,7 @@ def test_moved_jets_are_found_at_their_new_place(config, jet_files, tmp_path, mo
     config["trainer"]["max_epochs"] = 4
     assert train(config | {"resume": True}, tmp_path / "run") == DONE
     header = read_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")[HEADER]
-    assert header["data"]["root"] == "job2" and header["epoch"] == 4
+    assert Path(header["data"]["root"]).resolve() == tmp_path / "job2" and header["epoch"] == 4
 
 
 def test_other_jets_under_the_same_name_are_refused(config, jet_files, tmp_path):
