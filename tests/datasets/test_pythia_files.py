@@ -163,23 +163,42 @@ def test_interrupted_run_goes_on_to_the_same_file(made, tmp_path, monkeypatch):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["w.hdf5", "w.json"]
 
 
-@pytest.mark.parametrize("chunk", [20, CHUNK])
-def test_a_file_of_fewer_jets_is_extended_to_the_same_file(made, tmp_path, monkeypatch, chunk):
-    """Chunks that are there whole are not made again."""
-    again = {"classes": ["q"], "workers": 1, "progress": False, "chunk_jets": chunk}
-    (whole,) = generate_files(tmp_path / "whole", jets=50, **again) if chunk != CHUNK else (made["q"],)
-    jets, done = len(read(whole)[0]), []
-    generate_files(tmp_path, jets=chunk + 3, **again)
-    monkeypatch.setattr(files, "_make_chunk", lambda task: done.append(task[2]) or MAKE_CHUNK(task))
-    (path,) = generate_files(tmp_path, jets=jets, **again)
-    assert same(path, whole) and done == list(range(1, -(-jets // chunk)))
-    assert json.loads(card_path(path).read_text())["recipe"]["jets"] == jets
-    assert not list(tmp_path.glob(".*"))
-    assert generate_files(tmp_path, jets=jets, **again) == [path] and len(done) == len(range(1, -(-jets // chunk)))
+@pytest.fixture
+def quick(monkeypatch):
+    """Random numbers in the place of Pythia: of a chunk, too, fewer jets are the first jets."""
+
+    def generate_chunk(name, number, jets, particles, seed, settings):
+        rng = np.random.default_rng([seed, CLASSES.index(name), number])
+        rows = rng.random((jets, particles + 1, 4))
+        return events.Jets(rows[:, 1:].astype(np.float32), rows[:, 0])
+
+    monkeypatch.setattr(files, "generate_chunk", generate_chunk)
 
 
-def test_an_interrupted_extension_leaves_the_smaller_file(made, tmp_path, monkeypatch):
+def test_generated_jets_are_extended_to_the_same_file(made, tmp_path):
     again = {"classes": ["q"], "workers": 1, "progress": False, "chunk_jets": CHUNK}
+    generate_files(tmp_path, jets=10, **again)
+    (path,) = generate_files(tmp_path, jets=JETS, **again)
+    assert same(path, made["q"])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["q.hdf5", "q.json"]
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 50), (20, 50), (23, 24), (23, 40), (40, 100)])
+def test_whole_chunks_of_a_shorter_file_are_not_made_again(quick, tmp_path, monkeypatch, before, after):
+    again = {"classes": ["q"], "workers": 1, "progress": False, "chunk_jets": 20}
+    (whole,) = generate_files(tmp_path / "whole", jets=after, **again)
+    generate_files(tmp_path, jets=before, **again)
+    done = []
+    monkeypatch.setattr(files, "_make_chunk", lambda task: done.append(task[2]) or MAKE_CHUNK(task))
+    (path,) = generate_files(tmp_path, jets=after, **again)
+    assert same(path, whole) and done == list(range(before // 20, -(-after // 20)))
+    assert json.loads(card_path(path).read_text())["recipe"]["jets"] == after
+    assert generate_files(tmp_path, jets=after, **again) == [path] and done[-1] + 1 == -(-after // 20)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_an_interrupted_extension_leaves_the_smaller_file(quick, tmp_path, monkeypatch):
+    again = {"classes": ["q"], "workers": 1, "progress": False, "chunk_jets": 20}
     (path,) = generate_files(tmp_path, jets=10, **again)
     before = path.read_bytes()
 
@@ -188,15 +207,16 @@ def test_an_interrupted_extension_leaves_the_smaller_file(made, tmp_path, monkey
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(files, "_make_chunk", interrupted)
-        generate_files(tmp_path, jets=JETS, **again)
+        generate_files(tmp_path, jets=50, **again)
     assert path.read_bytes() == before
-    generate_files(tmp_path, jets=JETS, **again)
-    assert same(path, made["q"])
+    generate_files(tmp_path, jets=50, **again)
+    assert len(read(path)[0]) == 50
 
 
-def test_jets_of_other_programs_are_not_mixed(made, tmp_path):
-    again = {"classes": ["q"], "workers": 1, "progress": False, "chunk_jets": CHUNK}
+def test_jets_of_other_programs_are_not_mixed(quick, tmp_path):
+    again = {"classes": ["q"], "workers": 1, "progress": False, "chunk_jets": 20}
     (path,) = generate_files(tmp_path, jets=4, **again)
+    sound = read(path)[1]
     with h5py.File(path, "r+") as file:
         versions = json.loads(file.attrs["versions"])
         file.attrs["versions"] = json.dumps(versions | {"pythia8mc": "8.1"})
@@ -210,13 +230,14 @@ def test_jets_of_other_programs_are_not_mixed(made, tmp_path):
         generate_files(tmp_path, jets=6, **again)
     assert path.read_bytes() == before
     generate_files(tmp_path, jets=6, overwrite=True, **again)
-    assert np.array_equal(read(path)[1], read(made["q"])[1][:6])
+    assert np.array_equal(read(path)[1][:4], sound)
 
 
 @pytest.mark.parametrize("spoilt", [b"", b"PK", b"no archive", -1, -200])
-def test_a_damaged_chunk_is_made_again(made, tmp_path, monkeypatch, spoilt):
+def test_a_damaged_chunk_is_made_again(quick, tmp_path, monkeypatch, spoilt):
     """A machine that lost its power may leave one; what the system refuses is no damage."""
-    again = {"classes": ["w"], "jets": JETS, "workers": 1, "progress": False, "chunk_jets": CHUNK}
+    again = {"classes": ["w"], "jets": 30, "workers": 1, "progress": False, "chunk_jets": 20}
+    (whole,) = generate_files(tmp_path / "whole", **again)
 
     def lost(task):
         done = MAKE_CHUNK(task)
@@ -231,7 +252,7 @@ def test_a_damaged_chunk_is_made_again(made, tmp_path, monkeypatch, spoilt):
         patch.setattr(np, "load", lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "forbidden")))
         generate_files(tmp_path, **again)
     (path,) = generate_files(tmp_path, **again)
-    assert same(path, made["w"])
+    assert same(path, whole)
 
 
 def test_complete_file_is_not_made_again(made, monkeypatch):
