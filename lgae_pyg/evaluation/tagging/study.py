@@ -46,7 +46,8 @@ def run(subject: Subject, options: StudyOptions) -> Results:
     rows = tuple(_row(subject.label, names[number], y == number, scores, y, number, options) for number in shown)
     columns = {"model": "model", "signal": "signal", "auc": "AUC", "auc_error": "AUC ±"}
     for place in SIGNAL_EFFICIENCIES:
-        columns |= {f"rejection_{place:g}": f"rejection at {place:g}", f"rejection_{place:g}_error": f"{place:g} ±"}
+        name = f"rejection_{place:g}"
+        columns |= {name: f"rejection at {place:g}", f"{name}_error": f"{place:g} ±"}
     columns |= {"accuracy": "accuracy", "accuracy_error": "accuracy ±"}
     table = Table("tagging", f"{EXPLANATION}. {about['caption']}", columns, rows)
     return Results("tagging", {"tagging": table}, {"scores": scores, "y": y, **sample.identities()}, about)
