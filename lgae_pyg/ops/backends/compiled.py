@@ -22,6 +22,7 @@ from lgae_pyg.ops.backends.door import (
     pointer,
     precision_of,
     refuse_second_derivatives,
+    register_shapes,
     room,
     threads,
 )
@@ -113,7 +114,7 @@ def _sum(features: Tensor, momenta: Tensor, radial: Tensor, bells: int, ptr: Ten
     return sums
 
 
-@_sum.register_fake
+@register_shapes(_sum)
 def _(features, momenta, radial, bells, ptr):
     return features.new_empty(len(features), 2 * features.shape[-1])
 
@@ -137,7 +138,7 @@ def _sum_backward(
     return grad_features, grad_momenta, grad_radial
 
 
-@_sum_backward.register_fake
+@register_shapes(_sum_backward)
 def _(upstream, features, momenta, radial, bells, ptr, momenta_too):
     return features.new_empty(features.shape), room(momenta, momenta_too), radial.new_empty(radial.shape)
 

@@ -21,6 +21,7 @@ from lgae_pyg.ops.backends.door import (
     pointer,
     precision_of,
     refuse_second_derivatives,
+    register_shapes,
     threads,
 )
 from lgae_pyg.ops.edge_networks import EdgeNetwork
@@ -112,7 +113,7 @@ def _sum(
     return out
 
 
-@_sum.register_fake
+@register_shapes(_sum)
 def _(x, target, source, parameters, widths, slope, norm, ptr):
     return x.new_empty(len(x), widths[-1])
 
@@ -136,7 +137,7 @@ def _sum_backward(
     return tuple(grads)
 
 
-@_sum_backward.register_fake
+@register_shapes(_sum_backward)
 def _(upstream, x, target, source, parameters, widths, slope, norm, ptr):
     return tuple(tensor.new_empty(tensor.shape) for tensor in (x, target, source, parameters))
 

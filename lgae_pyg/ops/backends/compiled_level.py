@@ -23,10 +23,11 @@ from lgae_pyg.ops.backends.door import (
     pointer,
     pointers,
     refuse_second_derivatives,
+    register_shapes,
     room,
     threads,
 )
-from lgae_pyg.ops.levels import SCALAR_BLOCKS, VECTOR_BLOCKS, Level
+from lgae_pyg.ops.levels import SCALAR_BLOCKS, VECTOR_BLOCKS, Level, Perceptron
 
 #: Multiplicities up to which the columns of a node lie on the stack.
 MOST_CHANNELS = 512
@@ -51,8 +52,9 @@ def compiled_level(features: Tensor, momenta: Tensor, level: Level, ptr: Tensor,
     """
     parameters = [*level.radial, level.scalar_weight, level.vector_weight]
     options = (0.0, False, False)
-    if level.perceptron is not None:
-        weights, biases, *options = level.perceptron
+    perceptron: Perceptron | None = level.perceptron
+    if perceptron is not None:
+        weights, biases, *options = perceptron
         parameters += [part for pair in zip(weights, biases) for part in pair]
     dtype = features.real.dtype
     parameters = [part if part.dtype == dtype else part.to(dtype) for part in parameters]
@@ -152,7 +154,7 @@ def _level(
     return out, sums
 
 
-@_level.register_fake
+@register_shapes(_level)
 def _(features, momenta, parameters, scales, sizes, slope, residual, squash, single, ptr):
     return tuple(features.new_empty(len(features), width) for width in (5 * sizes[0], 2 * features.shape[-1]))
 
@@ -189,7 +191,7 @@ def _level_backward(
     return grad_features, grad_momenta, grads
 
 
-@_level_backward.register_fake
+@register_shapes(_level_backward)
 def _(upstream, sums, features, momenta, parameters, scales, sizes, slope, residual, squash, single, ptr, too):
     grads = [part.new_empty(part.shape) for part in parameters]
     return features.new_empty(features.shape), room(momenta, too), grads

@@ -22,6 +22,7 @@ from lgae_pyg.ops.backends.door import (
     pointers,
     precision_of,
     refuse_second_derivatives,
+    register_shapes,
     room,
     threads,
 )
@@ -116,7 +117,7 @@ def _mix(x: Tensor, weights: list[Tensor], irreps: list[int]) -> Tensor:
     return out
 
 
-@_mix.register_fake
+@register_shapes(_mix)
 def _(x, weights, irreps):
     return x.new_empty(len(x), sum(irrep.mixed * irrep.dim for irrep in _mixed_irreps(irreps)))
 
@@ -134,7 +135,7 @@ def _mix_backward(
     return grad_x, grads
 
 
-@_mix_backward.register_fake
+@register_shapes(_mix_backward)
 def _(upstream, x, weights, irreps, x_too):
     return x.new_empty(x.shape if x_too else 0), [weight.new_empty(weight.shape) for weight in weights]
 
@@ -188,7 +189,7 @@ def _extremum(
     return out, shares
 
 
-@_extremum.register_fake
+@register_shapes(_extremum)
 def _(x, ptr, blocks, largest, by_square, rounding):
     out = x.new_empty(len(ptr) - 1, x.shape[-1])
     return out, x.real.new_empty(len(x), 2 * sum(blocks[::2]))
@@ -205,7 +206,7 @@ def _extremum_backward(upstream: Tensor, shares: Tensor, ptr: Tensor, blocks: li
     return grad
 
 
-@_extremum_backward.register_fake
+@register_shapes(_extremum_backward)
 def _(upstream, shares, ptr, blocks):
     return upstream.new_empty(len(shares), upstream.shape[-1])
 

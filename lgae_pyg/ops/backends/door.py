@@ -7,8 +7,8 @@ therefore checked, brought into order and only then turned into an address.
 """
 
 import ctypes
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache, wraps
 
 import torch
 from torch import Tensor
@@ -110,6 +110,26 @@ def _openmp() -> ctypes.c_void_p:
 def room(tensor: Tensor, wanted: bool) -> Tensor:
     """Memory for a gradient, if it is wanted."""
     return tensor.new_empty(tensor.shape) if wanted else tensor.new_empty(0)
+
+
+def register_shapes(operator: torch.library.CustomOpDef) -> Callable:
+    """Decorates the function that says, for stand-ins of tensors, what an operator returns.
+
+    PyTorch calls it too where one tensor is such a stand-in and the others are not, and would take the memory that
+    it makes for a result: tensors on several devices are refused.
+    """
+
+    def register(function: Callable) -> None:
+        @operator.register_fake
+        @wraps(function)
+        def shapes(*arguments):
+            parts = [part for one in arguments for part in (one if isinstance(one, list) else [one])]
+            devices = {part.device for part in parts if isinstance(part, Tensor)}
+            if len(devices) > 1:
+                raise ValueError(f"tensors are on {', '.join(map(str, devices))}: move them to one device")
+            return function(*arguments)
+
+    return register
 
 
 def refuse_second_derivatives(backward: torch.library.CustomOpDef) -> None:

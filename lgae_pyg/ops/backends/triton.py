@@ -19,6 +19,7 @@ from lgae_pyg.ops.backends.door import (
     enter_offsets,
     precision_of,
     refuse_second_derivatives,
+    register_shapes,
 )
 from lgae_pyg.ops.bells import Bells, self_factor
 
@@ -150,7 +151,7 @@ def _neighbour_sum(
     return tuple(torch.view_as_complex(part) for part in sums)
 
 
-@_neighbour_sum.register_fake
+@register_shapes(_neighbour_sum)
 def _(scalars, vectors, *_):
     return tuple(_empty(part) for part in (scalars, vectors, scalars, vectors))
 
@@ -184,7 +185,7 @@ def _neighbour_sum_backward(
     return gradients + (_bell_gradients(walk, sums, *parameters) if of_bells else _nothing(parameters))
 
 
-@_neighbour_sum_backward.register_fake
+@register_shapes(_neighbour_sum_backward)
 def _(
     scalars, vectors, momenta, width, weight, bias, ptr, largest, ss, vv, sv, vs, of_features, of_momenta, of_bells
 ):
