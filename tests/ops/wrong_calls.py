@@ -130,14 +130,14 @@ def flat(results: object) -> list[Tensor]:
     return [results] if isinstance(results, Tensor) else [part for one in results for part in flat(one)]
 
 
-def check(operator: Callable, arguments: list) -> bool:
+def check(operator: Callable, arguments: list, compare: bool = True) -> bool:
     """Whether a call was refused. One that was not must give the numbers of tidy arguments."""
     try:
         found = flat(operator(*arguments))
     except ERRORS as error:
         assert str(error), type(error)
         return True
-    if not any(part.is_meta for part in found):
+    if compare and not any(part.is_meta for part in found):
         for ours, theirs in zip(found, flat(operator(*tidy(arguments))), strict=True):
             same = torch.allclose(ours.detach(), theirs.detach(), rtol=0, atol=0, equal_nan=True)
             assert same, "numbers of something else"
@@ -146,15 +146,20 @@ def check(operator: Callable, arguments: list) -> bool:
 
 def main() -> None:
     refused = accepted = 0
-    for name, (operator, arguments) in (triton_calls() if sys.argv[1:] == ["triton"] else calls()).items():
+    interpreted = sys.argv[1:] == ["triton"]
+    found = triton_calls() if interpreted else calls()
+    for name, (operator, arguments) in found.items():
         print(name, flush=True)
         assert not check(operator, arguments), f"{name} refuses right arguments"
+    if interpreted:  # seconds a call: of the wrong ones, the door alone
+        sys.modules["lgae_pyg.ops.backends.triton"]._Walk.launch = lambda *_, **__: None
+    for name, (operator, arguments) in found.items():
         for place, argument in enumerate(arguments):
             for number, other in enumerate(wrong(argument)):
                 if os.environ.get("VERBOSE"):
                     print(name, place, number, flush=True)
                 changed = [other if i == place else part for i, part in enumerate(arguments)]
-                outcome = check(operator, changed)
+                outcome = check(operator, changed, not interpreted)
                 refused, accepted = refused + outcome, accepted + (not outcome)
     print("refused", refused, "accepted", accepted, flush=True)
 

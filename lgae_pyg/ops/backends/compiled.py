@@ -106,7 +106,7 @@ class _Call:
         self.values = (*self.inputs.values, pointer(self.radial), *numbers([bells]))
 
 
-@torch.library.custom_op("lgae_pyg::neighbour_sum", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("lgae_pyg::neighbour_sum", mutates_args=())
 def _sum(features: Tensor, momenta: Tensor, radial: Tensor, bells: int, ptr: Tensor) -> Tensor:
     call = _Call(features, momenta, radial, bells, ptr)
     sums = features.new_empty(len(features), 2 * features.shape[-1])
@@ -119,7 +119,7 @@ def _(features, momenta, radial, bells, ptr):
     return features.new_empty(len(features), 2 * features.shape[-1])
 
 
-@torch.library.custom_op("lgae_pyg::neighbour_sum_backward", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("lgae_pyg::neighbour_sum_backward", mutates_args=())
 def _sum_backward(
     upstream: Tensor,
     features: Tensor,

@@ -96,7 +96,7 @@ class _Call:
         self.values = (*map(pointer, self.tensors), *options, pointer(self.ptr), *numbers([len(self.ptr) - 1]))
 
 
-@torch.library.custom_op("lgae_pyg::edge_sum", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("lgae_pyg::edge_sum", mutates_args=())
 def _sum(
     x: Tensor,
     target: Tensor,
@@ -118,7 +118,7 @@ def _(x, target, source, parameters, widths, slope, norm, ptr):
     return x.new_empty(len(x), widths[-1])
 
 
-@torch.library.custom_op("lgae_pyg::edge_sum_backward", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("lgae_pyg::edge_sum_backward", mutates_args=())
 def _sum_backward(
     upstream: Tensor,
     x: Tensor,

@@ -135,7 +135,7 @@ def _shapes(
     return [*[(bells,)] * 3, (*mixed, bells), mixed, *mixing, *layers]
 
 
-@torch.library.custom_op("lgae_pyg::lmp_level", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("lgae_pyg::lmp_level", mutates_args=())
 def _level(
     features: Tensor,
     momenta: Tensor,
@@ -159,7 +159,7 @@ def _(features, momenta, parameters, scales, sizes, slope, residual, squash, sin
     return tuple(features.new_empty(len(features), width) for width in (5 * sizes[0], 2 * features.shape[-1]))
 
 
-@torch.library.custom_op("lgae_pyg::lmp_level_backward", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("lgae_pyg::lmp_level_backward", mutates_args=())
 def _level_backward(
     upstream: Tensor,
     sums: Tensor,

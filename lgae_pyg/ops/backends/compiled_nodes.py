@@ -109,7 +109,7 @@ class _Mix:
         self.values = (pointer(self.x), *numbers((*x.shape, self.width)), blocks, *numbers([len(blocks)]))
 
 
-@torch.library.custom_op("lgae_pyg::mix_channels", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("lgae_pyg::mix_channels", mutates_args=())
 def _mix(x: Tensor, weights: list[Tensor], irreps: list[int]) -> Tensor:
     call = _Mix(x, weights, irreps)
     out = x.new_empty(len(x), call.width)
@@ -122,7 +122,7 @@ def _(x, weights, irreps):
     return x.new_empty(len(x), sum(irrep.mixed * irrep.dim for irrep in _mixed_irreps(irreps)))
 
 
-@torch.library.custom_op("lgae_pyg::mix_channels_backward", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("lgae_pyg::mix_channels_backward", mutates_args=())
 def _mix_backward(
     upstream: Tensor, x: Tensor, weights: list[Tensor], irreps: list[int], x_too: bool
 ) -> tuple[Tensor, list[Tensor]]:
@@ -174,7 +174,7 @@ def _jets(ptr: Tensor, blocks: Sequence[int]) -> tuple:
     return pointer(ptr), *numbers([len(ptr) - 1]), sizes, *numbers([len(blocks) // 2])
 
 
-@torch.library.custom_op("lgae_pyg::extremum", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("lgae_pyg::extremum", mutates_args=())
 def _extremum(
     x: Tensor, ptr: Tensor, blocks: list[int], largest: bool, by_square: bool, rounding: float
 ) -> tuple[Tensor, Tensor]:
@@ -195,7 +195,7 @@ def _(x, ptr, blocks, largest, by_square, rounding):
     return out, x.real.new_empty(len(x), 2 * sum(blocks[::2]))
 
 
-@torch.library.custom_op("lgae_pyg::extremum_backward", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("lgae_pyg::extremum_backward", mutates_args=())
 def _extremum_backward(upstream: Tensor, shares: Tensor, ptr: Tensor, blocks: list[int]) -> Tensor:
     precision, (width, choices) = precision_of("shares", shares, is_complex=False), _blocks(blocks)
     shares, ptr = enter("shares", shares, (len(shares), choices), precision), enter_offsets(ptr, shares)
