@@ -37,6 +37,9 @@ SECONDS = 300
 NAMES = {torch.float32: "float", torch.float64: "double"}
 
 
+#: What has been said once.
+SAID: set[str] = set()
+
 log = logging.getLogger("lgae_pyg.backend")
 
 
@@ -122,6 +125,7 @@ def load_library(sources: Sequence[str], defines: tuple[tuple[str, str], ...]) -
             logging.WARNING,
             f"compiled kernels cannot be kept, and are built again in every process: {first_line(error)}; name a "
             "folder of yours in LGAE_CACHE",
+            about="keeping",
         )
         return library
 
@@ -140,10 +144,11 @@ def _load(path: Path, build: Callable[[Path], None]) -> ctypes.CDLL:
         raise CompilationError(f"the compiled kernel {path} does not load ({error})") from error
 
 
-@cache
-def say_once(level: int, message: str) -> None:
-    """Logs a message, once per process."""
-    log.log(level, message)
+def say_once(level: int, message: str, about: str = "") -> None:
+    """Logs a message, once per process: of those about the same thing, the first."""
+    if (about or message) not in SAID:
+        SAID.add(about or message)
+        log.log(level, message)
 
 
 @cache
