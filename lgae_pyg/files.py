@@ -67,6 +67,6 @@ def plain(value: Any, where: str = "value") -> Any:
     raise TypeError(f"{where} is a {type(value).__name__}, not a plain value (number, text, list, dict)")
 
 
-def first_line(error: BaseException) -> str:
-    """Returns the first line of an error's text."""
+def first_line(error: BaseException | str) -> str:
+    """Returns the first line of an error's text, or of a text."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -5,14 +5,15 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu, linear, pad
+from torch.nn.functional import leaky_relu, pad
 from torch_geometric.nn import MessagePassing
 from torch_geometric.typing import Adj
 
+from lgae_pyg.nn.unchanged import is_exactly, passes_messages_as
 from lgae_pyg.ops.backends.choice import check_backend
-from lgae_pyg.ops.backends.compiled_edges import choose_edge_backend, compiled_edge_sum
-from lgae_pyg.ops.edge_networks import EdgeNetwork, edge_messages, edge_network_sum
+from lgae_pyg.ops.edge_networks import EdgeNetwork, distance, edge_network_sum
 from lgae_pyg.ops.graphs import complete_graph, edges_or_offsets
+from lgae_pyg.ops.precision import without_autocast
 
 DISTANCES = ("squared", "norm")
 
@@ -33,7 +34,9 @@ class GraphNetConv(MessagePassing):
     logarithms), whatever the unit of the momenta.
 
     Complete graphs given by ``ptr`` or ``batch`` go through a back-end that never stores messages; any
-    ``edge_index`` takes the ordinary path, ``message`` and ``aggregate``. The numbers are the same.
+    ``edge_index`` takes the ordinary path, ``message`` and ``aggregate``. The numbers are the same. A
+    :math:`\phi_e` whose layers were replaced, adapted, pruned or given hooks takes the ordinary path too, which
+    calls them as modules.
 
     Args:
         in_channels: width :math:`F` of the node features; narrower input is filled up with zeros.
@@ -81,6 +84,7 @@ class GraphNetConv(MessagePassing):
         self.slope, self.last_activation = float(slope), last_activation
         self.distance = distance
         self.neighbours, self.backend = float(neighbours), backend
+        self.edge_channels, self.node_channels = list(edge_channels), list(node_channels)
         self.edge_layers = _linear_layers([2 * in_channels + 1, *edge_channels])
         self.node_layers = _linear_layers([edge_channels[-1] + in_channels, *node_channels])
         if distance == "norm":
@@ -96,6 +100,7 @@ class GraphNetConv(MessagePassing):
                 nn.init.kaiming_normal_(layer.weight, self.slope, nonlinearity="leaky_relu")
                 nn.init.zeros_(layer.bias)
 
+    @without_autocast
     def forward(
         self,
         x: Tensor,
@@ -105,20 +110,23 @@ class GraphNetConv(MessagePassing):
     ) -> Tensor:
         if x.shape[-1] > self.in_channels:
             raise ValueError(f"{x.shape[-1]} features per node, but the layer takes {self.in_channels} at most")
-        x = pad(x, (0, self.in_channels - x.shape[-1]))
+        weight = next(self.parameters(), x)
+        x = pad(x.to(torch.promote_types(x.dtype, weight.dtype)), (0, self.in_channels - x.shape[-1]))
+        if x.dtype != weight.dtype:
+            raise TypeError(f"features are {x.dtype}, but the layer is {weight.dtype}: bring them together")
         edge_index, ptr = edges_or_offsets(len(x), edge_index, ptr, batch)
-        choice = "edge_list" if edge_index is not None else choose_edge_backend(self.backend, x, self.widths)
-        if choice == "edge_list":
+        if edge_index is None and self.backend != "edge_list" and self._is_plain():
+            messages = edge_network_sum(x, self.edge_network(), ptr, backend=self.backend)
+        else:
             if edge_index is None:
                 edge_index = complete_graph(ptr, self_loops=True)
             messages = self.propagate(edge_index, x=x, size=(len(x), len(x)))
-        else:
-            sums = compiled_edge_sum if choice == "compiled" else edge_network_sum
-            messages = sums(x, self.edge_network(), ptr)
-        return self._update(torch.cat([messages / self.neighbours, x], -1))
+        hidden = torch.cat([messages / self.neighbours, x], -1)
+        return self._perceptron(self.node_layers, hidden, self.last_activation)
 
     def message(self, x_i: Tensor, x_j: Tensor) -> Tensor:
-        return edge_messages(x_i, x_j, self.edge_network())
+        pairs = torch.cat([x_i, x_j, distance(x_i, x_j, self.distance == "norm")], -1)
+        return self._perceptron(self.edge_layers, pairs)
 
     def edge_network(self) -> EdgeNetwork:
         """The perceptron :math:`\\phi_e` as plain tensors."""
@@ -126,21 +134,21 @@ class GraphNetConv(MessagePassing):
         weights, biases = [layer.weight for layer in layers], [layer.bias for layer in layers]
         return EdgeNetwork(weights, biases, self.slope, self.distance == "norm")
 
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """Widths of the layers of :math:`\\phi_e`."""
-        return tuple(layer.out_features for layer in self.edge_layers)
+    def _is_plain(self) -> bool:
+        """Whether the sum over neighbours is that of the edge network's weights and biases, and nothing else."""
+        layers = all(is_exactly(layer, nn.Linear) and layer.bias is not None for layer in self.edge_layers)
+        return layers and self.slope >= 0 and passes_messages_as(self, GraphNetConv)
 
-    def _update(self, hidden: Tensor) -> Tensor:
-        for number, layer in enumerate(self.node_layers, 1):
-            hidden = linear(hidden, layer.weight, layer.bias)
-            if number < len(self.node_layers) or self.last_activation:
+    def _perceptron(self, layers: nn.ModuleList, hidden: Tensor, last_activation: bool = True) -> Tensor:
+        """Layers with a leaky ReLU after each; none after modules without parameters, such as dropout."""
+        for number, layer in enumerate(layers, 1):
+            hidden = layer(hidden)
+            if (number < len(layers) or last_activation) and next(layer.parameters(), None) is not None:
                 hidden = leaky_relu(hidden, self.slope)
         return hidden
 
     def __repr__(self) -> str:
-        nodes = [layer.out_features for layer in self.node_layers]
-        return f"{type(self).__name__}({self.in_channels}, edges={list(self.widths)}, nodes={nodes})"
+        return f"{type(self).__name__}({self.in_channels}, edges={self.edge_channels}, nodes={self.node_channels})"
 
 
 def _linear_layers(sizes: Sequence[int]) -> nn.ModuleList:

@@ -15,11 +15,13 @@ from lgae_pyg.lorentz.kinematics import minkowski_square
 from lgae_pyg.nn.mix_reps import MixReps
 from lgae_pyg.nn.radial import LorentzianBell
 from lgae_pyg.nn.scalar_mlp import ScalarMLP
-from lgae_pyg.ops.backends.choice import check_backend, choose_backend
-from lgae_pyg.ops.backends.compiled_level import Level, Perceptron, compiled_level
+from lgae_pyg.nn.unchanged import is_exactly, passes_messages_as
+from lgae_pyg.ops.backends.choice import check_backend
 from lgae_pyg.ops.bells import Bells, bell_sum, lower
 from lgae_pyg.ops.graphs import complete_graph, edges_or_offsets
+from lgae_pyg.ops.levels import Level, whole_level
 from lgae_pyg.ops.messages import neighbour_sum
+from lgae_pyg.ops.precision import check_precision, without_autocast
 from lgae_pyg.ops.products import (
     SCALAR,
     VECTOR,
@@ -63,6 +65,9 @@ class LMPConv(MessagePassing):
     with them (irreps of weight :math:`w`, which :math:`w` momenta make, by :math:`\text{scale}^w`); the output is
     brought back. So its scalars do not depend on the unit, and its vectors are in the unit of the input. Scalars
     among the features are taken as pure numbers. In GeV or TeV with a scale of 1, a layer sees next to nothing.
+
+    Kernels do the work of the modules inside as long as these are what they were built as. Modules that were
+    replaced, adapted, pruned or given hooks are called as modules, under every back-end.
 
     Args:
         irreps_in: irreps of the node features, such as ``"3x(0,0)+3x(1/2,1/2)"``.
@@ -141,6 +146,7 @@ class LMPConv(MessagePassing):
         self.irreps_message = _irreps_of(self.message_couplings)
         self.irreps_cat = _concatenated(self.irreps_message, self.irreps_in, _irreps_of(self.self_couplings))
         self.closed_form = is_scalar_vector(self.irreps_in) and max_weight == 1 and max_degree == 1
+        self.ordered_products = ordered_products
 
         channels = max(channels for channels, _ in self.irreps_in)
         self.radial = LorentzianBell(
@@ -154,26 +160,7 @@ class LMPConv(MessagePassing):
         self.mixed_precision = mixed_precision
         if mixed_precision and self.mlp is not None:
             self.mlp.precision = torch.float32
-        self._plan_compiled_level(ordered_products)
         self.reset_parameters()
-
-    def _plan_compiled_level(self, ordered_products: bool) -> None:
-        """Whether the whole level can run in kernels, and the constants that they find in the weights."""
-        out = self.irreps_out
-        self.compiled_level = (
-            self.closed_form
-            and is_scalar_vector(out)
-            and not self.self_loops
-            and not ordered_products
-            and not isinstance(self.scalar_edge, complex)
-            and not self.radial.constant
-            and (self.mlp is None or self.mlp.slope is not None)
-        )
-        self.channels, share = self.irreps_in.multiplicity(SCALAR), 1 / self.neighbours
-        if self.compiled_level:
-            edge = self.scalar_edge * share
-            self.scalar_scales = (edge, share / 2, 1.0, 1.0, 0.5)
-            self.vector_scales = (edge, share, 1.0, 1.0)
 
     def _message_couplings(self) -> list[Coupling]:
         edges = [Irrep(degree / 2, degree / 2) for degree in range(self.max_degree + 1)]
@@ -213,6 +200,7 @@ class LMPConv(MessagePassing):
         if self.mlp is not None:
             self.mlp.reset_parameters()
 
+    @without_autocast
     def forward(
         self,
         x: Tensor,
@@ -231,15 +219,13 @@ class LMPConv(MessagePassing):
         self, x: Tensor, pos: Tensor, edge_index: Adj | None, ptr: Tensor | None, present: Tensor | None
     ) -> Tensor:
         """The level on checked inputs in its own unit."""
-        if self.closed_form and edge_index is None:
-            radial = torch.float32 if self.mixed_precision else x.real.dtype
-            choice = choose_backend(self.backend, x, pos, radial, self.channels)
-            if choice == "compiled" and self.compiled_level and present is None:
-                return compiled_level(x, pos, self._level(), ptr, self.mixed_precision)
-        else:
-            choice = "edge_list"
+        closed_form = edge_index is None and self._takes_closed_form()
+        if closed_form and present is None and (level := self._level()) is not None:
+            whole = whole_level(x, pos, level, ptr, self.backend, self.mixed_precision)
+            if whole is not None:
+                return whole
         features = unpack(x, self.irreps_in)
-        if choice != "edge_list":
+        if closed_form:
             messages = self._closed_form_messages(features, pos, ptr, present)
         else:
             if edge_index is None:
@@ -256,7 +242,9 @@ class LMPConv(MessagePassing):
                 f"LMPConv needs features (n, {self.irreps_in.dim}) for {self.irreps_in} and momenta (n, 4), "
                 f"but got {tuple(x.shape)} and {tuple(pos.shape)}"
             )
-        dtype = torch.promote_types(torch.promote_types(x.real.dtype, pos.real.dtype), self.radial.weight.dtype)
+        weight = next(self.parameters(), pos)
+        check_precision(weight, type(self).__name__)
+        dtype = torch.promote_types(torch.promote_types(x.real.dtype, pos.real.dtype), weight.dtype)
         as_complex_type = torch.promote_types(dtype, torch.complex64)
         return x.to(as_complex_type), pos.to(as_complex_type if pos.is_complex() else dtype)
 
@@ -265,14 +253,29 @@ class LMPConv(MessagePassing):
         bells = self.radial.folded(dtype)
         return lower(bells, torch.float32) if self.mixed_precision else bells
 
-    def _level(self) -> Level:
-        """The parameters of the level as one kernel takes them."""
+    def _takes_closed_form(self) -> bool:
+        """Whether sums over neighbours may go through a back-end: nothing that it would leave out was changed."""
+        plain = is_exactly(self.radial, LorentzianBell) and passes_messages_as(self, LMPConv)
+        return self.closed_form and self.backend != "edge_list" and plain
+
+    def _level(self) -> Level | None:
+        """The parameters of the level as one kernel takes them; none if it would not do what the modules do."""
+        mlp, low = self.mlp, torch.float32 if self.mixed_precision else None
+        perceptron = mlp.as_plain() if isinstance(mlp, ScalarMLP) else None
+        possible = (
+            is_scalar_vector(self.irreps_out)
+            and not (self.self_loops or self.ordered_products or self.radial.constant)
+            and not isinstance(self.scalar_edge, complex)
+            and is_exactly(self.mix, MixReps)
+            and (mlp is None or (perceptron is not None and mlp.precision == low))
+        )
+        if not possible:
+            return None
         radial = (self.radial.a, self.radial.b, self.radial.c, self.radial.weight, self.radial.bias)
-        mixing = self.mix.weights.values()
-        mlp, perceptron = self.mlp, None
-        if mlp is not None:
-            perceptron = Perceptron(*mlp.parameters_by_layer(), mlp.slope, mlp.residual, mlp.squash)
-        return Level(radial, *mixing, self.scalar_scales, self.vector_scales, perceptron)
+        share = 1 / self.neighbours
+        edge = self.scalar_edge * share
+        scales = (edge, share / 2, 1.0, 1.0, 0.5), (edge, share, 1.0, 1.0)
+        return Level(radial, *self.mix.weights.values(), *scales, perceptron)
 
     def _closed_form_messages(
         self,
@@ -307,7 +310,10 @@ class LMPConv(MessagePassing):
         difference = pos_i - pos_j
         zonal = zonal_functions(difference, self.max_degree)
         alive = None if present_i is None else present_i & present_j
-        factors = bell_sum(minkowski_square(difference), self._bells(pos_i.real.dtype), alive)
+        if is_exactly(self.radial, LorentzianBell):
+            factors = bell_sum(minkowski_square(difference), self._bells(pos_i.real.dtype), alive)
+        else:
+            factors = self.radial(minkowski_square(difference), *(() if alive is None else (alive,)))
         blocks: dict[Irrep, list[Tensor]] = defaultdict(list)
         for edge, irrep, out, channels in self.message_couplings:
             factor = factors[:, edge.weight, :channels].unsqueeze(-1)

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lgae_pyg.lorentz.irreps import Irreps
-from lgae_pyg.ops.backends.choice import check_backend, runs_compiled
-from lgae_pyg.ops.backends.compiled_nodes import compiled_mix
+from lgae_pyg.ops.backends.choice import check_backend
 from lgae_pyg.ops.mixing import MixedIrrep, mix_channels
 from lgae_pyg.ops.products import as_complex
 
@@ -77,8 +76,7 @@ class MixReps(nn.Module):
             raise ValueError(
                 f"MixReps needs {self.irreps_in.dim} columns for {self.irreps_in}, but got {x.shape[-1]}"
             )
-        mix = compiled_mix if runs_compiled(self.backend, "mix", x) else mix_channels
-        return mix(x, list(self.weights.values()), self.plan)
+        return mix_channels(x, list(self.weights.values()), self.plan, self.backend)
 
     def extra_repr(self) -> str:
         return f"{self.irreps_in} -> {self.irreps_out}"

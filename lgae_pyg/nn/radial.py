@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lgae_pyg.ops.bells import Bells, bell_sum
+from lgae_pyg.ops.precision import without_autocast
 
 
 class LorentzianBell(nn.Module):
@@ -71,6 +72,7 @@ class LorentzianBell(nn.Module):
         nn.init.uniform_(self.weight, -bound, bound)
         nn.init.uniform_(self.bias, -bound, bound)
 
+    @without_autocast
     def folded(self, dtype: torch.dtype | None = None) -> Bells:
         """The parameters with amplitudes and offsets folded into one matrix and one bias.
 
@@ -83,6 +85,7 @@ class LorentzianBell(nn.Module):
             return Bells(c.square(), torch.zeros_like(weight), bias, bias)
         return Bells(c.square(), weight * b, bias + weight @ a, bias)
 
+    @without_autocast
     def forward(self, invariant: Tensor, present: Tensor | None = None) -> Tensor:
         return bell_sum(invariant, self.folded(), present)
 

@@ -5,10 +5,12 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-#: The activations that are (leaky) ReLU, with their slopes: kernels know these.
-SLOPES = {"leakyrelu": 0.01, "relu": 0.0}
+from lgae_pyg.nn.unchanged import is_exactly
+from lgae_pyg.ops.levels import Perceptron
+from lgae_pyg.ops.precision import check_precision, without_autocast
+
 ACTIVATIONS = {
-    "leakyrelu": lambda: nn.LeakyReLU(SLOPES["leakyrelu"]),
+    "leakyrelu": nn.LeakyReLU,
     "relu": nn.ReLU,
     "elu": nn.ELU,
     "silu": nn.SiLU,
@@ -47,7 +49,8 @@ class ScalarMLP(nn.Module):
         ValueError: for an unknown activation.
 
     The attribute ``precision`` (none by default) is a dtype in which the layers are applied, whatever that of
-    input and parameters.
+    input and parameters. Layers that were changed (adapted, pruned, given hooks) are called as the modules that
+    they are, in the precision of their parameters.
 
     Shapes:
         - **input:** :math:`(*, \tau)`, complex
@@ -72,7 +75,6 @@ class ScalarMLP(nn.Module):
             layers += [nn.Linear(fan_in, fan_out), ACTIVATIONS[activation]()]
         self.layers = nn.Sequential(*layers[:-1])
         self.residual, self.squash = residual, squash
-        self.slope = SLOPES.get(activation)
         self.precision: torch.dtype | None = None
 
     def reset_parameters(self) -> None:
@@ -81,22 +83,52 @@ class ScalarMLP(nn.Module):
             if isinstance(layer, nn.Linear):
                 layer.reset_parameters()
 
-    def parameters_by_layer(self) -> tuple[list[Tensor], list[Tensor]]:
-        """Weights and biases of the linear layers."""
-        linear = [layer for layer in self.layers if isinstance(layer, nn.Linear)]
-        return [layer.weight for layer in linear], [layer.bias for layer in linear]
+    @property
+    def slope(self) -> float | None:
+        """The slope of the activations below zero, if all are (leaky) ReLU with the same one."""
+        slopes = {_slope(layer) for layer in list(self.layers)[1::2]}
+        return slopes.pop() if len(slopes) == 1 else None
 
+    @slope.setter
+    def slope(self, value: float) -> None:
+        for layer in self.layers:
+            if isinstance(layer, nn.LeakyReLU):
+                layer.negative_slope = value
+
+    def as_plain(self) -> Perceptron | None:
+        """The perceptron as plain tensors; none if a kernel would not do with them what its modules do."""
+        if not (is_exactly(self, ScalarMLP) and is_exactly(self.layers, nn.Sequential)):
+            return None
+        linear, slope = list(self.layers)[::2], self.slope
+        plain = all(is_exactly(layer, nn.Linear) and layer.bias is not None for layer in linear)
+        if slope is None or not plain or len(self.layers) % 2 == 0:
+            return None
+        weights, biases = [layer.weight for layer in linear], [layer.bias for layer in linear]
+        if len({len(bias) for bias in biases[:-1]}) != 1:
+            return None
+        return Perceptron(weights, biases, slope, self.residual, self.squash)
+
+    @without_autocast
     def forward(self, scalars: Tensor) -> Tensor:
         flat = torch.view_as_real(scalars).flatten(-2)
         if self.squash:
             flat = torch.asinh(flat)
         out = flat.to(self.precision or flat.dtype)
-        for layer in self.layers:
-            if isinstance(layer, nn.Linear):
+        for layer in self.layers if is_exactly(self.layers, nn.Sequential) else [self.layers]:
+            if is_exactly(layer, nn.Linear) and layer.bias is not None:
+                check_precision(layer.weight, type(self).__name__)
                 out = nn.functional.linear(out, layer.weight.to(out.dtype), layer.bias.to(out.dtype))
             else:
-                out = layer(out)
+                own = next(layer.parameters(), out)
+                out = layer(out.to(own.dtype)).to(out.dtype)
         out = out.to(flat.dtype)
         if self.residual:
             out = out + flat
         return torch.view_as_complex(out.unflatten(-1, (-1, 2)))
+
+
+def _slope(activation: nn.Module) -> float | None:
+    """The slope of a (leaky) ReLU below zero; none for other modules, and where it turns the sign."""
+    if is_exactly(activation, nn.LeakyReLU) and activation.negative_slope >= 0:
+        return float(activation.negative_slope)
+    return 0.0 if is_exactly(activation, nn.ReLU) else None

@@ -3,7 +3,7 @@ r"""The node of smallest or largest invariant of each graph, channel by channel:
 Features are blocks of channels of scalars (dimension 1) and four-vectors (dimension 4), complex; the choice is
 made for the real and the imaginary part separately, by :math:`v^2` for vectors and by the value itself for
 scalars.
-:mod:`lgae_pyg.ops.backends.compiled_nodes` has the same as a compiled kernel.
+:mod:`lgae_pyg.ops.backends.compiled_nodes` has the same as a compiled kernel, which other back-ends stand for.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lgae_pyg.ops.graphs import graph_sizes, node_to_graph
+from lgae_pyg.ops.backends.choice import choose_backend
+from lgae_pyg.ops.graphs import check_offsets, graph_sizes, node_to_graph
+from lgae_pyg.ops.precision import without_autocast
 
 #: Relative difference of two invariants below which their particles tie.
 TIE = 1e-9
@@ -33,7 +35,10 @@ class Choice(NamedTuple):
     rounding: float
 
 
-def extremum(x: Tensor, ptr: Tensor, blocks: Sequence[tuple[int, int]], choice: Choice) -> Tensor:
+@without_autocast
+def extremum(
+    x: Tensor, ptr: Tensor, blocks: Sequence[tuple[int, int]], choice: Choice, backend: str = "dense"
+) -> Tensor:
     """The chosen features of each graph; those that tie are averaged.
 
     Args:
@@ -41,11 +46,21 @@ def extremum(x: Tensor, ptr: Tensor, blocks: Sequence[tuple[int, int]], choice: 
         ptr: offsets of the graphs.
         blocks: channels and dimension of each irrep.
         choice: what is chosen.
+        backend: ``auto`` and ``fused`` use a compiled kernel on the CPU, the others this plain definition.
+
+    Raises:
+        ValueError: for an unknown back-end, or offsets that do not describe the nodes.
+        BackendError: if the fused back-end was asked for and cannot run.
 
     Shapes:
         - x: :math:`(n, d)`, complex, ptr: :math:`(B+1,)`
         - **output:** :math:`(B, d)`, zero for graphs without nodes
     """
+    if choose_backend(backend, "extremum", x.device.type, x.dtype.to_real()) == "compiled":
+        from lgae_pyg.ops.backends.compiled_nodes import compiled_extremum
+
+        return compiled_extremum(x, ptr, blocks, choice)
+    ptr = check_offsets(ptr, x)
     graph, graphs = node_to_graph(ptr, len(x)), len(ptr) - 1
     values = torch.view_as_real(x).split([channels * dim for channels, dim in blocks], 1)
     parts = [value.unflatten(1, size) for value, size in zip(values, blocks)]

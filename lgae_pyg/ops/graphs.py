@@ -22,6 +22,55 @@ def graph_sizes(ptr: Tensor) -> Tensor:
     return ptr[1:] - ptr[:-1]
 
 
+def check_offsets(ptr: Tensor, nodes: Tensor) -> Tensor:
+    """Offsets as all operations take them, int64, if they describe the nodes.
+
+    On a GPU, which is not waited for, and under ``torch.compile``, the check of the values is an assertion in the
+    stream of operations; on a GPU it is made once for each tensor.
+
+    Args:
+        ptr: offsets of the graphs, integers of any type.
+        nodes: a tensor with one row for each node.
+
+    Raises:
+        ValueError: if they are not integers that begin with 0, never fall and end with the number of nodes, or are
+            on another device than the nodes.
+
+    Shapes:
+        - ptr, **output:** :math:`(B+1,)`, nodes: :math:`(n, *)`
+    """
+    integers = not (ptr.is_floating_point() or ptr.is_complex() or ptr.dtype == torch.bool)
+    if not integers or ptr.dim() != 1 or len(ptr) < 1:
+        raise ValueError(f"ptr must be a list of offsets, integers (B+1,), not {tuple(ptr.shape)} {ptr.dtype}")
+    if ptr.device != nodes.device:
+        raise ValueError(f"ptr must be on {nodes.device} as the nodes are, not on {ptr.device}: move the batch")
+    ptr, count = ptr.long(), len(nodes)
+    if ptr.is_cpu and not torch.compiler.is_compiling():
+        if int(ptr[0]) != 0 or int(ptr[-1]) != count or bool((ptr[1:] < ptr[:-1]).any()):
+            raise ValueError(
+                f"ptr must rise from 0 to the number of nodes, {count}, but is {_shown(ptr.tolist())}: pass the "
+                "ptr of this very batch"
+            )
+    elif not _known(ptr, count):
+        fits = (ptr[0] == 0) & (ptr[-1] == count) & (ptr[1:] >= ptr[:-1]).all()
+        torch._assert_async(fits, "ptr must rise from 0 to the number of nodes")
+    return ptr
+
+
+def _known(ptr: Tensor, count: int) -> bool:
+    """Whether these offsets have been checked for as many nodes before, and not been changed since."""
+    if torch.compiler.is_compiling() or ptr.is_inference():
+        return False
+    state = count, ptr._version
+    known = getattr(ptr, "_describes", None) == state
+    ptr._describes = state
+    return known
+
+
+def _shown(values: list[int]) -> str:
+    return str(values) if len(values) < 12 else f"{values[:5]} ... {values[-5:]}"
+
+
 def node_to_graph(ptr: Tensor, nodes: int | None = None) -> Tensor:
     """Graph number of each node (PyG's ``batch`` vector).
 

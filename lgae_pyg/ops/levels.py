@@ -1,15 +1,92 @@
 r"""What follows the neighbour sum in a level of message passing, for scalars and four-vectors: products of a
 node's features with themselves, mixing, and the perceptron on the scalars.
 
-These are the plain definitions; :mod:`lgae_pyg.ops.backends.compiled` has the whole level as one compiled kernel.
+These are the plain definitions; :func:`whole_level` is the whole level as one compiled kernel.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from lgae_pyg.lorentz.kinematics import minkowski_square
+from lgae_pyg.ops.backends.choice import choose_backend
+
+#: Blocks of columns that are mixed to scalars and to vectors.
+SCALAR_BLOCKS, VECTOR_BLOCKS = 5, 4
+
+
+class Perceptron(NamedTuple):
+    """The perceptron of a level; see :func:`scalar_perceptron`."""
+
+    weights: Sequence[Tensor]
+    biases: Sequence[Tensor]
+    slope: float
+    residual: bool
+    squash: bool
+
+
+class Level(NamedTuple):
+    r"""The parameters of a level.
+
+    Attributes:
+        radial: offsets :math:`a`, amplitudes :math:`b` and inverse widths :math:`c` of the bells,
+            :math:`(K,)` each, their mixture :math:`W`, :math:`(2, \tau, 2, K)` or, for complex momenta,
+            :math:`(2, \tau, K)`, and its bias; see :class:`~lgae_pyg.nn.radial.LorentzianBell`.
+        scalar_weight: mixing of the scalars, :math:`(\tau', 5\tau, 2)`; see
+            :func:`mix_products`.
+        vector_weight: mixing of the vectors, :math:`(\tau', 4\tau, 2)`.
+        scalar_scales: constants by which the five blocks of :math:`\tau` scalar columns are multiplied.
+        vector_scales: the same of the four blocks of vector columns.
+        perceptron: the perceptron on the scalars, if there is one.
+    """
+
+    radial: Sequence[Tensor]
+    scalar_weight: Tensor
+    vector_weight: Tensor
+    scalar_scales: Sequence[float] = (1.0,) * SCALAR_BLOCKS
+    vector_scales: Sequence[float] = (1.0,) * VECTOR_BLOCKS
+    perceptron: Perceptron | None = None
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Multiplicity of the output, and width and number of the hidden layers of the perceptron."""
+        if self.perceptron is None:
+            return len(self.scalar_weight), 0, 0
+        biases = self.perceptron.biases
+        return len(self.scalar_weight), len(biases[0]), len(biases) - 1
+
+
+def whole_level(
+    features: Tensor, momenta: Tensor, level: Level, ptr: Tensor, backend: str = "auto", single: bool = False
+) -> Tensor | None:
+    r"""A level of message passing as one kernel where the back-end has that; none where it is to be made of its
+    parts, :func:`~lgae_pyg.ops.messages.neighbour_sum`, products and mixing.
+
+    Args:
+        features: packed scalars and vectors of each node.
+        momenta: real or complex.
+        level: the parameters.
+        ptr: offsets of the jets.
+        backend: one of :data:`~lgae_pyg.ops.backends.choice.BACKENDS`.
+        single: evaluate radial functions and perceptron in float32.
+
+    Raises:
+        ValueError: for an unknown back-end, or tensors that do not fit each other.
+
+    Shapes:
+        - features: :math:`(n, 5\tau)`, complex, momenta: :math:`(n, 4)`, ptr: :math:`(B+1,)`
+        - **output:** :math:`(n, 5\tau')`, complex
+    """
+    precision = features.dtype.to_real()
+    kind = (precision, torch.float32 if single else precision, momenta.is_complex())
+    channels = level.scalar_weight.shape[1] // SCALAR_BLOCKS
+    if choose_backend(backend, "level", features.device.type, *kind, channels, *level.sizes) != "compiled":
+        return None
+    from lgae_pyg.ops.backends.compiled_level import compiled_level
+
+    return compiled_level(features, momenta, level, ptr, single)
 
 
 def mix_products(x: Tensor, sums: Tensor, scalar_weight: Tensor, vector_weight: Tensor) -> Tensor:

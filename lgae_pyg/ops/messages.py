@@ -18,10 +18,10 @@ from torch import Tensor
 
 from lgae_pyg.lorentz.kinematics import minkowski_dot, minkowski_square
 from lgae_pyg.ops.backends.choice import choose_backend
-from lgae_pyg.ops.backends.compiled import compiled_neighbour_sum
 from lgae_pyg.ops.backends.dense import dense_neighbour_sum
 from lgae_pyg.ops.bells import Bells, bell_sum, self_factor
-from lgae_pyg.ops.graphs import complete_graph
+from lgae_pyg.ops.graphs import check_offsets, complete_graph
+from lgae_pyg.ops.precision import without_autocast
 
 
 class NeighbourSum(NamedTuple):
@@ -116,6 +116,7 @@ def add_self_loops(sums: NeighbourSum, scalars: Tensor, vectors: Tensor, bells: 
     )
 
 
+@without_autocast
 def neighbour_sum(
     scalars: Tensor,
     vectors: Tensor,
@@ -145,22 +146,26 @@ def neighbour_sum(
             definition is used. All when omitted.
 
     Raises:
-        ValueError: for an unknown back-end.
+        ValueError: for an unknown back-end, or tensors that do not fit each other.
         BackendError: if the fused one was asked for and cannot run.
 
     Shapes:
         - scalars: :math:`(n, \tau)`, vectors: :math:`(n, \tau, 4)`, momenta: :math:`(n, 4)`, ptr: :math:`(B+1,)`
     """
-    choice = choose_backend(backend, scalars, momenta, bells.weight.dtype, scalars.shape[-1])
+    kind = (scalars.dtype.to_real(), bells.weight.dtype, momenta.is_complex(), scalars.shape[-1])
+    choice = choose_backend(backend, "neighbour sum", scalars.device.type, *kind)
+    if choice == "compiled" and present is None:
+        from lgae_pyg.ops.backends.compiled import compiled_neighbour_sum
+
+        packed = torch.cat([scalars, vectors.flatten(-2)], -1)
+        sums = split_sums(compiled_neighbour_sum(packed, momenta, bells, ptr))
+        return add_self_loops(sums, scalars, vectors, bells) if self_loops else sums
+    ptr = check_offsets(ptr, scalars)
     if choice == "edge_list" or present is not None:
         edges = complete_graph(ptr, self_loops)
         return edge_neighbour_sum(scalars, vectors, momenta, bells, edges, present)
     if choice == "dense":
         return NeighbourSum(*dense_neighbour_sum(scalars, vectors, momenta, bells, ptr, self_loops))
-    if choice == "triton":
-        from lgae_pyg.ops.backends.triton import triton_neighbour_sum
+    from lgae_pyg.ops.backends.triton import triton_neighbour_sum
 
-        return NeighbourSum(*triton_neighbour_sum(scalars, vectors, momenta, bells, ptr, self_loops))
-    packed = torch.cat([scalars, vectors.flatten(-2)], -1)
-    sums = split_sums(compiled_neighbour_sum(packed, momenta, bells, ptr))
-    return add_self_loops(sums, scalars, vectors, bells) if self_loops else sums
+    return NeighbourSum(*triton_neighbour_sum(scalars, vectors, momenta, bells, ptr, self_loops))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lgae_pyg.lorentz.clebsch_gordan import clebsch_gordan
 from lgae_pyg.lorentz.irreps import Irrep, Irreps
+from lgae_pyg.ops.precision import LOW
 
 SCALAR = Irrep(0, 0)
 VECTOR = Irrep(0.5, 0.5)
@@ -22,7 +23,10 @@ Features = Mapping[Irrep, Tensor]
 
 
 def as_complex(x: Tensor) -> Tensor:
-    """A real tensor as a complex one with imaginary part zero; complex ones are returned as they are."""
+    """A real tensor as a complex one with imaginary part zero; complex ones are returned as they are. Half
+    precision, such as the output of a layer under autocast, is taken as float32."""
+    if x.dtype in LOW:
+        x = x.to(torch.complex64 if x.is_complex() else torch.float32)
     return x if x.is_complex() else torch.complex(x, torch.zeros_like(x))
 
 

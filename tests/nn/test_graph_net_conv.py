@@ -10,7 +10,6 @@ from torch import Tensor
 
 from lgae_pyg.nn import GraphNetConv
 from lgae_pyg.ops.backends.choice import BackendError
-from lgae_pyg.ops.backends.compiled_edges import choose_edge_backend
 from lgae_pyg.ops.edge_networks import edge_network_sum
 from lgae_pyg.ops.graphs import complete_graph, pointers
 
@@ -175,7 +174,9 @@ def test_wrong_arguments() -> None:
 
 
 def test_what_cannot_run_says_why() -> None:
-    halves = torch.zeros(1, 3, dtype=torch.bfloat16)
-    assert choose_edge_backend("auto", halves, (4,)) == "dense"
+    halves, ptr = torch.zeros(1, 3, dtype=torch.bfloat16), torch.tensor([0, 1])
+    network = GraphNetConv(*SMALL).bfloat16().edge_network()
+    dense = edge_network_sum(halves, network, ptr, backend="dense")
+    assert torch.equal(edge_network_sum(halves, network, ptr, backend="auto"), dense)
     with pytest.raises(BackendError, match=r"no kernels for torch\.bfloat16; 'auto' or 'dense' can"):
-        choose_edge_backend("fused", halves, (4,))
+        edge_network_sum(halves, network, ptr, backend="fused")

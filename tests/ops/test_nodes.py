@@ -129,7 +129,7 @@ def test_custom_operators_are_sound() -> None:
 
 
 @pytest.mark.parametrize(
-    "ptr", [torch.tensor([0, 3]), torch.tensor([1, 6]), torch.tensor([0, 4, 3, 6]), torch.tensor([0, 6]).int()]
+    "ptr", [torch.tensor([0, 3]), torch.tensor([1, 6]), torch.tensor([0, 4, 3, 6]), torch.tensor([0.0, 6.0])]
 )
 def test_offsets_that_do_not_fit_are_refused(ptr: Tensor) -> None:
     with pytest.raises(ValueError, match="ptr must"):

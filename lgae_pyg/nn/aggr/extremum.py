@@ -4,8 +4,7 @@ from torch import Tensor
 from torch_geometric.nn.aggr import Aggregation
 
 from lgae_pyg.lorentz.irreps import Irreps
-from lgae_pyg.ops.backends.choice import check_backend, runs_compiled
-from lgae_pyg.ops.backends.compiled_nodes import compiled_extremum
+from lgae_pyg.ops.backends.choice import check_backend
 from lgae_pyg.ops.extremum import Choice, extremum
 from lgae_pyg.ops.graphs import graph_offsets
 from lgae_pyg.ops.products import SCALAR, VECTOR, as_complex
@@ -77,8 +76,7 @@ class ExtremumAggregation(Aggregation):
         if x.shape[-1] != self.irreps.dim:
             raise ValueError(f"{self} needs {self.irreps.dim} columns, but got {x.shape[-1]}")
         x, ptr = as_complex(x), graph_offsets(len(x), ptr, index, dim_size)
-        choose = compiled_extremum if runs_compiled(self.backend, "extremum", x) else extremum
-        return choose(x, ptr, self.sizes, self.choice)
+        return extremum(x, ptr, self.sizes, self.choice, self.backend)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.mode}, {self.irreps})"

@@ -1,17 +1,27 @@
-"""Which back-end of the neighbour sum runs: what was asked for, on what the tensors are."""
+"""Which back-end of an operation runs: what was asked for, on what the tensors are."""
 
 import importlib
 import logging
+from collections.abc import Hashable
 from functools import cache
 
 import torch
-from torch import Tensor
 
-from lgae_pyg.ops.backends.compiler import NAMES, CompilationError
+from lgae_pyg.files import first_line
+from lgae_pyg.ops.backends.compiler import NAMES, CompilationError, say_once
 
 BACKENDS = ("auto", "edge_list", "dense", "fused")
-
-log = logging.getLogger("lgae_pyg.backend")
+#: The fused implementation of each operation by kind of device: its name, and the module and function that build
+#: it. Where ``dense`` stands, PyTorch's own operations are all there is, and enough.
+FUSED = {
+    "neighbour sum": {"cpu": ("compiled", "compiled.sum_library"), "cuda": ("triton", "triton.require_kernels")},
+    "level": {"cpu": ("compiled", "compiled_level.level_library")},
+    "edge network": {"cpu": ("compiled", "compiled_edges.edge_library")},
+    "mixing": {"cpu": ("compiled", "compiled_nodes.mix_library"), "cuda": ("dense", "")},
+    "extremum": {"cpu": ("compiled", "compiled_nodes.extremum_library"), "cuda": ("dense", "")},
+}
+#: Operations made of others, which are asked for in their place where they cannot run as a whole.
+COMPOSED = ("level",)
 
 
 class BackendError(RuntimeError):
@@ -28,8 +38,9 @@ def check_backend(name: str) -> None:
         raise ValueError(f"unknown backend '{name}': choose one of {', '.join(BACKENDS)}")
 
 
-def choose_backend(name: str, features: Tensor, momenta: Tensor, radial_dtype: torch.dtype, channels: int) -> str:
-    """The implementation behind a public name, for tensors like these.
+@torch.compiler.assume_constant_result
+def choose_backend(name: str, operation: str, device: str, *needs: Hashable) -> str:
+    """The implementation of an operation behind a public name; the one place where that is decided.
 
     ``fused`` is compiled C++ for tensors on the CPU and Triton for those on a GPU; ``auto`` is ``fused`` where
     that can be built and ``dense`` where not. A choice of ``auto`` is logged once (logger ``lgae_pyg.backend``),
@@ -37,10 +48,9 @@ def choose_backend(name: str, features: Tensor, momenta: Tensor, radial_dtype: t
 
     Args:
         name: one of ``BACKENDS``.
-        features: node features, complex.
-        momenta: real or complex.
-        radial_dtype: precision of the radial functions.
-        channels: multiplicity of the features.
+        operation: a key of ``FUSED``.
+        device: kind of the device.
+        needs: what the kernel is built for, precisions and sizes; the arguments of the function that builds it.
 
     Returns:
         ``edge_list``, ``dense``, ``compiled`` or ``triton``.
@@ -49,83 +59,40 @@ def choose_backend(name: str, features: Tensor, momenta: Tensor, radial_dtype: t
         ValueError: for an unknown name.
         BackendError: if ``fused`` was asked for and cannot run, with the reason.
     """
-    kind = (features.device.type, features.dtype, radial_dtype, momenta.is_complex())
-    return _constant(name, *kind, channels)
-
-
-def runs_compiled(name: str, kernels: str, features: Tensor) -> bool:
-    """Whether an operation on nodes alone is to run in a compiled kernel: where ``fused`` or ``auto`` allow it, on
-    the CPU, if it can be built.
-
-    Args:
-        name: one of ``BACKENDS``.
-        kernels: those of :func:`~lgae_pyg.ops.backends.compiled_nodes.node_library`.
-        features: node features, complex.
-    """
-    return name in ("auto", "fused") and features.device.type == "cpu" and _can_build(kernels, features.dtype)
-
-
-@torch.compiler.assume_constant_result
-def _can_build(kernels: str, dtype: torch.dtype) -> bool:
-    return _builds(kernels, dtype.to_real())
+    return _choose(name, operation, device, *needs)
 
 
 @cache
-def _builds(kernels: str, dtype: torch.dtype) -> bool:
-    if dtype not in NAMES:
-        return False
-    try:
-        importlib.import_module("lgae_pyg.ops.backends.compiled_nodes").node_library(kernels, dtype)
-    except CompilationError:
-        return False
-    return True
-
-
-@torch.compiler.assume_constant_result
-def _constant(*kind: object) -> str:
-    """Keeps torch.compile from looking into the choice."""
-    return _choose(*kind)
-
-
-@cache
-def _choose(
-    name: str, device: str, dtype: torch.dtype, radial_dtype: torch.dtype, complex_momenta: bool, channels: int
-) -> str:
+def _choose(name: str, operation: str, device: str, *needs: Hashable) -> str:
     check_backend(name)
     if name in ("edge_list", "dense"):
         return name
-    dtype = dtype.to_real()
-    fused = {"cpu": "compiled", "cuda": "triton"}.get(device)
-    reason = _why_not(fused, dtype, radial_dtype, complex_momenta, channels)
+    implementation, builder = FUSED[operation].get(device, ("", ""))
+    reason = _why_not(implementation, builder, needs)
     if reason is None:
-        if name == "auto":
-            _log_once(logging.INFO, f"back-end on {device}: fused ({fused})")
-        return fused
+        if name == "auto" and implementation != "dense":
+            say_once(logging.INFO, f"back-end on {device}: fused ({implementation})")
+        return implementation
+    if operation in COMPOSED:
+        return "dense"
     if name == "fused":
         raise BackendError(f"backend 'fused' cannot run on {device}: {reason}; 'auto' or 'dense' can")
-    _log_once(logging.WARNING, f"back-end on {device}: dense, which is slower; fused cannot run: {reason}")
+    level = logging.WARNING if implementation else logging.INFO
+    say_once(level, f"back-end on {device}: dense, which is slower; fused cannot run: {first_line(reason)}")
     return "dense"
 
 
-@cache
-def _log_once(level: int, message: str) -> None:
-    log.log(level, message)
-
-
-def _why_not(
-    fused: str | None, dtype: torch.dtype, radial_dtype: torch.dtype, complex_momenta: bool, channels: int
-) -> str | None:
-    """Why the fused implementation cannot run; none if it can."""
-    if fused is None:
+def _why_not(implementation: str, builder: str, needs: tuple[Hashable, ...]) -> str | None:
+    """Why a fused implementation cannot run; none if it can."""
+    if not implementation:
         return "there are no kernels for this device"
-    if dtype not in NAMES or radial_dtype not in NAMES:
-        return f"there are no kernels for {dtype}"
-    if fused == "triton":
-        return importlib.import_module("lgae_pyg.ops.backends.triton").why_unavailable()
+    if unknown := [need for need in needs if isinstance(need, torch.dtype) and need not in NAMES]:
+        return f"there are no kernels for {unknown[0]}"
+    if not builder:
+        return None
+    module, function = builder.split(".")
     try:
-        importlib.import_module("lgae_pyg.ops.backends.compiled").sum_library(
-            dtype, radial_dtype, complex_momenta, channels
-        )
+        getattr(importlib.import_module(f"lgae_pyg.ops.backends.{module}"), function)(*needs)
     except CompilationError as error:
         return str(error)
     return None

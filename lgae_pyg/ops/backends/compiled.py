@@ -13,7 +13,19 @@ import ctypes
 import torch
 from torch import Tensor
 
-from lgae_pyg.ops.backends.compiler import NAMES, check_offsets, load_library, plain, pointer, threads
+from lgae_pyg.ops.backends.compiler import NAMES, load_library
+from lgae_pyg.ops.backends.door import (
+    enter,
+    enter_gradient,
+    enter_offsets,
+    numbers,
+    pointer,
+    precision_of,
+    refuse_second_derivatives,
+    register_shapes,
+    room,
+    threads,
+)
 from lgae_pyg.ops.bells import Bells
 
 
@@ -60,41 +72,54 @@ def _flat_bells(bells: Bells) -> Tensor:
 
 
 class Inputs:
-    """Nodes and jets, which all kernels begin with; holds the tensors while their memory is used.
+    """Nodes and jets, which these kernels begin with; holds the tensors while their memory is used.
 
     Raises:
-        ValueError: if they do not fit each other; kernels would read whatever lies behind.
+        ValueError: if they do not fit each other.
     """
 
     def __init__(self, features: Tensor, momenta: Tensor, ptr: Tensor):
-        if momenta.shape != (len(features), 4) or momenta.real.dtype != features.real.dtype:
-            raise ValueError(
-                f"momenta of {len(features)} nodes must have the shape ({len(features)}, 4) and the precision "
-                f"{features.real.dtype}, not {tuple(momenta.shape)} and {momenta.real.dtype}"
-            )
-        check_offsets(ptr, len(features))
-        self.features, self.momenta, self.ptr = map(plain, (features, momenta, ptr))
-        jets = ctypes.c_int64(len(ptr) - 1)
-        self.values = (pointer(self.features), pointer(self.momenta), pointer(self.ptr), jets)
+        self.precision = precision_of("features", features)
+        if features.shape[1] % 5 or not features.shape[1]:
+            raise ValueError(f"features must be scalars and vectors, 5 columns a channel, not {features.shape[1]}")
+        kind = features.dtype if momenta.is_complex() else self.precision
+        self.features = enter("features", features, features.shape, features.dtype)
+        self.momenta = enter("momenta", momenta, (len(features), 4), kind)
+        self.ptr = enter_offsets(ptr, features)
+        self.channels = features.shape[1] // 5
+        #: Radial factors of both degrees; complex momenta share them between the parts.
+        self.factors = 2 * self.channels * (1 if momenta.is_complex() else 2)
+        self.values = (*map(pointer, (self.features, self.momenta, self.ptr)), *numbers([len(self.ptr) - 1]))
 
 
-@torch.library.custom_op("lgae_pyg::neighbour_sum", mutates_args=(), device_types="cpu")
+class _Call:
+    """A call of the neighbour sum: the library, and the arguments that forward and backward begin with."""
+
+    def __init__(self, features: Tensor, momenta: Tensor, radial: Tensor, bells: int, ptr: Tensor):
+        self.inputs = Inputs(features, momenta, ptr)
+        if bells < 0 or radial.dtype not in NAMES:
+            raise ValueError(f"the radial functions must be float32 or float64, not {radial.dtype}, {bells} bells")
+        count = bells + (bells + 1) * self.inputs.factors
+        self.radial = enter("the parameters of the radial functions", radial, (count,), radial.dtype)
+        needs = (self.inputs.precision, radial.dtype, momenta.is_complex(), self.inputs.channels)
+        self.library = sum_library(*needs)
+        self.values = (*self.inputs.values, pointer(self.radial), *numbers([bells]))
+
+
+@torch.library.custom_op("lgae_pyg::neighbour_sum", mutates_args=())
 def _sum(features: Tensor, momenta: Tensor, radial: Tensor, bells: int, ptr: Tensor) -> Tensor:
-    library = sum_library(features.real.dtype, radial.dtype, momenta.is_complex(), features.shape[-1] // 5)
-    inputs, radial = Inputs(features, momenta, ptr), plain(radial)
+    call = _Call(features, momenta, radial, bells, ptr)
     sums = features.new_empty(len(features), 2 * features.shape[-1])
-    library.neighbour_sum_forward(
-        *inputs.values, pointer(radial), ctypes.c_int64(bells), pointer(sums), *threads()
-    )
+    call.library.neighbour_sum_forward(*call.values, pointer(sums), *threads())
     return sums
 
 
-@_sum.register_fake
+@register_shapes(_sum)
 def _(features, momenta, radial, bells, ptr):
     return features.new_empty(len(features), 2 * features.shape[-1])
 
 
-@torch.library.custom_op("lgae_pyg::neighbour_sum_backward", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("lgae_pyg::neighbour_sum_backward", mutates_args=())
 def _sum_backward(
     upstream: Tensor,
     features: Tensor,
@@ -104,23 +129,21 @@ def _sum_backward(
     ptr: Tensor,
     momenta_too: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    library = sum_library(features.real.dtype, radial.dtype, momenta.is_complex(), features.shape[-1] // 5)
-    inputs, radial, upstream = Inputs(features, momenta, ptr), plain(radial), plain(upstream)
-    grad_features, grad_momenta = torch.zeros_like(inputs.features), room(inputs.momenta, momenta_too)
-    grad_radial = torch.empty_like(radial)
-    outputs = map(pointer, (upstream, grad_features, grad_momenta if momenta_too else None, grad_radial))
-    library.neighbour_sum_backward(*inputs.values, pointer(radial), ctypes.c_int64(bells), *outputs, *threads())
+    call = _Call(features, momenta, radial, bells, ptr)
+    upstream = enter_gradient("the sums", upstream, (len(features), 2 * features.shape[1]), features.dtype)
+    grad_features, grad_momenta = torch.zeros_like(call.inputs.features), room(call.inputs.momenta, momenta_too)
+    grad_radial = torch.empty_like(call.radial)
+    outputs = (upstream, grad_features, grad_momenta if momenta_too else None, grad_radial)
+    call.library.neighbour_sum_backward(*call.values, *map(pointer, outputs), *threads())
     return grad_features, grad_momenta, grad_radial
 
 
-@_sum_backward.register_fake
+@register_shapes(_sum_backward)
 def _(upstream, features, momenta, radial, bells, ptr, momenta_too):
     return features.new_empty(features.shape), room(momenta, momenta_too), radial.new_empty(radial.shape)
 
 
-def room(tensor: Tensor, wanted: bool) -> Tensor:
-    """Memory for a gradient, if it is wanted."""
-    return tensor.new_empty(tensor.shape) if wanted else tensor.new_empty(0)
+refuse_second_derivatives(_sum_backward)
 
 
 def _save_sum(ctx, inputs: tuple, output: Tensor) -> None:

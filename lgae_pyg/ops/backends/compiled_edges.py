@@ -6,73 +6,29 @@ of any sizes go through without padding. The plain definition is in :mod:`lgae_p
 """
 
 import ctypes
-import logging
 from collections.abc import Sequence
-from functools import cache
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from lgae_pyg.ops.backends.choice import BackendError, check_backend
-from lgae_pyg.ops.backends.compiler import NAMES, CompilationError, load_library, plain, pointer, threads
+from lgae_pyg.ops.backends.compiler import NAMES, CompilationError, load_library
+from lgae_pyg.ops.backends.door import (
+    enter,
+    enter_gradient,
+    enter_offsets,
+    numbers,
+    pointer,
+    precision_of,
+    refuse_second_derivatives,
+    register_shapes,
+    threads,
+)
 from lgae_pyg.ops.edge_networks import EdgeNetwork
 from lgae_pyg.ops.pairs import split_linear
 
-log = logging.getLogger("lgae_pyg.backend")
-
-
-def choose_edge_backend(name: str, x: Tensor, widths: Sequence[int]) -> str:
-    """The implementation behind a public name, for features like these.
-
-    ``fused`` is compiled C++ for tensors on the CPU; ``auto`` is ``fused`` where that can be built and ``dense``
-    where not, which is logged once.
-
-    Args:
-        name: one of :data:`~lgae_pyg.ops.backends.choice.BACKENDS`.
-        x: node features.
-        widths: widths of the layers of the edge network.
-
-    Returns:
-        ``edge_list``, ``dense`` or ``compiled``.
-
-    Raises:
-        ValueError: for an unknown name.
-        BackendError: if ``fused`` was asked for and cannot run, with the reason.
-    """
-    return _constant(name, x.device.type, x.dtype, x.shape[-1], tuple(widths))
-
-
-@torch.compiler.assume_constant_result
-def _constant(*kind: object) -> str:
-    """Keeps torch.compile from looking into the choice."""
-    return _choose(*kind)
-
-
-@cache
-def _choose(name: str, device: str, dtype: torch.dtype, features: int, widths: tuple[int, ...]) -> str:
-    check_backend(name)
-    if name in ("edge_list", "dense"):
-        return name
-    reason = _why_not(device, dtype, features, widths)
-    if reason is None:
-        return "compiled"
-    if name == "fused":
-        raise BackendError(f"backend 'fused' cannot run on {device}: {reason}; 'auto' or 'dense' can")
-    level = logging.WARNING if device == "cpu" else logging.INFO
-    log.log(level, f"back-end of edge networks on {device}: dense, which is slower; fused cannot run: {reason}")
-    return "dense"
-
-
-def _why_not(device: str, dtype: torch.dtype, features: int, widths: tuple[int, ...]) -> str | None:
-    if device != "cpu":
-        return "there are no kernels for this device"
-    if dtype not in NAMES:
-        return f"there are no kernels for {dtype}"
-    try:
-        _library(dtype, features, widths)
-    except CompilationError as error:
-        return str(error)
-    return None
+#: Widths up to which a layer's rows lie on the stack.
+WIDEST = 4096
 
 
 def compiled_edge_sum(x: Tensor, network: EdgeNetwork, ptr: Tensor) -> Tensor:
@@ -80,26 +36,67 @@ def compiled_edge_sum(x: Tensor, network: EdgeNetwork, ptr: Tensor) -> Tensor:
 
     Raises:
         CompilationError: if the kernel cannot be built.
+        ValueError: if tensors do not fit each other, or the slope is negative.
 
     Shapes:
         - x: :math:`(n, F)`, ptr: :math:`(B+1,)`
         - **output:** :math:`(n, \text{out})`
     """
     first = split_linear(x, network.weights[0], network.biases[0])
+    layers = [tuple(weight.shape) for weight in network.weights[1:]]
+    if layers != [(len(after), len(before)) for before, after in pairwise(network.biases)]:
+        raise ValueError(f"weights {layers} do not fit layers of {[len(bias) for bias in network.biases]} numbers")
     rest = [part.flatten() for pair in zip(network.weights[1:], network.biases[1:]) for part in pair]
     parameters = torch.cat([first.pair.flatten(), *rest])
     widths = [len(bias) for bias in network.biases]
     return _sum(x, first.target, first.source, parameters, widths, network.slope, network.norm, ptr)
 
 
-def _library(dtype: torch.dtype, features: int, widths: Sequence[int]) -> ctypes.CDLL:
+def edge_library(dtype: torch.dtype, features: int, widths: Sequence[int]) -> ctypes.CDLL:
+    """The kernel for some features per node and widths of the layers, built if need be.
+
+    Raises:
+        CompilationError: if that cannot be done.
+    """
+    if not widths or not all(0 < width <= WIDEST for width in (features, *widths)):
+        raise CompilationError(f"the kernel is for layers of 1 to {WIDEST} numbers, not {features} to {[*widths]}")
     sizes = ",".join(map(str, widths))
     return load_library(
         ("edge_sum.cpp",), (("COMPUTE", NAMES[dtype]), ("FEATURES", str(features)), ("WIDTHS", sizes))
     )
 
 
-@torch.library.custom_op("lgae_pyg::edge_sum", mutates_args=(), device_types="cpu")
+class _Call:
+    """A call of the kernel: the library, and the arguments that forward and backward begin with."""
+
+    def __init__(
+        self,
+        x: Tensor,
+        target: Tensor,
+        source: Tensor,
+        parameters: Tensor,
+        widths: Sequence[int],
+        slope: float,
+        norm: bool,
+        ptr: Tensor,
+    ):
+        dtype, nodes = precision_of("node features", x, is_complex=False), len(x)
+        if not widths or not slope >= 0:  # the backward pass knows the input of a leaky ReLU by its output's sign
+            raise ValueError(f"the kernel needs a layer at least and a slope from 0 up, not {[*widths]}, {slope}")
+        count = widths[0] + sum(after * (before + 1) for before, after in pairwise(widths))
+        self.tensors = (
+            enter("node features", x, x.shape, dtype),
+            enter("the terms of the targets", target, (nodes, widths[0]), dtype),
+            enter("the terms of the sources", source, (nodes, widths[0]), dtype),
+            enter("the parameters of the edge network", parameters, (count,), dtype),
+        )
+        self.ptr = enter_offsets(ptr, x)
+        self.library = edge_library(dtype, x.shape[1], tuple(widths))
+        options = (ctypes.c_double(slope), int(norm))
+        self.values = (*map(pointer, self.tensors), *options, pointer(self.ptr), *numbers([len(self.ptr) - 1]))
+
+
+@torch.library.custom_op("lgae_pyg::edge_sum", mutates_args=())
 def _sum(
     x: Tensor,
     target: Tensor,
@@ -110,21 +107,18 @@ def _sum(
     norm: bool,
     ptr: Tensor,
 ) -> Tensor:
-    inputs = [plain(tensor) for tensor in (x, target, source, parameters)]
-    offsets, jets = plain(ptr), ctypes.c_int64(len(ptr) - 1)
+    call = _Call(x, target, source, parameters, widths, slope, norm, ptr)
     out = x.new_empty(len(x), widths[-1])
-    _library(x.dtype, x.shape[-1], widths).edge_sum_forward(
-        *map(pointer, inputs), ctypes.c_double(slope), int(norm), pointer(offsets), jets, pointer(out), *threads()
-    )
+    call.library.edge_sum_forward(*call.values, pointer(out), *threads())
     return out
 
 
-@_sum.register_fake
+@register_shapes(_sum)
 def _(x, target, source, parameters, widths, slope, norm, ptr):
     return x.new_empty(len(x), widths[-1])
 
 
-@torch.library.custom_op("lgae_pyg::edge_sum_backward", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("lgae_pyg::edge_sum_backward", mutates_args=())
 def _sum_backward(
     upstream: Tensor,
     x: Tensor,
@@ -136,19 +130,19 @@ def _sum_backward(
     norm: bool,
     ptr: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    inputs = [plain(tensor) for tensor in (x, target, source, parameters)]
-    upstream, offsets, jets = plain(upstream), plain(ptr), ctypes.c_int64(len(ptr) - 1)
-    grads = [torch.empty_like(tensor) for tensor in inputs]
-    _library(x.dtype, x.shape[-1], widths).edge_sum_backward(
-        *map(pointer, inputs), ctypes.c_double(slope), int(norm), pointer(offsets), jets, pointer(upstream),
-        *map(pointer, grads), *threads(),
-    )  # fmt: skip
+    call = _Call(x, target, source, parameters, widths, slope, norm, ptr)
+    upstream = enter_gradient("the messages", upstream, (len(x), widths[-1]), x.dtype)
+    grads = [torch.empty_like(tensor) for tensor in call.tensors]
+    call.library.edge_sum_backward(*call.values, *map(pointer, (upstream, *grads)), *threads())
     return tuple(grads)
 
 
-@_sum_backward.register_fake
+@register_shapes(_sum_backward)
 def _(upstream, x, target, source, parameters, widths, slope, norm, ptr):
     return tuple(tensor.new_empty(tensor.shape) for tensor in (x, target, source, parameters))
+
+
+refuse_second_derivatives(_sum_backward)
 
 
 def _save(ctx, inputs: tuple, output: Tensor) -> None:

@@ -10,49 +10,27 @@ tensors would cost as much time as a fifth of the kernels. The definitions are t
 import ctypes
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from lgae_pyg.ops.backends.compiled import Inputs, room, sum_defines
-from lgae_pyg.ops.backends.compiler import NAMES, load_library, plain, pointer, pointers, threads
+from lgae_pyg.ops.backends.compiled import Inputs, sum_defines
+from lgae_pyg.ops.backends.compiler import NAMES, CompilationError, load_library
+from lgae_pyg.ops.backends.door import (
+    enter,
+    enter_gradient,
+    numbers,
+    pointer,
+    pointers,
+    refuse_second_derivatives,
+    register_shapes,
+    room,
+    threads,
+)
+from lgae_pyg.ops.levels import SCALAR_BLOCKS, VECTOR_BLOCKS, Level, Perceptron
 
-#: Blocks of columns that are mixed to scalars and to vectors.
-SCALAR_BLOCKS, VECTOR_BLOCKS = 5, 4
-
-
-class Perceptron(NamedTuple):
-    """The perceptron of a level; see :func:`lgae_pyg.ops.levels.scalar_perceptron`."""
-
-    weights: Sequence[Tensor]
-    biases: Sequence[Tensor]
-    slope: float
-    residual: bool
-    squash: bool
-
-
-class Level(NamedTuple):
-    r"""The parameters of a level.
-
-    Attributes:
-        radial: offsets :math:`a`, amplitudes :math:`b` and inverse widths :math:`c` of the bells,
-            :math:`(K,)` each, their mixture :math:`W`, :math:`(2, \tau, 2, K)` or, for complex momenta,
-            :math:`(2, \tau, K)`, and its bias; see :class:`~lgae_pyg.nn.radial.LorentzianBell`.
-        scalar_weight: mixing of the scalars, :math:`(\tau', 5\tau, 2)`; see
-            :func:`~lgae_pyg.ops.levels.mix_products`.
-        vector_weight: mixing of the vectors, :math:`(\tau', 4\tau, 2)`.
-        scalar_scales: constants by which the five blocks of :math:`\tau` scalar columns are multiplied.
-        vector_scales: the same of the four blocks of vector columns.
-        perceptron: the perceptron on the scalars, if there is one.
-    """
-
-    radial: Sequence[Tensor]
-    scalar_weight: Tensor
-    vector_weight: Tensor
-    scalar_scales: Sequence[float] = (1.0,) * SCALAR_BLOCKS
-    vector_scales: Sequence[float] = (1.0,) * VECTOR_BLOCKS
-    perceptron: Perceptron | None = None
+#: Multiplicities up to which the columns of a node lie on the stack.
+MOST_CHANNELS = 512
 
 
 def compiled_level(features: Tensor, momenta: Tensor, level: Level, ptr: Tensor, single: bool = False) -> Tensor:
@@ -73,16 +51,39 @@ def compiled_level(features: Tensor, momenta: Tensor, level: Level, ptr: Tensor,
         - **output:** :math:`(n, 5\tau')`, complex
     """
     parameters = [*level.radial, level.scalar_weight, level.vector_weight]
-    width, depth, options = 0, 0, (0.0, False, False)
-    if level.perceptron is not None:
-        weights, biases, *options = level.perceptron
+    options = (0.0, False, False)
+    perceptron: Perceptron | None = level.perceptron
+    if perceptron is not None:
+        weights, biases, *options = perceptron
         parameters += [part for pair in zip(weights, biases) for part in pair]
-        width, depth = len(biases[0]), len(biases) - 1
     dtype = features.real.dtype
     parameters = [part if part.dtype == dtype else part.to(dtype) for part in parameters]
-    sizes = [len(level.scalar_weight), width, depth]
     scales = [*level.scalar_scales, *level.vector_scales]
-    return _level(features, momenta, parameters, scales, sizes, *options, single, ptr)[0]
+    return _level(features, momenta, parameters, scales, [*level.sizes], *options, single, ptr)[0]
+
+
+def level_library(
+    dtype: torch.dtype, low: torch.dtype, complex_momenta: bool, channels: int, out: int, width: int, depth: int
+) -> ctypes.CDLL:
+    """The kernels of a level, built if need be.
+
+    Args:
+        dtype: precision of the features.
+        low: that of radial functions and perceptron.
+        complex_momenta: whether momenta are complex.
+        channels: multiplicity of the features.
+        out: that of the output.
+        width: width of the hidden layers of the perceptron.
+        depth: their number, 0 for no perceptron.
+
+    Raises:
+        CompilationError: if that cannot be done.
+    """
+    if not all(0 < number <= MOST_CHANNELS for number in (channels, out)) or (depth and not width > 0):
+        raise CompilationError(f"the kernels are for 1 to {MOST_CHANNELS} channels, not {channels} to {out}")
+    sums = sum_defines(dtype, low, complex_momenta, channels)
+    shape = zip(("CHANNELS_OUT", "WIDTH", "DEPTH"), map(str, (out, width, depth)))
+    return load_library(("level.cpp",), (*sums, ("COMPUTE", NAMES[low]), *shape))
 
 
 class _Call:
@@ -101,18 +102,21 @@ class _Call:
         single: bool,
         ptr: Tensor,
     ):
-        low = torch.float32 if single else features.real.dtype
-        sums = sum_defines(features.real.dtype, low, momenta.is_complex(), features.shape[-1] // 5)
-        shape = zip(("CHANNELS_OUT", "WIDTH", "DEPTH"), map(str, sizes))
-        self.library = load_library(("level.cpp",), (*sums, ("COMPUTE", NAMES[low]), *shape))
-        self.inputs, self.parameters = Inputs(features, momenta, ptr), [plain(part) for part in parameters]
-        found, expected = [part.numel() for part in parameters], _counts(features, momenta, parameters, *sizes)
-        if found != expected:  # kernels would read whatever lies behind
-            raise ValueError(f"the parameters of a level have {found} numbers instead of {expected}")
+        self.inputs = inputs = Inputs(features, momenta, ptr)
+        if len(sizes) != 3 or min(sizes) < 0 or len(scales) != SCALAR_BLOCKS + VECTOR_BLOCKS or not slope >= 0:
+            raise ValueError(f"a level has 3 sizes, 9 scales, a slope from 0 up, not {sizes}, {scales}, {slope}")
+        bells = parameters[0].numel() if len(parameters) else 0
+        shapes = _shapes(bells, inputs.channels, momenta.is_complex(), *sizes)
+        if len(parameters) != len(shapes):
+            raise ValueError(f"the parameters of a level are {len(shapes)} tensors, not {len(parameters)}")
+        what = "each of the parameters of a level"
+        self.parameters = [enter(what, *pair, inputs.precision) for pair in zip(parameters, shapes)]
+        low = torch.float32 if single else inputs.precision
+        self.library = level_library(inputs.precision, low, momenta.is_complex(), inputs.channels, *sizes)
         self.values = (
-            *self.inputs.values,
+            *inputs.values,
             pointers(self.parameters),
-            ctypes.c_int64(len(parameters[0])),
+            *numbers([bells]),
             (ctypes.c_double * len(scales))(*scales),
             ctypes.c_double(slope),
             int(residual),
@@ -120,19 +124,18 @@ class _Call:
         )
 
 
-def _counts(
-    features: Tensor, momenta: Tensor, parameters: Sequence[Tensor], out: int, width: int, depth: int
-) -> list[int]:
-    """How many numbers each parameter has."""
-    bells, channels = len(parameters[0]), features.shape[-1] // 5
-    mixed = 2 * channels if momenta.is_complex() else 4 * channels
+def _shapes(
+    bells: int, channels: int, complex_momenta: bool, out: int, width: int, depth: int
+) -> list[tuple[int, ...]]:
+    """The shapes of the parameters."""
+    mixed = (2, channels) if complex_momenta else (2, channels, 2)
     ends = [2 * out, *[width] * depth, 2 * out] if depth else []
-    layers = [count for before, after in pairwise(ends) for count in (before * after, after)]
-    mixing = [2 * out * blocks * channels for blocks in (SCALAR_BLOCKS, VECTOR_BLOCKS)]
-    return [bells, bells, bells, mixed * bells, mixed, *mixing, *layers]
+    layers = [shape for before, after in pairwise(ends) for shape in ((after, before), (after,))]
+    mixing = [(out, blocks * channels, 2) for blocks in (SCALAR_BLOCKS, VECTOR_BLOCKS)]
+    return [*[(bells,)] * 3, (*mixed, bells), mixed, *mixing, *layers]
 
 
-@torch.library.custom_op("lgae_pyg::lmp_level", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("lgae_pyg::lmp_level", mutates_args=())
 def _level(
     features: Tensor,
     momenta: Tensor,
@@ -151,12 +154,12 @@ def _level(
     return out, sums
 
 
-@_level.register_fake
+@register_shapes(_level)
 def _(features, momenta, parameters, scales, sizes, slope, residual, squash, single, ptr):
     return tuple(features.new_empty(len(features), width) for width in (5 * sizes[0], 2 * features.shape[-1]))
 
 
-@torch.library.custom_op("lgae_pyg::lmp_level_backward", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("lgae_pyg::lmp_level_backward", mutates_args=())
 def _level_backward(
     upstream: Tensor,
     sums: Tensor,
@@ -173,7 +176,9 @@ def _level_backward(
     momenta_too: bool,
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     call = _Call(features, momenta, parameters, scales, sizes, slope, residual, squash, single, ptr)
-    sums, upstream = plain(sums), plain(upstream)
+    nodes, dtype = len(features), features.dtype
+    sums = enter("the sums", sums, (nodes, 2 * features.shape[1]), dtype)
+    upstream = enter_gradient("the level", upstream, (nodes, 5 * sizes[0]), dtype)
     grad_features = torch.empty_like(call.inputs.features)
     grad_momenta = room(call.inputs.momenta, momenta_too)
     grads = [torch.empty_like(part) for part in call.parameters]
@@ -186,10 +191,13 @@ def _level_backward(
     return grad_features, grad_momenta, grads
 
 
-@_level_backward.register_fake
+@register_shapes(_level_backward)
 def _(upstream, sums, features, momenta, parameters, scales, sizes, slope, residual, squash, single, ptr, too):
     grads = [part.new_empty(part.shape) for part in parameters]
     return features.new_empty(features.shape), room(momenta, too), grads
+
+
+refuse_second_derivatives(_level_backward)
 
 
 def _save(ctx, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:

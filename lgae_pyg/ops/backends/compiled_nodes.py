@@ -7,30 +7,45 @@ definitions are those of :mod:`lgae_pyg.ops.mixing` and :mod:`lgae_pyg.ops.extre
 
 import ctypes
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from lgae_pyg.ops.backends.compiler import (
-    NAMES,
-    check_offsets,
-    load_library,
-    plain,
+from lgae_pyg.ops.backends.compiler import NAMES, load_library
+from lgae_pyg.ops.backends.door import (
+    enter,
+    enter_gradient,
+    enter_offsets,
+    numbers,
     pointer,
     pointers,
+    precision_of,
+    refuse_second_derivatives,
+    register_shapes,
+    room,
     threads,
 )
 from lgae_pyg.ops.extremum import TIE, Choice
 from lgae_pyg.ops.mixing import MixedIrrep
 
 
-def node_library(name: str, dtype: torch.dtype) -> ctypes.CDLL:
-    """The kernels ``mix`` or ``extremum``, built if need be.
+def mix_library(dtype: torch.dtype) -> ctypes.CDLL:
+    """The kernels of mixing, built if need be.
 
     Raises:
         CompilationError: if that cannot be done.
     """
-    return load_library((f"{name}.cpp",), (("FEATURE", NAMES[dtype]),))
+    return load_library(("mix.cpp",), (("FEATURE", NAMES[dtype]),))
+
+
+def extremum_library(dtype: torch.dtype) -> ctypes.CDLL:
+    """The kernels of the extremum, built if need be.
+
+    Raises:
+        CompilationError: if that cannot be done.
+    """
+    return load_library(("extremum.cpp",), (("FEATURE", NAMES[dtype]),))
 
 
 def compiled_mix(x: Tensor, weights: Sequence[Tensor], irreps: Sequence[MixedIrrep]) -> Tensor:
@@ -73,21 +88,28 @@ class _Mix:
     """What forward and backward of mixing begin with; holds the tensors while their memory is used."""
 
     def __init__(self, x: Tensor, weights: Sequence[Tensor], irreps: Sequence[int]):
-        self.x, self.weights = plain(x), [plain(weight) for weight in weights]
-        blocks, self.width = [], 0
-        for weight, irrep in zip(self.weights, _mixed_irreps(irreps)):
+        precision = precision_of("features", x)
+        if len(irreps) != 4 * len(weights):
+            raise ValueError(f"{len(weights)} weights do not fit irreps {list(irreps)}, four numbers each")
+        self.x, self.weights, blocks, self.width = enter("features", x, x.shape, x.dtype), [], [], 0
+        for weight, irrep in zip(weights, _mixed_irreps(irreps)):
             behind = irrep.begin + irrep.channels * irrep.dim
-            if weight.shape != (irrep.mixed, irrep.channels, 2) or x.shape[1] < behind:
+            shape = (irrep.mixed, irrep.channels, 2)
+            if weight.shape != shape or x.shape[1] < behind or irrep.begin < 0 or irrep.dim < 1:
                 raise ValueError(f"{tuple(x.shape)} features and {tuple(weight.shape)} weights do not fit {irrep}")
-            blocks.append((irrep.begin, irrep.channels, self.width, irrep.mixed, irrep.dim, pointer(weight)))
+            self.weights.append(enter("weights", weight, shape, precision))
+            sizes = (irrep.begin, irrep.channels, self.width, irrep.mixed, irrep.dim)
+            blocks.append((*sizes, pointer(self.weights[-1])))
             self.width += irrep.mixed * irrep.dim
-        self.library = node_library("mix", x.real.dtype)
-        sizes = map(ctypes.c_int64, (*x.shape, self.width))
+        ends = sorted((block[0], block[0] + block[1] * block[4]) for block in blocks)
+        if any(after[0] < before[1] for before, after in pairwise(ends)):
+            raise ValueError(f"irreps {list(irreps)} share columns: mix each irrep of the input once")
+        self.library = mix_library(precision)
         blocks = (_Block * len(blocks))(*blocks)
-        self.values = (pointer(self.x), *sizes, blocks, ctypes.c_int64(len(blocks)))
+        self.values = (pointer(self.x), *numbers((*x.shape, self.width)), blocks, *numbers([len(blocks)]))
 
 
-@torch.library.custom_op("lgae_pyg::mix_channels", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("lgae_pyg::mix_channels", mutates_args=())
 def _mix(x: Tensor, weights: list[Tensor], irreps: list[int]) -> Tensor:
     call = _Mix(x, weights, irreps)
     out = x.new_empty(len(x), call.width)
@@ -95,26 +117,30 @@ def _mix(x: Tensor, weights: list[Tensor], irreps: list[int]) -> Tensor:
     return out
 
 
-@_mix.register_fake
+@register_shapes(_mix)
 def _(x, weights, irreps):
     return x.new_empty(len(x), sum(irrep.mixed * irrep.dim for irrep in _mixed_irreps(irreps)))
 
 
-@torch.library.custom_op("lgae_pyg::mix_channels_backward", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("lgae_pyg::mix_channels_backward", mutates_args=())
 def _mix_backward(
     upstream: Tensor, x: Tensor, weights: list[Tensor], irreps: list[int], x_too: bool
 ) -> tuple[Tensor, list[Tensor]]:
     call = _Mix(x, weights, irreps)
-    upstream, grads = plain(upstream), [torch.empty_like(weight) for weight in call.weights]
-    grad_x = torch.zeros_like(call.x) if x_too else call.x.new_empty(0)
+    upstream = enter_gradient("the mixed features", upstream, (len(x), call.width), x.dtype)
+    grads = [torch.empty_like(weight) for weight in call.weights]
+    grad_x = torch.zeros_like(call.x) if x_too else room(call.x, False)
     outputs = (pointer(grad_x if x_too else None), pointers(grads))
     call.library.mix_backward(*call.values, pointer(upstream), *outputs, *threads())
     return grad_x, grads
 
 
-@_mix_backward.register_fake
+@register_shapes(_mix_backward)
 def _(upstream, x, weights, irreps, x_too):
     return x.new_empty(x.shape if x_too else 0), [weight.new_empty(weight.shape) for weight in weights]
+
+
+refuse_second_derivatives(_mix_backward)
 
 
 def _save_mix(ctx, inputs: tuple, output: Tensor) -> None:
@@ -132,45 +158,60 @@ def _mix_gradients(ctx, upstream: Tensor) -> tuple:
 _mix.register_autograd(_mix_gradients, setup_context=_save_mix)
 
 
+def _blocks(blocks: Sequence[int]) -> tuple[int, int]:
+    """Columns of the features, and choices of a jet (the two parts of each channel), of channels and dimensions.
+
+    Raises:
+        ValueError: if these are no pairs of positive numbers.
+    """
+    if len(blocks) % 2 or not all(number > 0 for number in blocks):
+        raise ValueError(f"features are blocks of channels and dimensions, positive and in pairs, not {blocks}")
+    return sum(channels * dim for channels, dim in zip(blocks[::2], blocks[1::2])), 2 * sum(blocks[::2])
+
+
 def _jets(ptr: Tensor, blocks: Sequence[int]) -> tuple:
-    numbers = (ctypes.c_int64 * len(blocks))(*blocks)
-    return pointer(ptr), ctypes.c_int64(len(ptr) - 1), numbers, ctypes.c_int64(len(blocks) // 2)
+    sizes = (ctypes.c_int64 * len(blocks))(*blocks)
+    return pointer(ptr), *numbers([len(ptr) - 1]), sizes, *numbers([len(blocks) // 2])
 
 
-@torch.library.custom_op("lgae_pyg::extremum", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("lgae_pyg::extremum", mutates_args=())
 def _extremum(
     x: Tensor, ptr: Tensor, blocks: list[int], largest: bool, by_square: bool, rounding: float
 ) -> tuple[Tensor, Tensor]:
-    check_offsets(ptr, len(x))
-    if x.shape[1] != sum(channels * dim for channels, dim in zip(blocks[::2], blocks[1::2])):
+    precision, (width, choices) = precision_of("features", x), _blocks(blocks)
+    if x.shape[1] != width:
         raise ValueError(f"{tuple(x.shape)} features do not fit channels and dimensions {blocks}")
-    x, ptr = plain(x), plain(ptr)
-    out = x.new_empty(len(ptr) - 1, x.shape[-1])
-    shares = x.real.new_empty(len(x), 2 * sum(blocks[::2]))
+    x, ptr = enter("features", x, x.shape, x.dtype), enter_offsets(ptr, x)
+    out, shares = x.new_empty(len(ptr) - 1, width), x.real.new_empty(len(x), choices)
     options = (int(largest), int(by_square), ctypes.c_double(TIE), ctypes.c_double(rounding))
-    library = node_library("extremum", shares.dtype)
-    library.extremum_forward(pointer(x), *_jets(ptr, blocks), *options, pointer(out), pointer(shares), *threads())
+    outputs = map(pointer, (out, shares))
+    extremum_library(precision).extremum_forward(pointer(x), *_jets(ptr, blocks), *options, *outputs, *threads())
     return out, shares
 
 
-@_extremum.register_fake
+@register_shapes(_extremum)
 def _(x, ptr, blocks, largest, by_square, rounding):
     out = x.new_empty(len(ptr) - 1, x.shape[-1])
     return out, x.real.new_empty(len(x), 2 * sum(blocks[::2]))
 
 
-@torch.library.custom_op("lgae_pyg::extremum_backward", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("lgae_pyg::extremum_backward", mutates_args=())
 def _extremum_backward(upstream: Tensor, shares: Tensor, ptr: Tensor, blocks: list[int]) -> Tensor:
-    upstream, shares, ptr = plain(upstream), plain(shares), plain(ptr)
-    grad = upstream.new_empty(len(shares), upstream.shape[-1])
-    library = node_library("extremum", shares.dtype)
-    library.extremum_backward(pointer(upstream), pointer(shares), *_jets(ptr, blocks), pointer(grad), *threads())
+    precision, (width, choices) = precision_of("shares", shares, is_complex=False), _blocks(blocks)
+    shares, ptr = enter("shares", shares, (len(shares), choices), precision), enter_offsets(ptr, shares)
+    upstream = enter_gradient("the extremum", upstream, (len(ptr) - 1, width), precision.to_complex())
+    grad = upstream.new_empty(len(shares), width)
+    arguments = (*map(pointer, (upstream, shares)), *_jets(ptr, blocks), pointer(grad), *threads())
+    extremum_library(precision).extremum_backward(*arguments)
     return grad
 
 
-@_extremum_backward.register_fake
+@register_shapes(_extremum_backward)
 def _(upstream, shares, ptr, blocks):
     return upstream.new_empty(len(shares), upstream.shape[-1])
+
+
+refuse_second_derivatives(_extremum_backward)
 
 
 def _save_extremum(ctx, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:

@@ -4,24 +4,29 @@ A kernel is plain C++17 without any header of PyTorch: it takes pointers, is com
 exactly the number of channels and the precision that a model has, with the instructions of this very processor,
 and is called through :mod:`ctypes` (which releases Python's lock). The libraries are kept in ``$LGAE_CACHE``, by
 default ``$XDG_CACHE_HOME/lgae_pyg`` or ``~/.cache/lgae_pyg``, under a name made of sources, options, compiler and
-processor, so that a cluster's machines may share the folder.
+processor, so that a cluster's machines may share the folder; where there is no such folder, only as long as the
+process lives.
 """
 
+import atexit
 import ctypes
 import hashlib
+import logging
 import os
 import platform
 import shlex
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, lru_cache, partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
+
+from lgae_pyg.files import first_line
 
 SOURCES = Path(__file__).parent / "cpp"
 OPTIONS = ("-std=c++17", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fPIC", "-shared", "-pthread")
@@ -32,51 +37,14 @@ SECONDS = 300
 NAMES = {torch.float32: "float", torch.float64: "double"}
 
 
+#: What has been said once.
+SAID: set[str] = set()
+
+log = logging.getLogger("lgae_pyg.backend")
+
+
 class CompilationError(RuntimeError):
     """The kernels cannot be built here."""
-
-
-def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
-    """The address of a tensor's memory, as an argument of a kernel; null for none."""
-    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
-
-
-def pointers(tensors: Sequence[Tensor]) -> ctypes.Array:
-    """The addresses of some tensors' memory, as one argument of a kernel."""
-    return (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
-
-
-def plain(tensor: Tensor) -> Tensor:
-    """The numbers of a tensor as a kernel expects them: in order, conjugation and sign carried out."""
-    if tensor.is_contiguous() and not tensor.is_conj() and not tensor.is_neg():
-        return tensor
-    return tensor.detach().resolve_conj().resolve_neg().contiguous()
-
-
-def check_offsets(ptr: Tensor, nodes: int) -> None:
-    """Refuses offsets that do not describe the nodes that a kernel would visit.
-
-    Raises:
-        ValueError: if they are not integers from 0 to the number of nodes that never fall.
-    """
-    if ptr.dtype != torch.int64 or ptr.dim() != 1 or len(ptr) < 1:
-        raise ValueError(f"ptr must be a list of offsets, int64, not {tuple(ptr.shape)} {ptr.dtype}")
-    if int(ptr[0]) != 0 or int(ptr[-1]) != nodes or bool((ptr[1:] < ptr[:-1]).any()):
-        raise ValueError(f"ptr must rise from 0 to the number of nodes, {nodes}, but is {ptr.tolist()[:10]}...")
-
-
-def threads() -> tuple[ctypes.c_int, ctypes.c_void_p]:
-    """How a kernel runs in parallel: the number of threads of PyTorch, and the entry point of its OpenMP."""
-    return ctypes.c_int(torch.get_num_threads()), _openmp()
-
-
-@lru_cache(maxsize=1)
-def _openmp() -> ctypes.c_void_p:
-    """``GOMP_parallel`` of the runtime that PyTorch has loaded; null where there is none, as outside Linux."""
-    try:
-        return ctypes.cast(ctypes.CDLL(None).GOMP_parallel, ctypes.c_void_p)
-    except (AttributeError, OSError, TypeError):
-        return ctypes.c_void_p(None)
 
 
 @lru_cache(maxsize=1)
@@ -87,7 +55,10 @@ def find_compiler() -> tuple[str, ...]:
         CompilationError: if there is none.
     """
     if os.environ.get("CXX"):
-        return tuple(shlex.split(os.environ["CXX"]))
+        try:
+            return tuple(shlex.split(os.environ["CXX"]))
+        except ValueError as error:
+            raise CompilationError(f"CXX={os.environ['CXX']} names no compiler: {error}") from error
     for name in ("c++", "g++", "clang++"):
         if path := shutil.which(name):
             return (path,)
@@ -95,31 +66,46 @@ def find_compiler() -> tuple[str, ...]:
 
 
 def cache_folder() -> Path:
-    """The folder of built libraries, private to the user.
+    """The folder in which libraries are kept, private to the user.
 
     Raises:
-        CompilationError: if it belongs to somebody else, or others may write to it.
+        CompilationError: if there is none, it belongs to somebody else, or others may write to it.
     """
-    if os.environ.get("LGAE_CACHE"):
-        folder = Path(os.environ["LGAE_CACHE"])
-    else:
-        base = os.environ.get("XDG_CACHE_HOME")
-        folder = (Path(base) if base else Path.home() / ".cache") / "lgae_pyg"
     try:
+        if os.environ.get("LGAE_CACHE"):
+            folder = Path(os.environ["LGAE_CACHE"])
+        else:
+            base = os.environ.get("XDG_CACHE_HOME")
+            folder = (Path(base) if base else Path.home() / ".cache") / "lgae_pyg"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()
     except (OSError, RuntimeError) as error:
-        raise CompilationError(f"no folder for compiled kernels ({error}): set LGAE_CACHE") from error
+        raise CompilationError(f"there is no folder for compiled kernels ({error})") from error
     if hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
-        raise CompilationError(
-            f"others may write to {folder}, so no code is loaded from it: chmod 700, or set LGAE_CACHE"
-        )
+        raise CompilationError(f"others may write to {folder}, so no code is loaded from it (chmod 700 helps)")
+    return folder
+
+
+@lru_cache(maxsize=1)
+def temporary_folder() -> Path:
+    """A folder for libraries that cannot be kept, private to this process, which removes it at its end.
+
+    Raises:
+        CompilationError: if there is no place for temporary files either.
+    """
+    try:
+        folder, owner = Path(tempfile.mkdtemp(prefix="lgae_pyg_")), os.getpid()
+    except OSError as error:
+        raise CompilationError(f"there is no folder for temporary files ({error})") from error
+    atexit.register(lambda: os.getpid() == owner and shutil.rmtree(folder, ignore_errors=True))
     return folder
 
 
 @cache
 def load_library(sources: Sequence[str], defines: tuple[tuple[str, str], ...]) -> ctypes.CDLL:
     """The library of some sources of the folder ``cpp``, built if it is not yet there.
+
+    It is kept in :func:`cache_folder`; where that cannot be done, in :func:`temporary_folder`, which is said once.
 
     Args:
         sources: names of the files.
@@ -128,14 +114,50 @@ def load_library(sources: Sequence[str], defines: tuple[tuple[str, str], ...]) -
     Raises:
         CompilationError: if there is no compiler, or it refuses; the message holds what it said.
     """
-    folder, compiler = cache_folder(), find_compiler()
-    path = folder / f"{Path(sources[0]).stem}-{_fingerprint(compiler, sources, dict(defines))}.so"
-    if not path.exists():
-        _build(compiler, sources, dict(defines), path)
+    compiler = find_compiler()
+    name = f"{Path(sources[0]).stem}-{_fingerprint(compiler, sources, dict(defines))}.so"
+    build = partial(_build, compiler, sources, dict(defines))
+    try:
+        return _load(cache_folder() / name, build)
+    except (CompilationError, OSError) as error:
+        library = _load(temporary_folder() / name, build)  # says by itself what is wrong with the compiler
+        say_once(
+            logging.WARNING,
+            f"compiled kernels cannot be kept, and are built again in every process: {first_line(error)}; name a "
+            "folder of yours in LGAE_CACHE",
+            about="keeping",
+        )
+        return library
+
+
+def _load(path: Path, build: Callable[[Path], None]) -> ctypes.CDLL:
+    """Loads a library, building it if it is not there or does not load (a damaged one is replaced)."""
+    if path.exists():
+        try:
+            return ctypes.CDLL(str(path))
+        except OSError:
+            pass
+    build(path)
     try:
         return ctypes.CDLL(str(path))
     except OSError as error:
-        raise CompilationError(f"the compiled kernel {path} does not load ({error}): delete it") from error
+        raise CompilationError(f"the compiled kernel {path} does not load ({error})") from error
+
+
+def say_once(level: int, message: str, about: str = "") -> None:
+    """Logs a message, once per process: of those about the same thing, the first."""
+    if (about or message) not in SAID:
+        SAID.add(about or message)
+        log.log(level, message)
+
+
+@cache
+def _announce(message: str) -> None:
+    """Says once why one has to wait, on stderr where no logging has been set up."""
+    if log.hasHandlers():
+        log.info(message)
+    else:
+        print(f"lgae_pyg: {message}", file=sys.stderr, flush=True)
 
 
 def _fingerprint(compiler: Sequence[str], sources: Sequence[str], defines: Mapping[str, str]) -> str:
@@ -150,11 +172,7 @@ def _fingerprint(compiler: Sequence[str], sources: Sequence[str], defines: Mappi
 
 @lru_cache(maxsize=4)
 def _version(compiler: Sequence[str]) -> str:
-    try:
-        done = subprocess.run([*compiler, "--version"], capture_output=True, text=True, timeout=SECONDS)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise CompilationError(f"the C++ compiler {' '.join(compiler)} does not run: {error}") from error
-    return done.stdout
+    return _run([*compiler, "--version"]).stdout
 
 
 @lru_cache(maxsize=1)
@@ -169,23 +187,39 @@ def _processor() -> str:
 
 
 def _build(compiler: Sequence[str], sources: Sequence[str], defines: Mapping[str, str], path: Path) -> None:
-    """Compiles into a temporary file and moves it to its place, so that other processes see a whole library."""
+    """Compiles into a temporary file and moves it to its place, so that other processes see a whole library.
+
+    Raises:
+        CompilationError: if the compiler does not run, or refuses.
+        OSError: if the folder cannot be written to.
+    """
     handle, temporary = tempfile.mkstemp(suffix=".so", dir=path.parent)
     os.close(handle)
+    _announce(
+        f"building C++ kernels for this model and this processor with {' '.join(compiler)}, a few seconds each, "
+        f"into {path.parent}"
+    )
     macros = [f"-D{name}={value}" for name, value in defines.items()]
     files = [str(SOURCES / name) for name in sources]
+    place = {**os.environ, "TMPDIR": str(path.parent)}  # of the compiler's own temporary files
     errors = ""
     try:
         for native in NATIVE:
             command = [*compiler, *OPTIONS, *([native] if native else []), *macros, *files, "-o", temporary]
-            try:
-                done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
-            except (OSError, subprocess.TimeoutExpired) as error:
-                raise CompilationError(f"the C++ compiler does not run: {error}") from error
+            done = _run(command, env=place)
             if done.returncode == 0:
                 os.replace(temporary, path)
                 return
-            errors = errors or done.stderr[-2000:]
+            errors = errors or done.stderr[-2000:].strip()
     finally:
         Path(temporary).unlink(missing_ok=True)
-    raise CompilationError(f"{' '.join(compiler)} could not build {', '.join(sources)}:\n{errors}")
+    raise CompilationError(f"{' '.join(compiler)} could not build the kernels: {errors}")
+
+
+def _run(command: Sequence[str], **options) -> subprocess.CompletedProcess:
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=SECONDS, **options
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CompilationError(f"the C++ compiler {command[0]} does not run: {error}") from error

@@ -12,6 +12,7 @@ from torch import Tensor
 from lgae_pyg.lorentz.kinematics import minkowski_dot, minkowski_square
 from lgae_pyg.ops.bells import Bells, self_factor
 from lgae_pyg.ops.graphs import DenseLayout, dense_layout
+from lgae_pyg.ops.precision import without_autocast
 
 #: Largest number of pairs handled at once; more are walked in groups of jets. It bounds the memory, and tensors of
 #: some ten MB are reused by the allocator, larger ones are given back to the system and faulted in again.
@@ -82,13 +83,18 @@ class _BellMixture(torch.autograd.Function):
         return torch.baddbmm(bias.unsqueeze(-1), weight.expand(len(argument), -1, -1), resonance)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @without_autocast
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
         argument, squared_width, weight, resonance = ctx.saved_tensors
+        if torch.is_grad_enabled():  # derivatives of these are wanted: the same in steps that autograd knows
+            resonance = 1 / (1 + argument.unsqueeze(1) * squared_width.unsqueeze(-1))
         grad_bias = gradient.sum((0, 2))
         grad_weight = torch.bmm(gradient, resonance.transpose(1, 2)).sum(0)
         slope = torch.bmm(weight.T.expand(len(argument), -1, -1), gradient)
-        slope.mul_(resonance).mul_(resonance).neg_()
+        if torch.is_grad_enabled():
+            slope = -slope * resonance.square()
+        else:
+            slope.mul_(resonance).mul_(resonance).neg_()
         grad_width = torch.bmm(slope, argument.unsqueeze(-1)).sum((0, 2))
         grad_argument = None
         if ctx.needs_input_grad[0]:

@@ -12,6 +12,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from lgae_pyg.ops.backends.compiler import NAMES, CompilationError
+from lgae_pyg.ops.backends.door import (
+    enter,
+    enter_gradient,
+    enter_offsets,
+    precision_of,
+    refuse_second_derivatives,
+    register_shapes,
+)
 from lgae_pyg.ops.bells import Bells, self_factor
 
 #: Particles to a tile, one to a lane: the smaller tile for jets that fit into it.
@@ -34,6 +43,12 @@ def why_unavailable() -> str | None:
     if kernels.INTERPRETED or torch.cuda.is_available():
         return None
     return "no CUDA device (set TRITON_INTERPRET=1 before triton is imported to run the kernels on the CPU)"
+
+
+def require_kernels(*_: object) -> None:
+    """Raises CompilationError where the kernels cannot run."""
+    if reason := why_unavailable():
+        raise CompilationError(reason)
 
 
 def triton_neighbour_sum(
@@ -69,7 +84,8 @@ def triton_neighbour_sum(
     Shapes:
         - scalars: :math:`(n, \tau)`, vectors: :math:`(n, \tau, 4)`, momenta: :math:`(n, 4)`, ptr: :math:`(B+1,)`
     """
-    _check(scalars, vectors, momenta, bells, ptr)
+    if bells.complex_argument != momenta.is_complex():
+        raise ValueError("bells of complex arguments go with complex momenta, and bells of real ones with real")
     radial = radial_dtype or bells.weight.dtype
     parameters = (part.to(radial) for part in (bells.squared_width, bells.weight, bells.bias))
     sums = _neighbour_sum(scalars, vectors, momenta, *parameters, ptr, largest or 0)
@@ -79,11 +95,16 @@ def triton_neighbour_sum(
     return sums[0] + origin * scalars, sums[1] + origin.unsqueeze(-1) * vectors, sums[2], sums[3]
 
 
-def _check(scalars: Tensor, vectors: Tensor, momenta: Tensor, bells: Bells, ptr: Tensor) -> None:
-    nodes, channels = scalars.shape
-    if scalars.dtype not in (torch.complex64, torch.complex128):
-        raise ValueError(f"scalars must be complex64 or complex128, not {scalars.dtype}")
-    if vectors.dtype != scalars.dtype or momenta.dtype not in (scalars.dtype, scalars.real.dtype):
+def _enter(scalars: Tensor, vectors: Tensor, momenta: Tensor, width: Tensor, weight: Tensor, bias: Tensor) -> list:
+    """What the kernels read, checked and in order.
+
+    Raises:
+        ValueError: if types or shapes do not fit together, or the tensors are not where the kernels can run.
+    """
+    precision, (nodes, channels), device = precision_of("scalars", scalars), scalars.shape, scalars.device
+    if not (scalars.is_cuda or (scalars.is_cpu and _kernels().INTERPRETED)):
+        raise ValueError(f"the Triton kernels need tensors on a CUDA device, not on {device}")
+    if vectors.dtype != scalars.dtype or momenta.dtype not in (scalars.dtype, precision):
         raise ValueError(
             f"scalars, vectors and momenta differ in precision: {scalars.dtype}, {vectors.dtype}, {momenta.dtype}"
         )
@@ -92,12 +113,18 @@ def _check(scalars: Tensor, vectors: Tensor, momenta: Tensor, bells: Bells, ptr:
             f"shapes do not fit: scalars {tuple(scalars.shape)}, vectors {tuple(vectors.shape)}, "
             f"momenta {tuple(momenta.shape)}"
         )
-    if bells.complex_argument != momenta.is_complex():
-        raise ValueError("bells of complex arguments go with complex momenta, and bells of real ones with real")
-    if bells.weight.shape[:2] != (2, channels):
-        raise ValueError(f"{channels} channels need bells of shape (2, {channels}, ...), not {bells.weight.shape}")
-    if ptr.dtype != torch.int64:
-        raise ValueError(f"ptr must be int64, not {ptr.dtype}")
+    factors, bells = (2, channels) if momenta.is_complex() else (2, channels, 2), width.numel()
+    if weight.shape != (*factors, bells) or bias.shape != factors or weight.dtype not in NAMES:
+        raise ValueError(
+            f"{channels} channels need bells of shape {(*factors, bells)}, float32 or float64, not "
+            f"{tuple(weight.shape)} {weight.dtype}"
+        )
+    tensors = {"scalars": scalars, "vectors": vectors, "momenta": momenta}
+    parameters = {"widths": (width, (bells,)), "weights": (weight, weight.shape), "biases": (bias, factors)}
+    return [
+        *(enter(name, tensor, tensor.shape, tensor.dtype, device) for name, tensor in tensors.items()),
+        *(enter(name, part, shape, weight.dtype, device) for name, (part, shape) in parameters.items()),
+    ]
 
 
 def _kernels() -> ModuleType:
@@ -124,7 +151,7 @@ def _neighbour_sum(
     return tuple(torch.view_as_complex(part) for part in sums)
 
 
-@_neighbour_sum.register_fake
+@register_shapes(_neighbour_sum)
 def _(scalars, vectors, *_):
     return tuple(_empty(part) for part in (scalars, vectors, scalars, vectors))
 
@@ -149,22 +176,25 @@ def _neighbour_sum_backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of the first six arguments from those of the sums; empty where nobody asks for them."""
     walk = _walk(scalars, vectors, momenta, width, weight, bias, ptr, largest)
-    sums = [
-        _real(part) for part in (scalar_from_scalar, vector_from_vector, scalar_from_vector, vector_from_scalar)
-    ]
+    upstream = (scalar_from_scalar, vector_from_vector, scalar_from_vector, vector_from_scalar)
+    like = zip(upstream, (scalars, vectors, scalars, vectors))
+    sums = [_real(enter_gradient("a sum", up, to.shape, to.dtype, to.device)) for up, to in like]
     nodes, parameters = (scalars, vectors, momenta), (width, weight, bias)
     of_nodes = of_features or of_momenta
     gradients = _node_gradients(walk, sums, momenta, of_momenta) if of_nodes else _nothing(nodes)
     return gradients + (_bell_gradients(walk, sums, *parameters) if of_bells else _nothing(parameters))
 
 
-@_neighbour_sum_backward.register_fake
+@register_shapes(_neighbour_sum_backward)
 def _(
     scalars, vectors, momenta, width, weight, bias, ptr, largest, ss, vv, sv, vs, of_features, of_momenta, of_bells
 ):
     needed = (of_features or of_momenta, of_features or of_momenta, of_momenta, of_bells, of_bells, of_bells)
     parts = (scalars, vectors, momenta, width, weight, bias)
     return tuple(_empty(part) if need else part.new_empty(0) for part, need in zip(parts, needed))
+
+
+refuse_second_derivatives(_neighbour_sum_backward)
 
 
 def _save(ctx, inputs: tuple, output: tuple) -> None:
@@ -234,14 +264,10 @@ def _walk(
     ptr: Tensor,
     largest: int,
 ) -> _Walk:
-    """Packs the arguments for the kernels, the momenta with the particles last.
-
-    Raises:
-        ValueError: if the tensors are not where the kernels can run.
-    """
-    if not (scalars.is_cuda or _kernels().INTERPRETED):
-        raise ValueError(f"the Triton kernels need tensors on a CUDA device, not on {scalars.device}")
-    nodes, channels = scalars.shape
+    """Packs the arguments for the kernels, the momenta with the particles last; errors are those of the door."""
+    parts = _enter(scalars, vectors, momenta, width, weight, bias)
+    scalars, vectors, momenta, width, weight, bias = parts
+    (nodes, channels), ptr = scalars.shape, enter_offsets(ptr, scalars)
     size = largest or -(-nodes // max(1, len(ptr) - 1))
     own = next((tile for tile in TILES if size <= tile), TILES[-1])
     lanes = min(channels, 2) or 1
@@ -253,7 +279,7 @@ def _walk(
         momenta.contiguous(),
         pad(width, (0, groups * GROUP - len(width))),
         _pack(weight, bias, groups * GROUP, lanes),
-        ptr.contiguous(),
+        ptr,
         (nodes, channels, groups, max(1, -(-size // own))),
         {
             "COMPLEX": len(momenta.shape) == 3,

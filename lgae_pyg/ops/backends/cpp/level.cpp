@@ -1,6 +1,8 @@
 // A whole level of message passing on scalars and four-vectors: neighbour sum, products, mixing, perceptron. A few jets
 // at a time go through all of it, so that what lies between stays in the cache.
 #include <algorithm>
+#include <cstring>
+#include <memory>
 
 #include "parameters.h"
 #include "sum_backward.h"
@@ -102,7 +104,7 @@ class LevelBackward {
 
     void begin_group() {
         sum_.begin_group();
-        mixing_ = MixingGradients();
+        std::memset(&mixing_, 0, sizeof mixing_);
 #if DEPTH > 0
         perceptron_.begin_group();
 #endif
@@ -171,7 +173,8 @@ class LevelBackward {
 #if DEPTH > 0
 #define MAKE_LEVEL                                                                                  \
     LevelParameters of_level(parameters, bells, scales);                                            \
-    MixingWeights mixing(of_level.mixing.data());                                                   \
+    auto held = std::make_unique<MixingWeights>(of_level.mixing.data()); /* too large for the stack */ \
+    const MixingWeights& mixing = *held; \
     perceptron::Weights layers(parameters + place::layers);                                         \
     Level level{{features, momenta, Radial(of_level.radial.data(), bells)}, ptr, mixing, layers,    \
                 {COMPUTE(slope), residual != 0, squash != 0}};
@@ -179,7 +182,8 @@ class LevelBackward {
 #define MAKE_LEVEL                                       \
     (void)slope, (void)residual, (void)squash;           \
     LevelParameters of_level(parameters, bells, scales); \
-    MixingWeights mixing(of_level.mixing.data());        \
+    auto held = std::make_unique<MixingWeights>(of_level.mixing.data()); /* too large for the stack */ \
+    const MixingWeights& mixing = *held; \
     Level level{{features, momenta, Radial(of_level.radial.data(), bells)}, ptr, mixing};
 #endif
 

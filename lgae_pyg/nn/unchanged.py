@@ -1,0 +1,46 @@
+"""Whether modules are still what their classes say, so that a kernel may do their work from their parameters."""
+
+from torch import Tensor, nn
+from torch.nn.modules import module as registry
+from torch_geometric.nn import MessagePassing
+from torch_geometric.nn.aggr import SumAggregation
+
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+#: Steps of message passing that a layer may define, and what PyG calls around them.
+STEPS = ("message", "aggregate", "update", "message_and_aggregate")
+MESSAGE_HOOKS = tuple(
+    f"_{step}_forward{when}_hooks" for step in (*STEPS, "propagate") for when in ("_pre", "")
+)
+
+
+def is_exactly(module: nn.Module | None, kind: type[nn.Module]) -> bool:
+    """Whether calling a module does what its class does from plain parameters, and nothing else.
+
+    It does not where the class is another one (a subclass, an adapter, a parametrization), where its ``forward``
+    was replaced or its parameters are something else than tensors, and where hooks are called with it: pruning,
+    weight and spectral normalisation, forward and backward hooks, also those that PyTorch calls with all modules.
+
+    Args:
+        module: the module, or none.
+        kind: its class.
+    """
+    if type(module) is not kind:
+        return False
+    state = vars(module)
+    if "forward" in state or any(state[name] or getattr(registry, f"_global{name}") for name in HOOKS):
+        return False
+    return all(part is None or type(part) in (nn.Parameter, Tensor) for part in state["_parameters"].values())
+
+
+def passes_messages_as(conv: MessagePassing, kind: type[MessagePassing]) -> bool:
+    """Whether ``propagate`` of a layer does what that of its class does: no step was overridden or has hooks,
+    messages are summed, and nobody wants them explained.
+
+    Args:
+        conv: the layer, of that class or one derived from it.
+        kind: the class.
+    """
+    state = vars(conv)
+    overridden = any(step in state or getattr(type(conv), step) is not getattr(kind, step) for step in STEPS)
+    hooks = any(state.get(name) for name in MESSAGE_HOOKS)
+    return not (overridden or hooks or conv.explain) and is_exactly(conv.aggr_module, SumAggregation)

@@ -1,0 +1,170 @@
+"""Calls every kernel with every wrong thing; ``test_kernel_door.py`` runs it in a process of its own.
+
+Each argument of each operator is replaced by wrong ones in turn. A call must raise an error by name, or give what
+it gives for tidy copies of the same arguments; what was read from elsewhere would differ.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from itertools import count
+
+import torch
+from torch import Tensor
+
+from lgae_pyg.ops.backends import compiled, compiled_edges, compiled_level, compiled_nodes  # noqa: F401
+
+OPS = torch.ops.lgae_pyg
+ERRORS = (ValueError, TypeError, RuntimeError)
+NODES, PTR = 6, torch.tensor([0, 2, 2, 6])
+draws = count()
+
+
+def draw(*shape: int, dtype: torch.dtype = torch.complex128) -> Tensor:
+    return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(next(draws)))
+
+
+def real(*shape: int) -> Tensor:
+    return draw(*shape, dtype=torch.float64)
+
+
+def calls() -> dict[str, tuple[Callable, list]]:
+    """Every operator with right arguments."""
+    momenta = {"real": real(NODES, 4), "complex": draw(NODES, 4)}
+    found: dict[str, tuple[Callable, list]] = {}
+    for kind, p in momenta.items():
+        mixed = 8 if kind == "real" else 4
+        common = [draw(NODES, 10), p, real(3 + 4 * mixed), 3, PTR]
+        found[f"neighbour sum, {kind}"] = OPS.neighbour_sum, common
+        found[f"neighbour sum, {kind}, backward"] = OPS.neighbour_sum_backward, [draw(NODES, 20), *common, True]
+    p = momenta["complex"]
+    parameters = [real(3), real(3), real(3), real(2, 2, 3), real(2, 2), real(2, 10, 2), real(2, 8, 2)]
+    parameters += [real(5, 4), real(5), real(4, 5), real(4)]
+    common = [draw(NODES, 10), p, parameters, [1.0] * 9, [2, 5, 1], 0.1, True, True, False, PTR]
+    found["level"] = OPS.lmp_level, common
+    found["level, backward"] = OPS.lmp_level_backward, [draw(NODES, 10), draw(NODES, 20), *common, True]
+    common = [real(NODES, 3), real(NODES, 4), real(NODES, 4), real(4 + 2 * 5), [4, 2], 0.2, False, PTR]
+    found["edge network"] = OPS.edge_sum, common
+    found["edge network, backward"] = OPS.edge_sum_backward, [real(NODES, 2), *common]
+    common = [draw(NODES, 10), [real(3, 2, 2), real(1, 2, 2)], [0, 2, 1, 3, 2, 2, 4, 1]]
+    found["mixing"] = OPS.mix_channels, common
+    found["mixing, backward"] = OPS.mix_channels_backward, [draw(NODES, 7), *common, True]
+    found["extremum"] = OPS.extremum, [draw(NODES, 10), PTR, [2, 1, 2, 4], True, False, 1e-12]
+    found["extremum, backward"] = OPS.extremum_backward, [draw(3, 10), real(NODES, 8), PTR, [2, 1, 2, 4]]
+    return found
+
+
+def triton_calls() -> dict[str, tuple[Callable, list]]:
+    from lgae_pyg.ops.backends import triton
+
+    if triton.why_unavailable():
+        return {}
+    nodes, ptr = 3, torch.tensor([0, 2, 3])
+    common = [draw(nodes, 1), draw(nodes, 1, 4), real(nodes, 4), real(2), real(2, 1, 2, 2), real(2, 1, 2), ptr, 0]
+    upstream = [draw(nodes, 1), draw(nodes, 1, 4), draw(nodes, 1), draw(nodes, 1, 4)]
+    return {
+        "triton": (OPS.triton_neighbour_sum, common),
+        "triton, backward": (OPS.triton_neighbour_sum_backward, [*common, *upstream, True, True, True]),
+    }
+
+
+def wrong(value: object) -> Iterator[object]:
+    """Values of the same kind that are wrong, or unusual."""
+    if isinstance(value, Tensor):
+        yield from wrong_offsets(value) if value.dtype == torch.int64 else wrong_tensors(value)
+    elif isinstance(value, list):
+        yield from ([], value[:-1], [*value, value[-1]])
+        if isinstance(value[0], Tensor):
+            for place in (0, -1):
+                for other in wrong(value[place]):
+                    yield [other if i == place % len(value) else part for i, part in enumerate(value)]
+        else:
+            kind = type(value[0])
+            yield from ([kind(number)] * len(value) for number in (0, -1, 10**6))
+            yield value[::-1]
+    elif isinstance(value, bool):
+        yield not value
+    elif isinstance(value, int):
+        yield from (0, -1, value + 1, 10**9)
+    elif isinstance(value, float):
+        yield from (0.0, -1.0, float("nan"), float("inf"))
+
+
+def wrong_offsets(ptr: Tensor) -> Iterator[Tensor]:
+    last = int(ptr[-1])
+    for values in ([0], [], [0, last - 1], [0, last + 1], [1, last], [0, last, 1, last], [-1, last]):
+        yield torch.tensor(values, dtype=torch.int64)
+    yield torch.tensor([0, -5, last])
+    yield torch.tensor([0, 2**62, last])
+    yield torch.tensor([-(2**63), 2**63 - 1, last])
+    for dtype in (torch.int32, torch.uint8, torch.float64, torch.bool, torch.complex64):
+        yield ptr.to(dtype)
+    yield from (ptr.unsqueeze(0), ptr[-1], ptr.repeat_interleave(2)[::2], ptr.to("meta"))
+
+
+def wrong_tensors(x: Tensor) -> Iterator[Tensor]:
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64, torch.complex128):
+        yield x.real.to(dtype)
+    yield from (x.real.int(), x.real.bool(), torch.zeros_like(x), torch.full_like(x, torch.nan), 1e300 * x)
+    yield from (x[:-1], torch.cat([x, x]), x[:0], x[..., :-1], x.flatten(), x.unsqueeze(0), x[..., :0])
+    yield torch.cat([x, x], -1)
+    yield x.mT.contiguous().mT if x.dim() > 1 else x.repeat_interleave(2)[::2]
+    yield from (x[:1].expand_as(x), x.conj(), x.clone().requires_grad_(), x.to("meta"), x.to_sparse())
+    if x.is_complex():
+        yield x.conj().imag.to(x.dtype)
+    released = x.clone()
+    released.untyped_storage().resize_(0)
+    yield released
+
+
+def tidy(value: object) -> object:
+    """The same numbers in memory of their own, in order."""
+    if isinstance(value, list):
+        return [tidy(part) for part in value]
+    if isinstance(value, Tensor) and not value.is_meta:
+        value = value.detach().resolve_conj().resolve_neg()
+        return value.clone(memory_format=torch.contiguous_format)
+    return value
+
+
+def flat(results: object) -> list[Tensor]:
+    return [results] if isinstance(results, Tensor) else [part for one in results for part in flat(one)]
+
+
+def check(operator: Callable, arguments: list, compare: bool = True) -> bool:
+    """Whether a call was refused. One that was not must give the numbers of tidy arguments."""
+    try:
+        found = flat(operator(*arguments))
+    except ERRORS as error:
+        assert str(error), type(error)
+        return True
+    if compare and not any(part.is_meta for part in found):
+        for ours, theirs in zip(found, flat(operator(*tidy(arguments))), strict=True):
+            same = torch.allclose(ours.detach(), theirs.detach(), rtol=0, atol=0, equal_nan=True)
+            assert same, "numbers of something else"
+    return False
+
+
+def main() -> None:
+    refused = accepted = 0
+    interpreted = sys.argv[1:] == ["triton"]
+    found = triton_calls() if interpreted else calls()
+    for name, (operator, arguments) in found.items():
+        print(name, flush=True)
+        assert not check(operator, arguments), f"{name} refuses right arguments"
+    if interpreted:  # seconds a call: of the wrong ones, the door alone
+        sys.modules["lgae_pyg.ops.backends.triton"]._Walk.launch = lambda *_, **__: None
+    for name, (operator, arguments) in found.items():
+        for place, argument in enumerate(arguments):
+            for number, other in enumerate(wrong(argument)):
+                if os.environ.get("VERBOSE"):
+                    print(name, place, number, flush=True)
+                changed = [other if i == place else part for i, part in enumerate(arguments)]
+                outcome = check(operator, changed, not interpreted)
+                refused, accepted = refused + outcome, accepted + (not outcome)
+    print("refused", refused, "accepted", accepted, flush=True)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()
