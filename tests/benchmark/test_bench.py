@@ -118,8 +118,8 @@ def test_what_does_not_fit_is_reported_and_the_others_run():
 def test_processes_are_fresh_and_their_ends_are_results(monkeypatch):
     monkeypatch.setattr(bench_measure, "measure_here", end_of_process)
     done = []
-    found = measure([case("fused"), case("dense")], HERE, 1.0, done.append)
-    assert [one.memory for one in found] == [7, None] and done == [2]
+    found = measure([case("fused"), case("dense")], HERE, 1.0, lambda: done.append(1))
+    assert [one.memory for one in found] == [7, None] and len(done) == 2
     assert found[0].note == "spawn"  # a GPU's driver does not survive a fork
     assert found[1].note == "its process was ended, perhaps for want of memory"
 
@@ -131,7 +131,7 @@ def test_interruption_keeps_what_there_is(monkeypatch):
         return [Result(one, memory=1) for one in cases]
 
     monkeypatch.setattr(bench_measure, "_measure_group", group)
-    found = measure([case(), case("fused"), case(jets=4), case(jets=5)], HERE, 1.0, lambda count: None)
+    found = measure([case(), case("fused"), case(jets=4), case(jets=5)], HERE, 1.0, lambda: None)
     assert [one.note for one in found] == ["", "", STOPPED, STOPPED]
 
 
@@ -182,7 +182,7 @@ def test_the_whole_of_it(tmp_path, capsys, monkeypatch):
 
 
 def test_epochs_are_timed_and_say_what_was_scaled(monkeypatch):
-    table = bench_epoch.measure_epochs([case(sizes="2-4", jets=5)], HERE, 40, 300.0, lambda count: None)
+    table = bench_epoch.measure_epochs([case(sizes="2-4", jets=5)], HERE, 40, 300.0, lambda: None)
     (found,) = table.records()
     assert (found["jets"], found["remark"]) == (40, "") and found["seconds"] > 0
     monkeypatch.setattr(bench_epoch, "_train", lambda case, where, jets, root: jets / 10)

@@ -32,7 +32,7 @@ CAPTION = (
 
 
 def measure_epochs(
-    cases: Sequence[Case], where: Where, jets: int, seconds: float, done: Callable[[int], object]
+    cases: Sequence[Case], where: Where, jets: int, seconds: float, done: Callable[[], object]
 ) -> Table:
     """Times an epoch of ``jets`` jets of each case (whose ``jets`` are those of a batch), in a process of its own.
     If it is going to take longer than ``seconds``, a part is timed and scaled up. Ctrl-C ends it early."""
@@ -43,7 +43,7 @@ def measure_epochs(
                 found.append(in_process(epoch_here, case, where, jets, seconds))
             except (RuntimeError, ValueError, OSError, BrokenProcessPool) as error:
                 found.append((None, first_line(error)))
-            done(1)
+            done()
     found += [(None, STOPPED)] * (len(cases) - len(found))
     rows = []
     for case, (spent, remark) in zip(cases, found):

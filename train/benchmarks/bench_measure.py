@@ -145,21 +145,21 @@ def random_batch(jets: int, bounds: tuple[int, int], dtype: torch.dtype = torch.
     return Batch.from_data_list(made)
 
 
-def measure(cases: Sequence[Case], where: Where, seconds: float, done: Callable[[int], object]) -> list[Result]:
+def measure(cases: Sequence[Case], where: Where, seconds: float, done: Callable[[], object]) -> list[Result]:
     """Measures cases; those that are compared must stand together. Ctrl-C ends it early: the missing ones say so.
 
     Args:
         cases: the cases.
         where: device, threads and limit.
         seconds: for which a case is timed; 0 measures memory and arithmetic only.
-        done: called with a number of cases that are finished.
+        done: called for each case that is finished.
     """
     results: list[Result] = []
     with contextlib.suppress(KeyboardInterrupt):
         for _, group in groupby(cases, key=lambda case: (case.model, seconds and case.sizes, case.jets)):
-            found = _measure_group(list(group), where, seconds)
-            results += found
-            done(len(found))
+            for result in _measure_group(list(group), where, seconds):
+                results.append(result)
+                done()
     return results + [Result(case, note=STOPPED) for case in cases[len(results) :]]
 
 
