@@ -98,7 +98,7 @@ def edge_network_sum(
         from lgae_pyg.ops.backends.compiled_edges import compiled_edge_sum
 
         return compiled_edge_sum(x, network, ptr)
-    ptr = check_offsets(ptr, x)
+    ptr = check_offsets(ptr, len(x), x.device)
     if choice == "edge_list":
         source, target = complete_graph(ptr, self_loops=True)
         return x.new_zeros(len(x), widths[-1]).index_add(0, target, edge_messages(x[target], x[source], network))

@@ -56,11 +56,11 @@ def extremum(
         - x: :math:`(n, d)`, complex, ptr: :math:`(B+1,)`
         - **output:** :math:`(B, d)`, zero for graphs without nodes
     """
-    if choose_backend(backend, "extremum", x.device.type, x.dtype.to_real()) == "compiled":
+    if choose_backend(backend, "extremum", x.device.type, x.real.dtype) == "compiled":
         from lgae_pyg.ops.backends.compiled_nodes import compiled_extremum
 
         return compiled_extremum(x, ptr, blocks, choice)
-    ptr = check_offsets(ptr, x)
+    ptr = check_offsets(ptr, len(x), x.device)
     graph, graphs = node_to_graph(ptr, len(x)), len(ptr) - 1
     values = torch.view_as_real(x).split([channels * dim for channels, dim in blocks], 1)
     parts = [value.unflatten(1, size) for value, size in zip(values, blocks)]

@@ -22,53 +22,56 @@ def graph_sizes(ptr: Tensor) -> Tensor:
     return ptr[1:] - ptr[:-1]
 
 
-def check_offsets(ptr: Tensor, nodes: Tensor) -> Tensor:
+def check_offsets(ptr: Tensor, nodes: int, device: torch.device | None = None) -> Tensor:
     """Offsets as all operations take them, int64, if they describe the nodes.
 
-    On a GPU, which is not waited for, and under ``torch.compile``, the check of the values is an assertion in the
-    stream of operations; on a GPU it is made once for each tensor.
+    A GPU is not waited for: there, and under ``torch.compile``, the check of the values is an assertion in the
+    stream of operations, on a GPU once for each tensor.
 
     Args:
         ptr: offsets of the graphs, integers of any type.
-        nodes: a tensor with one row for each node.
+        nodes: the number of nodes.
+        device: where the nodes are; wherever ``ptr`` is when omitted.
 
     Raises:
         ValueError: if they are not integers that begin with 0, never fall and end with the number of nodes, or are
             on another device than the nodes.
 
     Shapes:
-        - ptr, **output:** :math:`(B+1,)`, nodes: :math:`(n, *)`
+        - ptr, **output:** :math:`(B+1,)`
     """
-    integers = not (ptr.is_floating_point() or ptr.is_complex() or ptr.dtype == torch.bool)
-    if not integers or ptr.dim() != 1 or len(ptr) < 1:
-        raise ValueError(f"ptr must be a list of offsets, integers (B+1,), not {tuple(ptr.shape)} {ptr.dtype}")
-    if ptr.device != nodes.device:
-        raise ValueError(f"ptr must be on {nodes.device} as the nodes are, not on {ptr.device}: move the batch")
-    ptr, count = ptr.long(), len(nodes)
-    if ptr.is_cpu and not torch.compiler.is_compiling():
-        if int(ptr[0]) != 0 or int(ptr[-1]) != count or bool((ptr[1:] < ptr[:-1]).any()):
-            raise ValueError(
-                f"ptr must rise from 0 to the number of nodes, {count}, but is {_shown(ptr.tolist())}: pass the "
-                "ptr of this very batch"
-            )
-    elif not _known(ptr, count):
-        fits = (ptr[0] == 0) & (ptr[-1] == count) & (ptr[1:] >= ptr[:-1]).all()
-        torch._assert_async(fits, "ptr must rise from 0 to the number of nodes")
+    _check_vector("ptr", ptr)
+    if device is not None and ptr.device != device:
+        raise ValueError(f"ptr must be on {device} as the nodes are, not on {ptr.device}: move the batch")
+    if not len(ptr):
+        raise ValueError(f"the offsets in ptr do not fit {nodes} nodes: there are none, and 0 is always one")
+    ptr = ptr.long()
+    if not _known(ptr, nodes):
+        _require(
+            (ptr[0] == 0) & (ptr[-1] == nodes) & (ptr[1:] >= ptr[:-1]).all(),
+            lambda: f"ptr must rise from 0 to the number of nodes, {nodes}, but is {_begin(ptr)}",
+        )
     return ptr
 
 
-def _known(ptr: Tensor, count: int) -> bool:
-    """Whether these offsets have been checked for as many nodes before, and not been changed since."""
-    if torch.compiler.is_compiling() or ptr.is_inference():
+def _check_vector(name: str, value: Tensor) -> None:
+    if value.dim() != 1 or value.is_floating_point() or value.is_complex():
+        raise ValueError(f"{name} must be a vector of integers, not {tuple(value.shape)} {value.dtype}")
+
+
+def _waits(tensor: Tensor) -> bool:
+    """Whether one would have to wait for the numbers of a tensor; ``meta`` stands for a GPU in tests."""
+    return tensor.is_cuda or tensor.is_meta
+
+
+def _known(ptr: Tensor, nodes: int) -> bool:
+    """Whether offsets on a GPU have been checked for as many nodes before, and not been changed since."""
+    if torch.compiler.is_compiling() or not _waits(ptr) or ptr.is_inference():
         return False
-    state = count, ptr._version
+    state = nodes, ptr._version
     known = getattr(ptr, "_describes", None) == state
     ptr._describes = state
     return known
-
-
-def _shown(values: list[int]) -> str:
-    return str(values) if len(values) < 12 else f"{values[:5]} ... {values[-5:]}"
 
 
 def node_to_graph(ptr: Tensor, nodes: int | None = None) -> Tensor:
@@ -128,22 +131,17 @@ def graph_offsets(
         - ptr: :math:`(B+1,)`, batch: :math:`(n,)`, of integers
         - **output:** :math:`(B+1,)`
     """
-    for name, value in (("ptr", ptr), ("batch", batch)):
-        if value is not None and (value.dim() != 1 or value.is_floating_point() or value.is_complex()):
-            raise ValueError(f"{name} must be a vector of integers, not {tuple(value.shape)} {value.dtype}")
-    if batch is not None and len(batch) != nodes:
-        raise ValueError(f"batch names the graphs of {len(batch)} nodes, but there are {nodes}")
+    if batch is not None:
+        _check_vector("batch", batch)
+        if len(batch) != nodes:
+            raise ValueError(f"batch names the graphs of {len(batch)} nodes, but there are {nodes}")
     if ptr is None:
         if batch is None:
             raise ValueError("which node is in which graph? Pass batch or ptr (of one graph torch.tensor([0, n]))")
         return pointers(torch.bincount(_rising(batch, graphs).long(), minlength=graphs or 0))
-    if not len(ptr) or graphs not in (None, len(ptr) - 1):
-        raise ValueError(f"{len(ptr)} offsets in ptr do not fit {0 if graphs is None else graphs} graphs")
-    ptr = ptr.long()
-    _require(
-        (ptr[0] == 0) & (ptr[-1] == nodes) & (ptr[1:] >= ptr[:-1]).all(),
-        lambda: f"ptr must rise from 0 to the number of nodes, {nodes}, but is {_begin(ptr)}",
-    )
+    ptr = check_offsets(ptr, nodes)
+    if graphs not in (None, len(ptr) - 1):
+        raise ValueError(f"{len(ptr)} offsets in ptr do not fit {graphs} graphs")
     if batch is not None:
         _require(
             (node_to_graph(ptr, nodes) == batch).all(),
@@ -172,7 +170,7 @@ def _begin(numbers: Tensor) -> str:
 
 def _require(condition: Tensor, message: Callable[[], str]) -> None:
     """Raises :class:`ValueError`, or, where one would have to wait for the condition, an assertion later."""
-    if condition.is_cuda or torch.compiler.is_compiling():
+    if _waits(condition) or torch.compiler.is_compiling():
         torch._assert_async(condition, "the offsets of the graphs do not fit the nodes")
     elif not condition:
         raise ValueError(message())

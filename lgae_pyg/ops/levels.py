@@ -79,7 +79,7 @@ def whole_level(
         - features: :math:`(n, 5\tau)`, complex, momenta: :math:`(n, 4)`, ptr: :math:`(B+1,)`
         - **output:** :math:`(n, 5\tau')`, complex
     """
-    precision = features.dtype.to_real()
+    precision = features.real.dtype
     kind = (precision, torch.float32 if single else precision, momenta.is_complex())
     channels = level.scalar_weight.shape[1] // SCALAR_BLOCKS
     if choose_backend(backend, "level", features.device.type, *kind, channels, *level.sizes) != "compiled":

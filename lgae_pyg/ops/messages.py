@@ -152,7 +152,7 @@ def neighbour_sum(
     Shapes:
         - scalars: :math:`(n, \tau)`, vectors: :math:`(n, \tau, 4)`, momenta: :math:`(n, 4)`, ptr: :math:`(B+1,)`
     """
-    kind = (scalars.dtype.to_real(), bells.weight.dtype, momenta.is_complex(), scalars.shape[-1])
+    kind = (scalars.real.dtype, bells.weight.dtype, momenta.is_complex(), scalars.shape[-1])
     choice = choose_backend(backend, "neighbour sum", scalars.device.type, *kind)
     if choice == "compiled" and present is None:
         from lgae_pyg.ops.backends.compiled import compiled_neighbour_sum
@@ -160,7 +160,7 @@ def neighbour_sum(
         packed = torch.cat([scalars, vectors.flatten(-2)], -1)
         sums = split_sums(compiled_neighbour_sum(packed, momenta, bells, ptr))
         return add_self_loops(sums, scalars, vectors, bells) if self_loops else sums
-    ptr = check_offsets(ptr, scalars)
+    ptr = check_offsets(ptr, len(scalars), scalars.device)
     if choice == "edge_list" or present is not None:
         edges = complete_graph(ptr, self_loops)
         return edge_neighbour_sum(scalars, vectors, momenta, bells, edges, present)

@@ -55,7 +55,7 @@ def mix_channels(
     """
     for weight in weights[:1]:
         check_precision(weight, "mixing of channels")
-    if choose_backend(backend, "mixing", x.device.type, x.dtype.to_real()) == "compiled":
+    if choose_backend(backend, "mixing", x.device.type, x.real.dtype) == "compiled":
         from lgae_pyg.ops.backends.compiled_nodes import compiled_mix
 
         return compiled_mix(x, weights, irreps)

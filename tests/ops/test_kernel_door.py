@@ -56,9 +56,9 @@ def test_offsets_are_checked_under_every_backend(layer: str, backend: str) -> No
         assert torch.equal(module(*inputs, ptr=PTR.to(dtype)), expected)
     wrong = ([0, 3, 4], [0, 3, 4, 10], [0, 4, 3, 9], [1, 3, 4, 9], [0, -1, 4, 9], [])
     for offsets in map(torch.tensor, (*wrong, [[0, 9]], [0.0, 9.0])):
-        with pytest.raises(ValueError, match="ptr must"):
+        with pytest.raises(ValueError, match=r"ptr must|in ptr do not fit"):
             module(*inputs, ptr=offsets)
-    with pytest.raises(ValueError, match=r"must be on cpu|to one device"):
+    with pytest.raises((ValueError, RuntimeError)):
         module(*inputs, ptr=PTR.to("meta"))
 
 
@@ -66,13 +66,13 @@ def test_offsets_are_checked_without_waiting_once_for_each_tensor(monkeypatch: p
     """As on a GPU, for which ``meta`` stands here."""
     asked: list[str] = []
     monkeypatch.setattr(torch, "_assert_async", lambda _, message: asked.append(message))
-    nodes, ptr = torch.empty(9, 1, device="meta"), PTR.to("meta")
+    ptr = PTR.to("meta")
     for _ in range(2):
-        assert check_offsets(ptr, nodes) is ptr
+        assert check_offsets(ptr, 9) is ptr
     assert len(asked) == 1
-    check_offsets(ptr, nodes[:5])
+    check_offsets(ptr, 5)
     ptr += 0
-    check_offsets(ptr, nodes[:5])
+    check_offsets(ptr, 5)
     assert len(asked) == 3
 
 

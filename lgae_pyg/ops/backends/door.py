@@ -62,7 +62,7 @@ def enter_gradient(
 
 def enter_offsets(ptr: Tensor, nodes: Tensor) -> Tensor:
     """Offsets as a kernel expects them; see :func:`~lgae_pyg.ops.graphs.check_offsets`."""
-    return check_offsets(ptr, nodes).contiguous()
+    return check_offsets(ptr, len(nodes), nodes.device).contiguous()
 
 
 def precision_of(what: str, tensor: Tensor, is_complex: bool = True) -> torch.dtype:
