@@ -99,14 +99,15 @@ class ScalarMLP(nn.Module):
         """The perceptron as plain tensors; none if a kernel would not do with them what its modules do."""
         if not (is_exactly(self, ScalarMLP) and is_exactly(self.layers, nn.Sequential)):
             return None
-        linear, slope = list(self.layers)[::2], self.slope
+        layers = list(self.layers)
+        linear, slopes = layers[::2], {_slope(layer) for layer in layers[1::2]}
         plain = all(is_exactly(layer, nn.Linear) and layer.bias is not None for layer in linear)
-        if slope is None or not plain or len(self.layers) % 2 == 0:
+        if not plain or len(slopes) != 1 or None in slopes or len(layers) % 2 == 0:
             return None
         weights, biases = [layer.weight for layer in linear], [layer.bias for layer in linear]
         if len({len(bias) for bias in biases[:-1]}) != 1:
             return None
-        return Perceptron(weights, biases, slope, self.residual, self.squash)
+        return Perceptron(weights, biases, slopes.pop(), self.residual, self.squash)
 
     @without_autocast
     def forward(self, scalars: Tensor) -> Tensor:
