@@ -30,6 +30,7 @@ setup: $(VENV)/installed $(VENV)/scatter
 # torch first and by itself, so that TORCH_ARGS applies to it alone.
 $(VENV)/installed: setup.cfg setup.py pyproject.toml .ci/constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing PyTorch, this package and its companions into $(VENV); some minutes, once, and quietly."
 	$(PIP) --upgrade pip setuptools wheel ninja
 	$(PIP) $(TORCH_ARGS) torch
 	$(PIP) --no-build-isolation --editable '.[generator,jetnet,dev]'

@@ -67,9 +67,12 @@ def locate(what: str, target: str, base: type[T]) -> type[T]:
         raise ValueError(f"{what} '{target}': {module} is a module of Python itself")
     try:
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except ImportError as error:
         problem = f"{what} '{target}' cannot be imported ({error}): is its folder on Python's path?"
         raise ValueError(problem) from error
+    except AttributeError as error:
+        meant = suggestion(name, vars(sys.modules[module])) if module in sys.modules else ""
+        raise ValueError(f"{what} '{target}' cannot be imported ({error}){meant}") from error
     if not (isinstance(found, type) and issubclass(found, base)):
         raise ValueError(f"{what} '{target}' does not derive from {base.__module__}.{base.__name__}")
     return found

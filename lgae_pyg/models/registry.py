@@ -25,6 +25,8 @@ MODELS: dict[str, type[nn.Module]] = {
 
 #: Attributes of modules that may differ from what a constructor makes without changing a number.
 FREE = {"training", "config", "backend", "unit"}
+#: Modules that print precision and device, which are free, too; their shapes are compared.
+LISTS = (nn.ParameterDict, nn.ParameterList)
 
 
 def build_model(config: Mapping[str, Any]) -> nn.Module:
@@ -88,7 +90,7 @@ def _first_difference(model: nn.Module, rebuilt: nn.Module) -> str | None:
             return f"{place} is {'new' if other is None else 'missing'}"
         if type(one) is not type(other):
             return f"{place} is a {type(one).__name__}, its config makes a {type(other).__name__}"
-        if one.extra_repr() != other.extra_repr():
+        if not isinstance(one, LISTS) and one.extra_repr() != other.extra_repr():
             return f"{place} is {type(one).__name__}({one.extra_repr()}), its config makes ({other.extra_repr()})"
         if "forward" in vars(one):
             return f"{place} has a forward of its own"

@@ -100,6 +100,14 @@ def test_classes_of_ones_own_come_back_as_they_were(make, tmp_path, jets):
         assert torch.equal(again(jets).p4, model(jets).p4)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", MODELS)
+def test_models_of_either_precision_are_saved(name, dtype, tmp_path):
+    model = MODELS[name]().to(dtype)
+    again = load_model(save_checkpoint(tmp_path / "a.ckpt", model))
+    assert all(tensor.dtype == dtype for tensor in again.state_dict().values() if tensor.is_floating_point())
+
+
 def change_activation(model):
     model.encoder.stack.convs[0].mlp.layers[1] = nn.Tanh()
 
