@@ -153,8 +153,8 @@ def say_once(level: int, message: str, about: str = "") -> None:
 
 @cache
 def _announce(message: str) -> None:
-    """Says once why one has to wait, on stderr where no logging has been set up."""
-    if log.hasHandlers():
+    """Says once why one has to wait, on stderr where no logging has been set up that would show it."""
+    if log.hasHandlers() and log.isEnabledFor(logging.INFO):
         log.info(message)
     else:
         print(f"lgae_pyg: {message}", file=sys.stderr, flush=True)
