@@ -25,7 +25,7 @@ class Model(nn.Module):
         config: the arguments of the constructor as plain values, recorded when the model is made;
             :func:`lgae_pyg.models.build_model` makes the same layers of it.
         task: what the model is trained for, ``reconstruction`` or ``classification``.
-        headline: the value that a training is judged by, a column of its ``metrics.csv``.
+        headline: the value that a training shows beside its loss, a column of its ``metrics.csv``.
         unit: unit of the momenta that the model takes and gives; set by training and by checkpoints.
         momentum_scale: what momenta are multiplied by on the way in.
         mixed_precision: whether invariants are computed in float32 within a float64 model.

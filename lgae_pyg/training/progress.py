@@ -59,7 +59,8 @@ class EpochLine(pl.Callback):
         """Prints the epoch's values."""
         values = module.metrics
         words = [f"epoch {module.completed_epochs:4d}"]
-        words += [f"{key} {values[key]:.6g}" for key in ("train/loss", "val/loss") if key in values]
+        shown = dict.fromkeys(("train/loss", "val/loss", module.facts.headline))
+        words += [f"{key} {values[key]:.6g}" for key in shown if key in values]
         if "jets_per_second" in values:
             words.append(f"{values['jets_per_second']:.0f} jets/s, {values['seconds']:.1f} s")
         show("  ".join(words))

@@ -141,10 +141,11 @@ def test_losses_of_another_task_are_refused(make, loss, message):
         build_task(make(), loss)
 
 
-def test_a_tagger_of_ones_own_trains_from_a_configuration(config, tmp_path):
+def test_a_tagger_of_ones_own_trains_from_a_configuration(config, tmp_path, capsys):
     config["model"] = {"_target_": f"{__name__}.Sums"}
     config["loss"] = {"names": ["mse"], "weights": [1.0], "space": "momenta"}  # as configs/train.yaml has it
     assert train(config, tmp_path) == DONE
+    assert capsys.readouterr().out.count("val/auc") == 4  # its headline, in the line of each epoch
     with open(tmp_path / "metrics.csv") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 4 and 0 <= float(rows[-1]["val/auc"]) <= 1 and "val/mse" not in rows[0]
