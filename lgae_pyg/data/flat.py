@@ -10,10 +10,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class FlatJets:
-    r"""Jets of different sizes as they were read: every reader gives them, the gate checks them, the store keeps them.
+    r"""Jets of different sizes as they were read: readers give them, the gate checks them, the store keeps them.
 
-    The particles of all jets lie one after another; jet :math:`b` owns the rows ``ptr[b]`` to ``ptr[b + 1]``. Nothing
-    is promised yet about order, padding or values: that is what :mod:`lgae_pyg.data.gate` is for.
+    The particles of all jets lie one after another; jet :math:`b` owns the rows ``ptr[b]`` to ``ptr[b + 1]``.
+    Nothing is promised yet about order, padding or values: that is what :mod:`lgae_pyg.data.gate` is for.
 
     Args:
         p4: four-momenta (E, px, py, pz), float32 or float64 as in the file, in ``unit``.
