@@ -37,11 +37,11 @@ _OPERATORS: dict[type, Callable] = {
     ast.GtE: operator.ge,
 }
 
-_NUMPY = """abs absolute add arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax argmin ceil clip cos cosh deg2rad
-divide equal exp expm1 fabs float_power floor fmod greater greater_equal hypot isfinite isinf isnan less
-less_equal log log10 log1p log2 logical_and logical_not logical_or logical_xor max maximum min minimum mod
-multiply nan_to_num negative not_equal ones_like power rad2deg reciprocal remainder rint round sign sin sinh
-sqrt square stack subtract sum tan tanh trunc where zeros_like""".split()
+_NUMPY = """abs absolute add arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax argmin ceil clip cos
+cosh deg2rad divide equal exp expm1 fabs float_power floor fmod greater greater_equal hypot isfinite
+isinf isnan less less_equal log log10 log1p log2 logical_and logical_not logical_or logical_xor max
+maximum min minimum mod multiply nan_to_num negative not_equal ones_like power rad2deg reciprocal
+remainder rint round sign sin sinh sqrt square stack subtract sum tan tanh trunc where zeros_like""".split()
 _AWKWARD = """all any argmax argmin argsort concatenate count count_nonzero fill_none firsts flatten full_like
 local_index max mean min nan_to_num num ones_like prod sort sum where zeros_like""".split()
 _MATH = "acos asin atan atan2 ceil cos cosh exp fabs floor hypot log log10 pow sin sinh sqrt tan tanh".split()

@@ -39,8 +39,8 @@ class StudyOptions:
         jets: at most so many jets of each sample, a random choice that is the same each time; of signals the first
             ones. When omitted, the reconstruction takes all, other studies
             :data:`~lgae_pyg.evaluation.subject.JETS`.
-        signals: letters of the classes that count as anomalous; by default those that
-            :meth:`~lgae_pyg.evaluation.subject.Subject.other_classes` names.
+        signals: names of the classes that count as anomalous, or files of jets that do; see
+            :meth:`~lgae_pyg.evaluation.subject.Subject.contrast`.
         split: the split of the data set that the jets of the model's own kind are taken from.
         root: root folder of other jets of the same recipe.
         batch_size: jets per batch. Small batches stay in the processor's cache.

@@ -43,8 +43,8 @@ def run(subject: Subject, options: StudyOptions) -> Results:
     """
     if not all(hasattr(subject.model, name) for name in ("encode", "decode_like")):
         raise LeftOut(f"{subject.label} has no encode(batch) and decode_like(latent, batch): define both")
-    background = subject.background(options.sample, options.split, options.root)
-    samples = [background, *subject.signals(options.signals, options.sample, options.root)]
+    background, signals = subject.contrast(options.signals, options.sample, options.split, options.root)
+    samples = [background, *signals]
     with steps(batches_of(samples, options.batch_size), options.progress, "encode") as tick:
         codes = {one.name: encode_sample(subject, one, options.batch_size, tick) for one in samples}
     own = codes[background.name]
