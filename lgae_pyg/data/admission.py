@@ -124,8 +124,8 @@ class Admission:
             lines.append(f"{self.unsorted:,} jets are not sorted by falling pT, and were left so")
         if self.cut:
             lines.append(
-                f"{self.cut:,} jets cut ({self.cut_particles:,} particles): lost {_share(self.pt_lost, self.pt)} of "
-                f"the pT and {_share(self.mass_lost, self.mass)} of the jet mass of all jets (worst jet: "
+                f"{self.cut:,} jets cut ({self.cut_particles:,} particles): lost {_share(self.pt_lost, self.pt)} "
+                f"of the pT and {_share(self.mass_lost, self.mass)} of the jet mass of all jets (worst jet: "
                 f"{self.pt_worst:.1%} and {self.mass_worst:.1%})"
             )
         if self.reference_mass:

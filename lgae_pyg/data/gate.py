@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -67,82 +67,97 @@ def admit(jets: FlatJets, rules: Rules | None = None, where: str = "") -> tuple[
     """
     rules = rules or Rules()
     check_choice("unit", jets.unit, UNITS_IN_GEV)
-    _check_columns(jets, where)
-    read, rows = len(jets), len(jets.p4)
-    occupied = jets.p4[:, 0] != 0
-    if not occupied.all():
-        jets = jets.take_particles(occupied)
-    padding = rows - len(jets.p4)
-    jets, dropped = _without_bad_jets(jets, rules, where)
-    jets, disordered = _ordered(jets, rules)
-    jets, cut = _cut(jets, rules.num_particles)
-    kinds = _kinds_of_particles(jets.p4)
-    order = {"sorted": disordered} if rules.order == "pt" else {"unsorted": disordered}
-    counts = {"read": read, "kept": len(jets), "dropped": dropped, "padding": padding, **order, **kinds, **cut}
-    return jets, Admission(unit=jets.unit, **counts)
+    if jets.p4.dtype not in (np.float32, np.float64):
+        _refuse(where, None, f"holds {jets.p4.dtype}", "Momenta must be float32 or float64")
+    counts: dict[str, Any] = {"unit": jets.unit, "read": len(jets)}
+    with np.errstate(over="ignore", invalid="ignore"):
+        _check_columns(jets, where)
+        jets, counts["padding"] = _without_padding(jets)
+        jets, counts["dropped"] = _without_bad_jets(jets, rules, where)
+        jets, disordered = _ordered(jets, rules)
+        counts["sorted" if rules.order == "pt" else "unsorted"] = disordered
+        jets, losses = _cut(jets, rules.num_particles)
+        counts |= {"kept": len(jets), **losses, **_kinds_of_particles(jets.p4)}
+    return jets, Admission(**counts)
 
 
 def _check_columns(jets: FlatJets, where: str) -> None:
-    """Refuses momenta that are no floating-point numbers, or whose first column cannot be the energy."""
-    p4 = jets.p4
-    if p4.dtype not in (np.float32, np.float64):
-        _refuse(where, None, f"holds {p4.dtype}", "Momenta must be float32 or float64")
-    with np.errstate(invalid="ignore", over="ignore"):
-        energy, length = _column(p4, 0), np.sqrt(_sum_of_squares(p4[:, 1:]))
-        far = energy < FAR_BELOW * length
-        if 2 * np.count_nonzero(far) <= np.count_nonzero(energy + length != 0):
-            return
-        last = _column(p4, 3)[far]
-        swapped = last >= np.sqrt(_sum_of_squares(p4[far, :3])) * (1 - 1e-3)
+    """Refuses momenta whose first column cannot be the energy."""
+    energy, px, py, pz = _columns(jets.p4)
+    length = np.sqrt(px * px + py * py + pz * pz)
+    far = energy < FAR_BELOW * length
+    if 2 * np.count_nonzero(far) <= np.count_nonzero(length):
+        return
     found = "has E < |p| by far for most particles"
-    if 2 * np.count_nonzero(swapped) > len(last):
+    if 2 * np.count_nonzero(pz[far] >= 0.999 * np.sqrt(energy * energy + px * px + py * py)[far]) > far.sum():
         found += ": the columns look like (px, py, pz, E)"
     first = int(np.searchsorted(jets.ptr, np.flatnonzero(far)[0], side="right")) - 1
     mend = "The columns must be (E, px, py, pz): reorder them, p4[:, [3, 0, 1, 2]]"
     _refuse(where, int(jets.rows[first]), found, mend)
 
 
+def _without_padding(jets: FlatJets) -> tuple[FlatJets, int]:
+    occupied = jets.p4[:, 0] != 0
+    kept = np.count_nonzero(occupied)
+    return (jets if kept == len(occupied) else jets.take_particles(occupied)), len(occupied) - kept
+
+
 def _without_bad_jets(jets: FlatJets, rules: Rules, where: str) -> tuple[FlatJets, dict[str, int]]:
     """Leaves out the jets that no network can read, each counted under the first reason that it gives."""
-    good = np.ones(len(jets), dtype=bool)
     dropped = {}
-    for reason, field, mend, bad in _reasons(jets):
-        bad &= good
-        if bad.any():
+    for reason, field, find in _REASONS:
+        for name in jets.particles if field == "particles" else (field,):
+            bad = find(jets, name)
+            if not bad.any():
+                continue
             if rules.bad_jets == "stop":
-                mend += ", or leave such jets out (bad_jets=drop)"
-                _refuse(where, int(jets.rows[np.flatnonzero(bad)[0]]), f"is {reason}", mend, field)
-            name = reason if field == "p4" else f"{field} {reason}"
-            dropped[name] = int(bad.sum())
-            good &= ~bad
-    return (jets if good.all() else jets.take_jets(good)), dropped
+                mend = "Mend it, or leave such jets out (bad_jets=drop)"
+                _refuse(where, int(jets.rows[np.flatnonzero(bad)[0]]), f"is {reason}", mend, name)
+            dropped[reason if name == "p4" else f"{name} {reason}"] = int(bad.sum())
+            jets = jets.take_jets(~bad)
+    return jets, dropped
 
 
-def _reasons(jets: FlatJets):
-    """What can be wrong with a jet: reason, field, mend, and a flag for each jet."""
-    yield "empty", "p4", "Remove the jet", jets.sizes == 0
-    yield "not finite", "p4", "Remove the jet", ~np.isfinite(_total(jets)).all(axis=1)
-    yield "of negative energy", "p4", "The columns must be (E, px, py, pz)", _any(jets, jets.p4[:, 0] < 0)
-    for name, values in jets.particles.items():
-        if values.dtype.kind == "f":
-            wrong = ~np.isfinite(values)
-            yield "not finite", name, "Mend the column", _any(jets, wrong)
-    if "weight" in jets.jets:
-        yield "not finite", "weight", "Mend the weight", ~np.isfinite(jets.jets["weight"])
+def _empty(jets: FlatJets, _: str) -> np.ndarray:
+    return jets.sizes == 0
+
+
+def _not_finite(jets: FlatJets, _: str) -> np.ndarray:
+    return ~np.isfinite(_sums(jets, _columns(jets.p4))).all(axis=0)
+
+
+def _negative(jets: FlatJets, _: str) -> np.ndarray:
+    return _any(jets, jets.p4[:, 0] < 0)
+
+
+def _feature_not_finite(jets: FlatJets, name: str) -> np.ndarray:
+    return _any(jets, ~np.isfinite(jets.particles[name]))
+
+
+def _weight_not_finite(jets: FlatJets, _: str) -> np.ndarray:
+    return ~np.isfinite(jets.jets.get("weight", np.zeros(len(jets))))
+
+
+#: What no network can read: the reason, the field, and a function that flags such jets.
+_REASONS = (
+    ("empty", "p4", _empty),
+    ("not finite", "p4", _not_finite),
+    ("of negative energy", "p4", _negative),
+    ("not finite", "particles", _feature_not_finite),
+    ("not finite", "weight", _weight_not_finite),
+)
 
 
 def _ordered(jets: FlatJets, rules: Rules) -> tuple[FlatJets, int]:
     """Sorts the jets that are not ordered by falling pT beyond rounding; how many there are."""
-    pt = _transverse(jets.p4)
+    pt = _transverse(_columns(jets.p4))
     slack = 1 + ROUNDING_STEPS * np.finfo(jets.p4.dtype).eps
     rises = np.zeros(len(pt), dtype=bool)
     rises[1:] = pt[1:] > pt[:-1] * slack
     rises[jets.ptr[:-1]] = False  # no jet is empty here
-    if not rises.any():
-        return jets, 0
-    owner = jets.owner
-    disordered = np.bincount(owner[rises], minlength=len(jets)) > 0
-    if rules.order == "pt":
+    disordered = _any(jets, rises)
+    if rules.order == "pt" and disordered.any():
+        owner = jets.owner
         rows = np.flatnonzero(disordered[owner])
         order = np.arange(len(pt))
         order[rows] = rows[np.lexsort((-pt[rows], owner[rows]))]
@@ -152,36 +167,35 @@ def _ordered(jets: FlatJets, rules: Rules) -> tuple[FlatJets, int]:
 
 def _cut(jets: FlatJets, num_particles: int | None) -> tuple[FlatJets, dict[str, float]]:
     """Cuts jets to their first particles, and measures what it costs."""
-    pt, mass = _sum(jets, _transverse(jets.p4)), _mass(jets)
-    large = jets.sizes > (num_particles or len(jets.p4))
+    pt, mass = _pt_and_mass(jets)
     report = {"pt": float(pt.sum()), "mass": float(mass.sum()), **_plausibility(jets, mass)}
+    large = jets.sizes > (num_particles or len(jets.p4))
     if large.any():
-        before = len(jets.p4)
-        place = np.arange(before) - np.repeat(jets.ptr[:-1], jets.sizes)
+        particles = len(jets.p4)
+        place = np.arange(particles) - np.repeat(jets.ptr[:-1], jets.sizes)
         jets = jets.take_particles(place < num_particles)
-        pt_lost, mass_lost = pt - _sum(jets, _transverse(jets.p4)), np.maximum(mass - (left := _mass(jets)), 0)
-        report |= {"cut": int(large.sum()), "cut_particles": before - len(jets.p4)}
-        report |= {"pt_lost": float(pt_lost[large].sum()), "pt_worst": _worst(pt_lost[large], pt[large])}
-        report |= {"mass_lost": float(mass_lost[large].sum()), "mass_worst": _worst(mass_lost[large], mass[large])}
+        pt_left, left = _pt_and_mass(jets)
+        pt_lost, mass_lost = (pt - pt_left)[large], np.maximum(mass - left, 0)[large]
+        report |= {"cut": int(large.sum()), "cut_particles": particles - len(jets.p4)}
+        report |= {"pt_lost": float(pt_lost.sum()), "pt_worst": _worst(pt_lost, pt[large])}
+        report |= {"mass_lost": float(mass_lost.sum()), "mass_worst": _worst(mass_lost, mass[large])}
         mass = left
     return jets, report | _against_reference(jets, mass)
 
 
 def _plausibility(jets: FlatJets, mass: np.ndarray) -> dict[str, int]:
-    """Jets heavier than any collider makes, and jets of several particles lighter than a pair of pions' scale."""
-    gev = UNITS_IN_GEV[jets.unit]
-    crowded = jets.sizes > 5
-    light = crowded & (mass * gev < LEAST_MASS)
-    heavy = mass * gev > IMPLAUSIBLE_MASS
-    return {"heavy": int(heavy.sum()), "crowded": int(crowded.sum()), "light": int(light.sum())}
+    """Jets heavier than any collider makes, and jets of several particles that are lighter than jets are."""
+    gev, crowded = mass * UNITS_IN_GEV[jets.unit], jets.sizes > 5
+    flags = {"heavy": gev > IMPLAUSIBLE_MASS, "crowded": crowded, "light": crowded & (gev < LEAST_MASS)}
+    return {name: int(flag.sum()) for name, flag in flags.items()}
 
 
 def _against_reference(jets: FlatJets, mass: np.ndarray) -> dict[str, float]:
     """The mass of the particles that are left beside the jet mass that the file gives (``jet_ref``)."""
     reference = jets.jets.get("jet_ref")
-    if reference is None or not len(jets):
+    if reference is None:
         return {}
-    given = reference[:, 3].astype(np.float64)
+    given = np.asarray(reference)[:, 3].astype(np.float64)
     known = np.isfinite(given) & (given > 0)
     lost = given[known] - mass[known]
     totals = {"reference_mass": float(given[known].sum()), "reference_lost": float(lost.sum())}
@@ -189,55 +203,50 @@ def _against_reference(jets: FlatJets, mass: np.ndarray) -> dict[str, float]:
 
 
 def _kinds_of_particles(p4: np.ndarray) -> dict[str, int]:
-    r"""How many particles have mass (:math:`m^2/E^2 > 10^{-4}`), and how many :math:`E < |\vec p|` beyond rounding."""
-    energy = _column(p4, 0)
-    square, length2 = energy * energy, _sum_of_squares(p4[:, 1:])
-    below = np.flatnonzero(length2 > square * (1 + ROUNDING_STEPS * np.finfo(p4.dtype).eps) ** 2)
+    r"""How many particles have mass, and how many :math:`E < |\vec p|` beyond the rounding of the source."""
+    energy, px, py, pz = _columns(p4)
+    square, length2 = energy * energy, px * px + py * py + pz * pz
+    massive = np.count_nonzero(length2 < square * (1 - MASSIVE))
+    below = np.flatnonzero(length2 > square * _slack(p4.dtype))
     if p4.dtype == np.float64 and len(below):  # float32 numbers in a float64 column keep their rounding
         single = (p4[below] == p4[below].astype(np.float32)).all(axis=1)
-        slack = np.where(single, 1 + ROUNDING_STEPS * np.finfo(np.float32).eps, 1.0) ** 2
-        below = below[length2[below] > square[below] * slack]
-    massive = np.count_nonzero(square - length2 > MASSIVE * square)
+        below = below[~single | (length2[below] > square[below] * _slack(np.float32))]
     return {"particles": len(p4), "massive": massive, "below_shell": len(below)}
 
 
-def _column(p4: np.ndarray, number: int) -> np.ndarray:
-    return p4[:, number].astype(np.float64)
+def _slack(dtype: Any) -> float:
+    """What the square of a number of that type may be off by, as a factor."""
+    return (1 + ROUNDING_STEPS * float(np.finfo(dtype).eps)) ** 2
 
 
-def _sum_of_squares(columns: np.ndarray) -> np.ndarray:
-    """Sum of the squares of some columns in float64, (n,)."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return sum(_column(columns, number) ** 2 for number in range(columns.shape[1]))
+def _columns(p4: np.ndarray) -> np.ndarray:
+    """The columns one after another in float64, (4, n)."""
+    return p4.T.astype(np.float64, order="C")
 
 
-def _transverse(p4: np.ndarray) -> np.ndarray:
-    return np.sqrt(_sum_of_squares(p4[:, 1:3]))
+def _transverse(columns: np.ndarray) -> np.ndarray:
+    return np.sqrt(columns[1] * columns[1] + columns[2] * columns[2])
 
 
-def _sum(jets: FlatJets, values: np.ndarray) -> np.ndarray:
-    """The sum over the particles of each jet, (J,)."""
-    return np.bincount(jets.owner, weights=values, minlength=len(jets))
+def _sums(jets: FlatJets, values: np.ndarray) -> np.ndarray:
+    """Sums over the particles of each jet along the last axis; no jet is empty."""
+    return np.add.reduceat(values, jets.ptr[:-1], axis=-1) if len(jets) else values[..., :0]
 
 
 def _any(jets: FlatJets, flags: np.ndarray) -> np.ndarray:
     """Whether a particle of the jet has the flag, (J,)."""
-    if flags.ndim > 1:
-        flags = flags.reshape(len(flags), -1).any(axis=1)
     found = np.zeros(len(jets), dtype=bool)
-    found[np.searchsorted(jets.ptr, np.flatnonzero(flags), side="right") - 1] = True
+    rows = np.flatnonzero(flags.reshape(len(flags), -1).any(axis=1) if flags.ndim > 1 else flags)
+    found[np.searchsorted(jets.ptr, rows, side="right") - 1] = True
     return found
 
 
-def _total(jets: FlatJets) -> np.ndarray:
-    """Total momentum of each jet in float64, (J, 4); not finite where one of its particles is not."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        return np.stack([_sum(jets, jets.p4[:, number]) for number in range(4)], axis=1)
-
-
-def _mass(jets: FlatJets) -> np.ndarray:
-    total = _total(jets)
-    return np.sqrt(np.maximum(total[:, 0] ** 2 - _sum_of_squares(total[:, 1:]), 0))
+def _pt_and_mass(jets: FlatJets) -> tuple[np.ndarray, np.ndarray]:
+    """Scalar sum of the particles' pT and invariant mass of each jet, (J,) each; masses below zero are zero."""
+    columns = _columns(jets.p4)
+    energy, px, py, pz = _sums(jets, columns)
+    mass = np.sqrt(np.maximum(energy * energy - px * px - py * py - pz * pz, 0))
+    return _sums(jets, _transverse(columns)), mass
 
 
 def _worst(lost: np.ndarray, whole: np.ndarray) -> float:
