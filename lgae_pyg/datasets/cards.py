@@ -12,7 +12,6 @@ from typing import Any
 
 from lgae_pyg.config import config_directory
 from lgae_pyg.data.units import UNITS_IN_GEV
-from lgae_pyg.datasets.expressions import names_in
 from lgae_pyg.datasets.readers import FORMATS
 from lgae_pyg.files import plain
 from lgae_pyg.registry import check_choice, check_keys, choose
@@ -28,7 +27,7 @@ MOMENTA = (
     ("ptrel", "etarel", "phirel"), ("ptrel", "etarel", "phirel", "m"),
 )
 _KEYS = {
-    "labels": ("column", "values", "one_hot", "constant", "files"),
+    "labels": ("column", "values", "names", "one_hot", "constant", "files"),
     "jet_ref": ("pt", "eta", "phi", "mass", "energy"),
     "links": ("particle", "jet", "jets", "references", "ids"),
     "split": ("column", "files", "train", "val", "test"),
@@ -62,7 +61,8 @@ class Card:
         links: candidates that belong to jets by number, in a file of events: ``particle`` and ``jet``, the numbers
             of candidate and jet of each link, and ``jets``, a column of the jets; or ``references`` of the jets
             (ROOT's ``TRefArray``) to the ``ids`` of the candidates.
-        labels: how the class is given: ``column`` of class numbers (or of ``values``, one for each class);
+        labels: how the class is given: ``column`` of class numbers (or of ``values``, one for each class; ``names``
+            is an array of the file with the names of the classes);
             ``one_hot``, a column per class; ``constant``, the class of all; or ``files``, a class by pattern of
             file name.
         class_names: names of the classes, the place being the class number.
@@ -148,17 +148,6 @@ class Card:
         values = {key: value if key == "names" else _fill(value, self.names) for key, value in self.to_dict().items()}
         return dataclasses.replace(self, **values | {"names": {}})
 
-    def without(self, missing: set[str]) -> Card:
-        """The card of a file that lacks these columns: what is marked with ``?`` is kept or left out."""
-        changes: dict[str, Any] = {}
-        for key in ("features", "observers", "jet_ref"):
-            kept = {name: text for name, text in getattr(self, key).items()
-                    if not (text.endswith("?") and names_of(text) & missing)}
-            changes[key] = {name: text.removesuffix("?") for name, text in kept.items()}
-        weight = self.weight
-        changes["weight"] = "" if weight.endswith("?") and names_of(weight) & missing else weight.removesuffix("?")
-        return dataclasses.replace(self, **changes)
-
     def texts(self) -> dict[str, str]:
         """Every column or formula of the card by its place, such as ``momenta.px``."""
         found = {f"{key}.{name}": text for key in ("momenta", "features", "observers", "jet_ref", "links")
@@ -215,15 +204,6 @@ class Card:
         import yaml
 
         return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
-
-
-def names_of(text: str) -> set[str]:
-    """Names of the columns that a place of a card stands for; a name of its own need not be a formula."""
-    text = text.removesuffix("?")
-    try:
-        return names_in(text)
-    except ValueError:
-        return {text}
 
 
 def preset_names() -> list[str]:

@@ -59,6 +59,12 @@ class ArrayReader(Reader):
                 stop = min(start + rows, self.rows)
                 yield {name: self._slice(take, name, start, stop) for name in names}
 
+    def whole(self, name: str) -> Any:
+        """All of an array, which need not have an entry per jet."""
+        self.require([name])
+        with self.opened([name]) as take:
+            return take(name, 0, self._lengths[name])
+
     def _slice(self, take: Take, name: str, start: int, stop: int) -> Any:
         if not self._per_particle(self._lengths[name]):
             return take(name, start, stop)

@@ -95,6 +95,16 @@ class Reader(ABC):
         if self.rows > first:
             yield from self.read(names, rows, first)
 
+    def whole(self, name: str) -> Any:
+        """All of a small column, whatever its length.
+
+        Raises:
+            DataFileError: if it is not there, or cannot be read.
+        """
+        self.require([name])
+        parts = [chunk[name] for chunk in self.read([name], self.rows or 1, 0)]
+        return np.concatenate(parts)
+
     def require(self, names: Sequence[str], why: str = "") -> None:
         """Refuses columns that the file does not have.
 
