@@ -4,5 +4,6 @@ from lgae_pyg.data.errors import DataFileError
 from lgae_pyg.data.jet import JetData, jet_name
 from lgae_pyg.data.loader import JetLoader
 from lgae_pyg.data.store import JetStore
+from lgae_pyg.data.writer import JetStoreWriter
 
-__all__ = ["DataFileError", "JetData", "JetLoader", "JetStore", "jet_name"]
+__all__ = ["DataFileError", "JetData", "JetLoader", "JetStore", "JetStoreWriter", "jet_name"]

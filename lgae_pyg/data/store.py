@@ -11,14 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from torch_geometric.data import Batch
 
 from lgae_pyg.data.errors import DataFileError
 from lgae_pyg.data.jet import JetData
-from lgae_pyg.files import write_atomically
+from lgae_pyg.data.tensor_file import MEND, read_tensors, write_tensors
 from lgae_pyg.registry import choose
 
 Ids = int | slice | Sequence[int] | np.ndarray | Tensor
@@ -26,7 +24,7 @@ Ids = int | slice | Sequence[int] | np.ndarray | Tensor
 _FORMAT = "lgae_pyg.JetStore"
 _VERSION = 1
 _PARTICLE_FIELDS = ("pos", "x")
-_MEND = "Delete it if a data set made it: it is made again from the raw files when it is next needed."
+_METADATA = {"format", "version", "meta"}
 
 
 class JetStore:
@@ -225,15 +223,17 @@ class JetStore:
         rows = torch.where(rows < 0, rows + len(self), rows)
         return rows if self._rows is None else self._rows[rows]
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the jets to a safetensors file: all of it under its name, or nothing.
+    def save(self, path: str | os.PathLike[str]) -> tuple[int, dict[str, int]]:
+        """Writes the jets to a safetensors file with a checksum: all of it under its name, or nothing.
 
         Args:
             path: File to write; its folder is made if need be.
+
+        Returns:
+            The size of the file, and the CRC-32 of each tensor in it.
         """
-        tensors = self._tensors()
         metadata = {"format": _FORMAT, "version": str(_VERSION), "meta": json.dumps(self.meta)}
-        write_atomically(path, lambda file: save_file(tensors, file.name, metadata))
+        return write_tensors(path, self._tensors(), metadata)
 
     def _tensors(self) -> dict[str, Tensor]:
         """The tensors as the file holds them, those of a selection gathered."""
@@ -252,35 +252,42 @@ class JetStore:
     def load(cls, path: str | os.PathLike[str], dtype: torch.dtype | None = None) -> JetStore:
         """Opens a file written by :meth:`save`; its tensors are mapped, and read when they are used.
 
+        The file is read once to compare it with its checksum, which takes about half a second per gigabyte.
+
         Args:
             path: The file.
             dtype: See the class.
 
         Raises:
             FileNotFoundError: if there is no such file.
-            DataFileError: if the file is cut short, is of another format, or does not fit together.
+            DataFileError: if the file is cut short, damaged, of another format, or does not fit together.
         """
         if not Path(path).is_file():
             raise FileNotFoundError(f"There is no file {path}.")
-        open(path, "rb").close()  # what the system forbids is said in its own words, with the file's name
+        tensors, metadata = read_tensors(path)
+        meta = _meta(path, metadata)
         try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("format") != _FORMAT:
-                    raise DataFileError(f"{path} holds tensors, but is not a jet store.")
-                if metadata.get("version") != str(_VERSION):
-                    raise DataFileError(
-                        f"{path} is a jet store of format {metadata.get('version')}, this version of lgae_pyg "
-                        f"reads format {_VERSION}: update it, or make the file again."
-                    )
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
-            meta = json.loads(metadata["meta"])
             ptr = tensors.pop("ptr")
             return cls(ptr, _under("particle.", tensors), _under("jet.", tensors), meta, dtype)
-        except DataFileError:
-            raise
-        except (SafetensorError, ValueError, KeyError) as error:
-            raise DataFileError(f"{path} is no jet store, or cut short or damaged ({error}). {_MEND}") from error
+        except (ValueError, KeyError) as error:
+            raise DataFileError(f"{path} is no jet store, or cut short or damaged ({error}). {MEND}") from error
+
+
+def _meta(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> dict[str, Any]:
+    """The store's ``meta`` out of the metadata of its file, or a ``DataFileError``."""
+    if metadata.get("format") != _FORMAT:
+        raise DataFileError(f"{path} holds tensors, but is not a jet store.")
+    if metadata.get("version") != str(_VERSION):
+        raise DataFileError(
+            f"{path} is a jet store of format {metadata.get('version')}, this version of lgae_pyg "
+            f"reads format {_VERSION}: update it, or make the file again."
+        )
+    try:
+        if set(metadata) != _METADATA:
+            raise ValueError(f"its header has the entries {sorted(metadata)}")
+        return json.loads(metadata["meta"])
+    except ValueError as error:
+        raise DataFileError(f"{path} is no jet store, or cut short or damaged ({error}). {MEND}") from error
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
