@@ -31,8 +31,11 @@ class RootReader(Reader):
             self.table = self.only_table("tree")
             tree = file[self.table]
             self.rows = tree.num_entries
-            self.columns = {name: column for name, branch in _branches(tree).items()
-                            if (column := _column(name, branch)) is not None}
+            self.columns = {
+                name: column
+                for name, branch in _branches(tree).items()
+                if (column := _column(name, branch)) is not None
+            }
 
     def read(self, names: Sequence[str], rows: int, first: int) -> Iterator[dict[str, Any]]:
         """Reads baskets as they are needed."""
@@ -78,7 +81,7 @@ def _column(name: str, branch: Any) -> Column | None:
             content = content.content
         inner = getattr(content, "inner_shape", ())
         kind = getattr(content, "to_dtype", None)
-        dtype = str(kind.base.newbyteorder("=")) if kind is not None else branch.typename
+        dtype = str(kind.base.newbyteorder("=")) if kind is not None else branch.typename[:24]
         return Column(name, dtype, (None,) * levels + tuple(inner))
     except Exception:  # an interpretation that uproot does not have: the branch is as if it were not there
         return None
