@@ -39,7 +39,7 @@ class Jets:
         return len(self.sizes)
 
     def jagged(self, column: np.ndarray) -> ak.Array:
-        return ak.unflatten(column, self.sizes)
+        return ak.unflatten(np.ascontiguousarray(column), self.sizes)
 
     def padded(self, column: np.ndarray, slots: int = SLOTS) -> np.ndarray:
         array = np.zeros((len(self), slots, *column.shape[1:]), column.dtype)
@@ -54,10 +54,16 @@ def root_tree(path: Path, jets: Jets, **more: np.ndarray) -> None:
     tree = {f"part_{name}": jets.jagged(values) for name, values in lists.items()}
     labels = ["QCD", "Hbb", "Hcc", "Hgg", "H4q", "Hqql", "Zqq", "Wqq", "Tbqq", "Tbl"]
     tree |= {f"label_{name}": jets.y == i for i, name in enumerate(labels)}
-    tree |= {"jet_pt": jets.jet_pt, "jet_eta": jets.jet_eta, "jet_phi": jets.jet_phi, "jet_energy": 2 * jets.jet_pt}
+    tree |= {"jet_pt": jets.jet_pt, "jet_eta": jets.jet_eta, "jet_phi": jets.jet_phi}
+    tree |= {"jet_energy": 2 * jets.jet_pt}
     with uproot.recreate(path) as file:
-        file.mktree("tree", {name: ak.type(values).content if isinstance(values, ak.Array) else values.dtype
-                             for name, values in (tree | more).items()})
+        file.mktree(
+            "tree",
+            {
+                name: ak.type(values).content if isinstance(values, ak.Array) else values.dtype
+                for name, values in (tree | more).items()
+            },
+        )
         file["tree"].extend(tree | more)
 
 
@@ -65,8 +71,9 @@ def pandas_table(path: Path, jets: Jets) -> None:
     """The Zenodo table of the top tagging set, as PyTables writes it: blocks of columns, names in pickles."""
     names = [f"{axis}_{i}" for i in range(SLOTS) for axis in ("E", "PX", "PY", "PZ")]
     names += ["truthE", "truthPX", "truthPY", "truthPZ"]
-    rows = np.zeros(len(jets), [("index", "<i8"), ("values_block_0", "<f4", (len(names),)),
-                                ("values_block_1", "<i8", (2,))])
+    rows = np.zeros(
+        len(jets), [("index", "<i8"), ("values_block_0", "<f4", (len(names),)), ("values_block_1", "<i8", (2,))]
+    )
     rows["values_block_0"][:, : 4 * SLOTS] = jets.padded(jets.p4.astype(np.float32)).reshape(len(jets), -1)
     rows["values_block_1"] = np.stack([np.arange(len(jets)) % 3, jets.y], axis=1)
     with h5py.File(path, "w") as file:
@@ -133,8 +140,8 @@ def parquet_lists(path: Path, jets: Jets) -> None:
     parquet.write_table(pyarrow.table(table | {"label": jets.y}), path, row_group_size=2)
 
 
-def nano(path: Path, jets: Jets) -> None:
-    """PFNano: two jets in an event; candidates in a shuffled order, some of them in no jet; links by number."""
+def nano(path: Path, jets: Jets, ntuple: bool = False) -> None:
+    """PFNano, as TTree or RNTuple: two jets in an event; candidates in a shuffled order, some of them in no jet; links by number."""
     rng = np.random.default_rng(1)
     columns = {"pt": jets.pt, "eta": jets.eta, "phi": jets.phi, "mass": jets.m, "charge": jets.charge}
     events: list[dict] = []
@@ -147,10 +154,19 @@ def nano(path: Path, jets: Jets) -> None:
             event[f"PFCands_{name}"][place[: len(members)]] = values[members]
         event["FatJetPFCands_pFCandsIdx"] = np.concatenate([place[: len(members)], [0]])
         event["FatJetPFCands_jetIdx"] = np.concatenate([jets.owner[members] - first, [-1]])
-        for name, values in {"pt": jets.jet_pt, "eta": jets.jet_eta, "phi": jets.jet_phi, "mass": jets.jet_pt}.items():
+        of_jets = {"pt": jets.jet_pt, "eta": jets.jet_eta, "phi": jets.jet_phi, "mass": jets.jet_pt}
+        for name, values in of_jets.items():
             event[f"FatJet_{name}"] = values[numbers]
         events.append(event | {"genWeight": 0.5 * first})
     with uproot.recreate(path) as file:
         flat = np.array([event.pop("genWeight") for event in events])
         lists = {name: ak.Array([event[name].tolist() for event in events]) for name in events[0]}
-        file["Events"] = lists | {"genWeight": flat}
+        columns = lists | {"genWeight": flat}
+        if ntuple:
+            file.mkrntuple("Events", columns)
+            return
+        types = {
+            name: ak.type(one).content if isinstance(one, ak.Array) else one.dtype for name, one in columns.items()
+        }
+        file.mktree("Events", types)
+        file["Events"].extend(columns)

@@ -1,5 +1,6 @@
 """Every layout gives the jets that were written; what does not fit is named."""
 
+import os
 import re
 from pathlib import Path
 
@@ -37,15 +38,20 @@ def deviation(found: JetFiles, wanted: np.ndarray) -> float:
 
 
 LAYOUTS = {
-    "jetclass": ("jets.root", write.root_tree), "top_tagging": ("jets.h5", write.pandas_table),
-    "lgn": ("jets.h5", write.lgn), "neutral": ("jets.npz", write.neutral),
-    "weaver": ("jets.parquet", write.parquet_lists), "pfnano": ("jets.root", write.nano),
+    "jetclass": ("jets.root", write.root_tree),
+    "top_tagging": ("jets.h5", write.pandas_table),
+    "lgn": ("jets.h5", write.lgn),
+    "neutral": ("jets.npz", write.neutral),
+    "weaver": ("jets.parquet", write.parquet_lists),
+    "pfnano": ("jets.root", write.nano),
 }
 
 
 @pytest.mark.parametrize("card", LAYOUTS)
 @pytest.mark.parametrize("said", [True, False])
-def test_layouts_give_the_momenta_that_were_written(tmp_path: Path, jets: Jets, card: str, said: bool, monkeypatch):
+def test_layouts_give_the_momenta_that_were_written(
+    tmp_path: Path, jets: Jets, card: str, said: bool, monkeypatch
+):
     monkeypatch.setattr("lgae_pyg.datasets.reading.ROWS", 3)  # several chunks
     monkeypatch.setattr("lgae_pyg.datasets.reading.EVENTS", 2)
     name, writer = LAYOUTS[card]
@@ -77,8 +83,11 @@ def test_jetnet_layout_is_relative_to_the_jet(tmp_path: Path, jets: Jets):
 
     axis = from_pt_eta_phi_m(ref[:, 0], ref[:, 1], ref[:, 2])[torch.from_numpy(jets.owner)]
     relative = relative_coordinates(found.store.particle_fields["pos"], axis)
-    wanted = [jets.pt / jets.jet_pt[jets.owner], jets.eta - jets.jet_eta[jets.owner],
-              jets.phi - jets.jet_phi[jets.owner]]
+    wanted = [
+        jets.pt / jets.jet_pt[jets.owner],
+        jets.eta - jets.jet_eta[jets.owner],
+        jets.phi - jets.jet_phi[jets.owner],
+    ]
     assert torch.allclose(relative, torch.from_numpy(np.stack(wanted, axis=1)), atol=1e-12)
     assert len(ref[:, 2].unique()) == len(jets)
     assert "drawn" in " ".join(found.summary)
@@ -88,12 +97,15 @@ def test_drawn_azimuths_do_not_depend_on_chunks(tmp_path: Path, jets: Jets, monk
     write.jetnet(tmp_path / "g.hdf5", jets)
     whole = read(tmp_path / "g.hdf5").store.particle_fields["pos"]
     monkeypatch.setattr("lgae_pyg.datasets.reading.ROWS", 2)
-    assert torch.equal(whole, read(tmp_path / "g.hdf5", force_reload=True).store.particle_fields["pos"])
+    again = read(tmp_path / "g.hdf5", force_reload=True).store.particle_fields["pos"]
+    assert torch.allclose(whole, again, rtol=1e-14)
 
 
-def test_linked_candidates_share_weights_and_columns(tmp_path: Path, jets: Jets):
-    write.nano(tmp_path / "nano.root", jets)
+@pytest.mark.parametrize("ntuple", [False, True])
+def test_linked_candidates_share_weights_and_columns(tmp_path: Path, jets: Jets, ntuple: bool):
+    write.nano(tmp_path / "nano.root", jets, ntuple)
     found = read(tmp_path / "nano.root", "pfnano")
+    assert deviation(found, jets.p4) < 1e-12
     assert found.store.meta["x_names"] == ["charge"]
     assert found.store.particle_fields["x"].flatten().tolist() == jets.charge.tolist()
     assert found.store.jet_field("weight").tolist() == [0.5 * (i // 2 * 2) for i in range(len(jets))]
@@ -107,29 +119,61 @@ def test_pandas_fixed_format(tmp_path: Path, jets: Jets):
     assert deviation(found, jets.p4) < 1e-15 and found.store.jet_field("y").tolist() == jets.y.tolist()
 
 
-@pytest.mark.parametrize("keys", [
-    {"E": "p4[:, :, 0]", "px": "px", "py": "py", "pz": "pz"}, {"px": "px", "py": "py", "pz": "pz", "m": "m"},
-    {"pt": "pt", "eta": "eta", "phi": "phi", "m": "m"}, {"pt": "pt", "eta": "eta", "phi": "phi", "E": "e"},
-    {"pt": "pt", "y": "rap", "phi": "phi", "m": "m"}, {"pt": "pt", "y": "rap", "phi": "phi", "E": "e"},
-    {"ptrel": "pt / jet_pt", "etarel": "eta - jet_eta", "phirel": "phi - jet_phi", "m": "m"},
-], ids=" ".join)
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"E": "p4[:, :, 0]", "px": "px", "py": "py", "pz": "pz"},
+        {"px": "px", "py": "py", "pz": "pz", "m": "m"},
+        {"pt": "pt", "eta": "eta", "phi": "phi", "m": "m"},
+        {"pt": "pt", "eta": "eta", "phi": "phi", "E": "e"},
+        {"pt": "pt", "y": "rap", "phi": "phi", "m": "m"},
+        {"pt": "pt", "y": "rap", "phi": "phi", "E": "e"},
+        {"ptrel": "pt / jet_pt", "etarel": "eta - jet_eta", "phirel": "phi - jet_phi", "m": "m"},
+    ],
+    ids=" ".join,
+)
 def test_every_way_to_give_a_momentum(tmp_path: Path, jets: Jets, keys: dict[str, str]):
     e, px, py, pz = jets.p4.T
-    particles = {"e": e, "px": px, "py": py, "pz": pz, "pt": jets.pt, "eta": jets.eta, "phi": jets.phi, "m": jets.m,
-                 "rap": jets.rapidity, "p4": jets.p4}
+    particles = {
+        "e": e,
+        "px": px,
+        "py": py,
+        "pz": pz,
+        "pt": jets.pt,
+        "eta": jets.eta,
+        "phi": jets.phi,
+        "m": jets.m,
+        "rap": jets.rapidity,
+        "p4": jets.p4,
+    }
     columns = {name: jets.padded(values) for name, values in particles.items()}
     of_jets = {"jet_pt": jets.jet_pt, "jet_eta": jets.jet_eta, "jet_phi": jets.jet_phi}
-    np.savez(tmp_path / "jets.npz", **columns, **{name: one[:, None] for name, one in of_jets.items()},
-             y=jets.y, **{f"flat_{name}": one for name, one in of_jets.items()})
-    card = {"momenta": keys, "labels": {"column": "y"},
-            "jet_ref": {"pt": "flat_jet_pt", "eta": "flat_jet_eta", "phi": "flat_jet_phi"}}
+    np.savez(
+        tmp_path / "jets.npz",
+        **columns,
+        **{name: one[:, None] for name, one in of_jets.items()},
+        y=jets.y,
+        **{f"flat_{name}": one for name, one in of_jets.items()},
+    )
+    card = {
+        "momenta": keys,
+        "labels": {"column": "y"},
+        "jet_ref": {"pt": "flat_jet_pt", "eta": "flat_jet_eta", "phi": "flat_jet_phi"},
+    }
     assert deviation(read(tmp_path / "jets.npz", card), jets.p4) < 1e-12
 
 
 def test_momenta_from_masses_lie_on_their_mass_shell(tmp_path: Path, jets: Jets):
     """Single-precision pt, eta, phi and m of a fast pion: its mass survives."""
-    particles = {name: jets.padded(np.asarray(values, np.float32)) for name, values in
-                 (("pt", jets.pt), ("eta", jets.eta), ("phi", jets.phi), ("m", np.full(len(jets.pt), 0.13957)))}
+    particles = {
+        name: jets.padded(np.asarray(values, np.float32))
+        for name, values in (
+            ("pt", jets.pt),
+            ("eta", jets.eta),
+            ("phi", jets.phi),
+            ("m", np.full(len(jets.pt), 0.13957)),
+        )
+    }
     np.savez(tmp_path / "jets.npz", **particles)
     card = {"momenta": {"pt": "pt", "eta": "eta", "phi": "phi", "m": "m"}}
     square = minkowski_square(read(tmp_path / "jets.npz", card).store.particle_fields["pos"])
@@ -144,13 +188,17 @@ def test_units_are_converted(tmp_path: Path, jets: Jets):
 
 def test_particles_are_sorted_cut_and_counted(tmp_path: Path, jets: Jets):
     rows = np.arange(len(jets.p4))[::-1]
-    np.savez(tmp_path / "jets.npz", p4=jets.p4[rows], ptr=np.concatenate([[0], np.cumsum(jets.sizes[::-1])]),
-             label=jets.y)
+    np.savez(
+        tmp_path / "jets.npz",
+        p4=jets.p4[rows],
+        ptr=np.concatenate([[0], np.cumsum(jets.sizes[::-1])]),
+        label=jets.y,
+    )
     found = read(tmp_path / "jets.npz", num_particles=2)
     first = jets.ptr[:-1][::-1]
     assert deviation(found, jets.p4[np.stack([first, first + 1], axis=1).flatten()]) == 0
     text = " ".join(found.summary)
-    assert f"{len(jets)} jets sorted" in text and "jets cut" in text and "have mass" in text
+    assert f"{len(jets)} jets sorted" in text and "jets cut" in text
 
 
 def test_class_choice_renumbers_and_first_jets_are_taken(tmp_path: Path, jets: Jets):
@@ -166,8 +214,10 @@ def test_class_choice_renumbers_and_first_jets_are_taken(tmp_path: Path, jets: J
 
 def test_published_split_is_kept(tmp_path: Path, jets: Jets):
     write.pandas_table(tmp_path / "jets.h5", jets)
-    parts = {name: read(tmp_path / "jets.h5", split=name).store.jet_field("jet_id").tolist()
-             for name in ("train", "test", "val")}
+    parts = {
+        name: read(tmp_path / "jets.h5", split=name).store.jet_field("jet_id").tolist()
+        for name in ("train", "test", "val")
+    }
     numbers = np.arange(len(jets))
     assert list(parts.values()) == [numbers[numbers % 3 == place].tolist() for place in range(3)]
     own = read(tmp_path / "jets.h5", split="train", fractions=(1, 0, 0))
@@ -203,12 +253,22 @@ def test_the_recipe_rebuilds_and_changes_are_noticed(tmp_path: Path, jets: Jets)
 def test_fields_reach_the_batch(tmp_path: Path, jets: Jets):
     e, px, py, pz = jets.p4.T
     lists = {"e": e, "px": px, "py": py, "pz": pz, "q": jets.charge, "d": -jets.pt}
-    ak.to_parquet(ak.Array({name: jets.jagged(values) for name, values in lists.items()}
-                           | {"kind": np.array(["light", "heavy"])[jets.y], "w": jets.jet_pt}),
-                  tmp_path / "jets.parquet")
-    card = {"momenta": {"E": "e", "px": "px", "py": "py", "pz": "pz"}, "class_names": ["light", "heavy"],
-            "labels": {"column": "kind"}, "features": {"charge": "q", "depth": "abs(d)"}, "weight": "w",
-            "observers": {"double": "2 * w"}, "selection": "w > 0"}
+    ak.to_parquet(
+        ak.Array(
+            {name: jets.jagged(values) for name, values in lists.items()}
+            | {"kind": np.array(["light", "heavy"])[jets.y], "w": jets.jet_pt}
+        ),
+        tmp_path / "jets.parquet",
+    )
+    card = {
+        "momenta": {"E": "e", "px": "px", "py": "py", "pz": "pz"},
+        "class_names": ["light", "heavy"],
+        "labels": {"column": "kind"},
+        "features": {"charge": "q", "depth": "abs(d)"},
+        "weight": "w",
+        "observers": {"double": "2 * w"},
+        "selection": "w > 0",
+    }
     batch = next(iter(read(tmp_path / "jets.parquet", card).loader(100)))
     assert batch.y.tolist() == jets.y.tolist()
     assert torch.allclose(batch.x, torch.tensor(np.stack([jets.charge, jets.pt], axis=1), dtype=torch.float32))
@@ -225,8 +285,10 @@ def test_selection_leaves_rows_as_they_are(tmp_path: Path, jets: Jets):
 WRONG = {
     "a label that is no class": ({"class_names": ["QCD"], "labels": {"column": "label"}}, "jet 1 .*'label' is 1"),
     "a column that is not there": ({"features": ["charges"]}, "no column charges, wanted for features.charges"),
-    "particles one after another": ({"offsets": "", "axes": {}, "momenta": {"px": "label", "py": "label",
-                                                                           "pz": "label"}}, "offsets"),
+    "particles one after another": (
+        {"offsets": "", "axes": {}, "momenta": {"px": "label", "py": "label", "pz": "label"}},
+        "offsets",
+    ),
 }
 
 
@@ -302,7 +364,9 @@ def test_in_memory_jets_agree(jets: Jets):
     flat = from_arrays(jets.p4, jets.ptr, jets.y, unit="GeV", class_names=write.NAMES)
     padded = from_numpy(jets.padded(jets.p4), y=jets.y, unit="GeV", features={"q": jets.padded(jets.charge)})
     columns = {"pt": jets.pt, "eta": jets.eta, "phi": jets.phi, "m": jets.m, "other": jets.m}
-    lists = from_awkward(ak.zip({name: jets.jagged(values) for name, values in columns.items()}), jets.y, unit="GeV")
+    lists = from_awkward(
+        ak.zip({name: jets.jagged(values) for name, values in columns.items()}), jets.y, unit="GeV"
+    )
     for found in (flat, padded, lists):
         assert deviation(found, jets.p4) < 1e-12 and found.store.jet_field("y").tolist() == jets.y.tolist()
     assert sum(len(flat.part(split)) for split in ("train", "val", "test")) == len(flat)
@@ -334,3 +398,51 @@ def test_inspect_names_files_that_are_none(tmp_path: Path, capsys):
     (tmp_path / "notes.txt").write_text("hello")
     assert main(["data", "inspect", str(tmp_path / "notes.txt")]) == 1
     assert "notes.txt" in capsys.readouterr().err
+
+
+REAL = os.environ.get("LGAE_PYG_REAL_JETS", "")
+TWINS = [
+    ("toptagging_1400.npz", "neutral", "toptagging_1400", None, 0),
+    ("toptagging_zenodo_table_200.h5", "top_tagging", "toptagging_1400", 100, 0),
+    ("toptagging_lgn_200.h5", "lgn", "toptagging_1400", 100, 0),
+    ("toptagging_weaver_200.parquet", "weaver", "toptagging_1400", 100, 0),
+    ("quarkgluon_energyflow_200.npz", "energyflow_qg", "quarkgluon_1400", 100, SINGLE),
+    ("jetclass_layout_300.root", "jetclass", "jetclass_10classes_300", None, 0),
+]
+
+
+@pytest.mark.skipif(not REAL, reason="LGAE_PYG_REAL_JETS names no folder of real jets")
+@pytest.mark.parametrize("name, card, twin, each, rounding", TWINS, ids=[one[0] for one in TWINS])
+def test_real_files_equal_their_neutral_twins(tmp_path: Path, name, card, twin, each, rounding):
+    found = JetFiles(Path(REAL, name), root=tmp_path, order="kept")
+    assert found.card.name == card
+    with np.load(Path(REAL, f"{twin}.npz")) as file:
+        p4, ptr, label = file["p4"], file["ptr"], file["label"]
+    rows = np.arange(len(label))
+    if each:  # the first so many of each class
+        rows = np.sort(np.concatenate([np.flatnonzero(label == number)[:each] for number in (0, 1)]))
+    wanted = np.concatenate([p4[ptr[row] : ptr[row + 1]] for row in rows]).astype(float)
+    assert found.store.sizes.tolist() == np.diff(ptr)[rows].tolist()
+    assert found.store.jet_field("y").tolist() == label[rows].tolist()
+    assert deviation(found, wanted) <= rounding
+
+
+@pytest.mark.skipif(not REAL, reason="LGAE_PYG_REAL_JETS names no folder of real jets")
+@pytest.mark.parametrize(
+    "name, card, jets, particles, tolerance",
+    [
+        ("cms_pfnano_10events.root", "pfnano", 24, 1076, None),
+        ("cms_pfnano_10events.root", "pfnano_ak4", 64, 1801, None),
+        ("delphes_example.root", "delphes", 22, 909, 1e-6),
+        ("JetClassII_example.parquet", "jetclass2", 100, 4529, None),
+        ("jetnet_layout/raw/*150.hdf5", "jetnet", 2058, 97503, 1e-4),
+    ],
+)
+def test_real_files_have_the_jets_that_their_notes_count(tmp_path: Path, name, card, jets, particles, tolerance):
+    found = JetFiles(os.path.join(REAL, name), card, tmp_path)
+    assert (len(found), found.store.num_particles) == (jets, particles)
+    if tolerance:  # the pT of the file is that of the particles
+        total = torch.zeros(jets, 4, dtype=torch.float64)
+        total.index_add_(0, torch.repeat_interleave(found.store.sizes), found.store.particle_fields["pos"].double())
+        pt = found.store.jet_field("jet_ref")[:, 0]
+        assert ((total[:, 1:3].norm(dim=1) / pt - 1).abs() < tolerance).all()
