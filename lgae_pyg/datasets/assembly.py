@@ -19,7 +19,11 @@ from lgae_pyg.datasets.readers import refuse
 
 
 def assemble(
-    source: CardColumns, chunk: Mapping[str, Any], first: int, unit: str = "GeV", azimuth_seed: tuple[int, ...] = (0,)
+    source: CardColumns,
+    chunk: Mapping[str, Any],
+    first: int,
+    unit: str = "GeV",
+    azimuth_seed: tuple[int, ...] = (0,),
 ) -> FlatJets:
     r"""The jets of a chunk of a file.
 
@@ -28,8 +32,8 @@ def assemble(
         chunk: as :meth:`CardColumns.chunks` gives it.
         first: how many jets of the file came before (so are the jets numbered).
         unit: unit that the momenta are converted to.
-        azimuth_seed: seed of the jets' azimuths, where momenta are relative to jets whose azimuth is not given. The
-            azimuth of a jet depends on it and on the jet's number alone.
+        azimuth_seed: seed of the jets' azimuths, where momenta are relative to jets whose azimuth is not given.
+            The azimuth of a jet depends on it and on the jet's number alone.
 
     Returns:
         The jets, unchecked: ``particles`` holds the features, ``jets`` the fields ``y``, ``weight``, ``jet_ref``
@@ -40,8 +44,10 @@ def assemble(
     """
     card = source.card
     scale = FILE_UNITS[card.unit] / UNITS_IN_GEV[unit]
-    read = {key: {name: source.value(text, chunk) for name, text in getattr(card, key).items()}
-            for key in ("momenta", "features", "observers", "jet_ref")}
+    read = {
+        key: {name: source.value(text, chunk) for name, text in getattr(card, key).items()}
+        for key in ("momenta", "features", "observers", "jet_ref")
+    }
     template = next(iter(read["momenta"].values()))
     layout = layout_of(source, chunk, template, first)
     reference = {name: layout.of_jets(values, f"jet_ref.{name}") for name, values in read["jet_ref"].items()}
@@ -83,8 +89,11 @@ def _absolute(
 ) -> dict[str, np.ndarray]:
     """pt, eta and phi of particles from those relative to their jets."""
     axis = {name: reference[name].astype(np.float64)[owner] for name in ("pt", "eta", "phi")}
-    found = {"pt": columns["ptrel"].astype(np.float64) * axis["pt"], "eta": columns["etarel"] + axis["eta"],
-             "phi": columns["phirel"] + axis["phi"]}
+    found = {
+        "pt": columns["ptrel"].astype(np.float64) * axis["pt"],
+        "eta": columns["etarel"] + axis["eta"],
+        "phi": columns["phirel"] + axis["phi"],
+    }
     return found | ({"m": columns["m"]} if "m" in columns else {})
 
 
@@ -104,7 +113,9 @@ def _present(source: CardColumns, chunk: Any, layout: Any, columns: Any, p4: np.
 def _reference(reference: Mapping[str, np.ndarray], scale: float) -> np.ndarray:
     """pt, eta, phi and mass of jets; NaN for what the file does not say."""
     jets = len(next(iter(reference.values())))
-    pt, eta, phi = (np.asarray(reference.get(name, np.full(jets, np.nan)), np.float64) for name in ("pt", "eta", "phi"))
+    pt, eta, phi = (
+        np.asarray(reference.get(name, np.full(jets, np.nan)), np.float64) for name in ("pt", "eta", "phi")
+    )
     mass = reference.get("mass")
     if mass is None and "energy" in reference:
         with np.errstate(all="ignore"):
@@ -124,11 +135,15 @@ def _labels(source: CardColumns, chunk: Mapping[str, Any], layout: Any, first: i
         values = layout.of_jets(source.value(card.labels["column"], chunk), "labels.column")
         fields["y"] = class_numbers(source.path, card, values, first)
     elif "one_hot" in card.labels:
-        flags = np.stack([layout.of_jets(source.value(text, chunk), text) for text in card.labels["one_hot"]], axis=1)
+        flags = np.stack(
+            [layout.of_jets(source.value(text, chunk), text) for text in card.labels["one_hot"]], axis=1
+        )
         wrong = (flags != 0).sum(axis=1) != 1
         if wrong.any():
             bad = int(np.flatnonzero(wrong)[0])
-            refuse(source.path, first + bad, "labels.one_hot", f"has {int((flags[bad] != 0).sum())} classes, not one")
+            refuse(
+                source.path, first + bad, "labels.one_hot", f"has {int((flags[bad] != 0).sum())} classes, not one"
+            )
         fields["y"] = (flags != 0).argmax(axis=1).astype(np.int64)
     if "column" in card.split:
         values = layout.of_jets(source.value(card.split["column"], chunk), "split.column")
@@ -150,8 +165,11 @@ def class_numbers(path: str, card: Card, values: np.ndarray, first: int) -> np.n
     if listed:
         found = np.full(len(values), -1)
         for number, value in enumerate(listed):
-            found[np.asarray([str(one) == str(value) for one in values]) if values.dtype.kind in "OUS"
-                  else values == value] = number
+            found[
+                np.asarray([str(one) == str(value) for one in values])
+                if values.dtype.kind in "OUS"
+                else values == value
+            ] = number
         reason = f"which is none of {', '.join(map(str, listed))}"
     else:
         with np.errstate(invalid="ignore"):
@@ -162,7 +180,7 @@ def class_numbers(path: str, card: Card, values: np.ndarray, first: int) -> np.n
     if (found < 0).any():
         bad = int(np.flatnonzero(found < 0)[0])
         raise DataFileError(
-            f"{path}, jet {first + bad} (from 0): '{card.labels['column']}' is {values[bad]}, {reason}. Leave such jets "
-            "out with a `selection`, or name all classes in the card (labels.values, class_names)."
+            f"{path}, jet {first + bad} (from 0): '{card.labels['column']}' is {values[bad]}, {reason}. Leave "
+            "such jets out with a `selection`, or name all classes in the card (labels.values, class_names)."
         )
     return found.astype(np.int64)

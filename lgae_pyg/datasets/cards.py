@@ -16,15 +16,22 @@ from lgae_pyg.datasets.readers import FORMATS
 from lgae_pyg.files import plain
 from lgae_pyg.registry import check_choice, check_keys, choose
 
-#: Units that files may have, in GeV; what is read is converted to one of :data:`~lgae_pyg.data.units.UNITS_IN_GEV`.
+#: Units that files may have, in GeV.
 FILE_UNITS = {"MeV": 1e-3, **UNITS_IN_GEV}
 
-#: The ways to give a momentum; with pt, eta or y, phi also ``m`` or ``E`` may be given, without them it is massless.
+#: The ways to give a momentum; with pt, eta or y, phi also ``m`` or ``E``, without which it is massless.
 MOMENTA = (
-    ("E", "px", "py", "pz"), ("px", "py", "pz", "m"), ("px", "py", "pz"),
-    ("pt", "eta", "phi"), ("pt", "eta", "phi", "m"), ("pt", "eta", "phi", "E"),
-    ("pt", "y", "phi"), ("pt", "y", "phi", "m"), ("pt", "y", "phi", "E"),
-    ("ptrel", "etarel", "phirel"), ("ptrel", "etarel", "phirel", "m"),
+    ("E", "px", "py", "pz"),
+    ("px", "py", "pz", "m"),
+    ("px", "py", "pz"),
+    ("pt", "eta", "phi"),
+    ("pt", "eta", "phi", "m"),
+    ("pt", "eta", "phi", "E"),
+    ("pt", "y", "phi"),
+    ("pt", "y", "phi", "m"),
+    ("pt", "y", "phi", "E"),
+    ("ptrel", "etarel", "phirel"),
+    ("ptrel", "etarel", "phirel", "m"),
 )
 _KEYS = {
     "labels": ("column", "values", "names", "one_hot", "constant", "files"),
@@ -61,8 +68,8 @@ class Card:
         links: candidates that belong to jets by number, in a file of events: ``particle`` and ``jet``, the numbers
             of candidate and jet of each link, and ``jets``, a column of the jets; or ``references`` of the jets
             (ROOT's ``TRefArray``) to the ``ids`` of the candidates.
-        labels: how the class is given: ``column`` of class numbers (or of ``values``, one for each class; ``names``
-            is an array of the file with the names of the classes);
+        labels: how the class is given: ``column`` of class numbers (or of ``values``, one for each class;
+            ``names`` is an array of the file with the names of the classes);
             ``one_hot``, a column per class; ``constant``, the class of all; or ``files``, a class by pattern of
             file name.
         class_names: names of the classes, the place being the class number.
@@ -130,28 +137,36 @@ class Card:
         ways = [key for key in ("column", "one_hot", "constant", "files") if key in self.labels]
         if len(ways) > 1 or (self.labels and not ways):
             raise ValueError(f"{self}: labels are given by one of column, one_hot, constant, files, not by {ways}")
-        for key, many in (("one_hot", len(self.labels.get("one_hot", ()))), ("values", len(self.labels.get(
-                "values", ())))):
+        for key, many in (
+            ("one_hot", len(self.labels.get("one_hot", ()))),
+            ("values", len(self.labels.get("values", ()))),
+        ):
             if key in self.labels and many != len(self.class_names):
                 raise ValueError(f"{self}: {many} entries of labels.{key} for {len(self.class_names)} class_names")
         for name in (self.labels.get("constant"), *self.labels.get("files", {}).values()):
             if name is not None:
                 check_choice(f"class in {self}", name, self.class_names)
-        if self.links and not ({"particle", "jet", "jets"} == set(self.links) or
-                               {"references", "ids"} == set(self.links)):
+        if self.links and not (
+            {"particle", "jet", "jets"} == set(self.links) or {"references", "ids"} == set(self.links)
+        ):
             raise ValueError(f"{self}: links need particle, jet and jets, or references and ids")
 
     def filled(self) -> Card:
         """The card with ``{word}`` replaced by what ``names`` says."""
         if not self.names:
             return self
-        values = {key: value if key == "names" else _fill(value, self.names) for key, value in self.to_dict().items()}
+        values = {
+            key: value if key == "names" else _fill(value, self.names) for key, value in self.to_dict().items()
+        }
         return dataclasses.replace(self, **values | {"names": {}})
 
     def texts(self) -> dict[str, str]:
         """Every column or formula of the card by its place, such as ``momenta.px``."""
-        found = {f"{key}.{name}": text for key in ("momenta", "features", "observers", "jet_ref", "links")
-                 for name, text in getattr(self, key).items()}
+        found = {
+            f"{key}.{name}": text
+            for key in ("momenta", "features", "observers", "jet_ref", "links")
+            for name, text in getattr(self, key).items()
+        }
         found |= {key: getattr(self, key) for key in ("mask", "weight", "selection") if getattr(self, key)}
         if "column" in self.labels:
             found["labels.column"] = self.labels["column"]
@@ -172,7 +187,8 @@ class Card:
             if fnmatch.fnmatch(os.path.basename(path), pattern):
                 return self.class_names.index(name)
         raise ValueError(
-            f"{path}: no pattern in labels.files of {self} fits its name ({', '.join(self.labels['files'])}): add one"
+            f"{path}: no pattern in labels.files of {self} fits its name ({', '.join(self.labels['files'])}): "
+            "add one"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -190,8 +206,11 @@ class Card:
         values = dict(values)
         if "base" in values:
             base = read_card(values.pop("base")).to_dict()
-            both = {key: {**base[key], **value} for key, value in values.items()
-                    if key == "names" and isinstance(base.get(key), Mapping)}
+            both = {
+                key: {**base[key], **value}
+                for key, value in values.items()
+                if key == "names" and isinstance(base.get(key), Mapping)
+            }
             values = {**base, **values, **both}
         known = {one.name for one in dataclasses.fields(cls)}
         check_keys(f"the card {values.get('name', '')}".rstrip(), values, known | {"base"})
@@ -203,7 +222,9 @@ class Card:
         """The card as YAML that :func:`read_card` reads."""
         import yaml
 
-        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
+        return yaml.safe_dump(
+            self.to_dict(), sort_keys=False, allow_unicode=True, width=110, default_flow_style=None
+        )
 
 
 def preset_names() -> list[str]:

@@ -29,14 +29,16 @@ class CardColumns:
         left_out: those columns.
 
     Raises:
-        DataFileError: if the file is of another format, is damaged, or lacks a column; the message says which place
-            of the card wants it.
+        DataFileError: if the file is of another format, is damaged, or lacks a column; the message says which
+            place of the card wants it.
     """
 
     def __init__(self, card: Card, path: str) -> None:
         card = card.filled()
         self.reader: Reader = open_reader(path, card.table, card.offsets, card.format)
-        self.axes = {name: (column, place) for column, names in card.axes.items() for place, name in enumerate(names)}
+        self.axes = {
+            name: (column, place) for column, names in card.axes.items() for place, name in enumerate(names)
+        }
         self.series = {name: self._numbered(pattern) for name, pattern in card.series.items()}
         for name, pattern in card.series.items():
             if not self.series[name]:
@@ -51,10 +53,12 @@ class CardColumns:
         return self.reader.path
 
     def chunks(self, rows: int = ROWS, first: int = 0) -> Iterator[dict[str, Any]]:
-        """The columns that the card names, a few rows at a time, numbered columns and axes put under their names."""
+        """The columns that the card names, a few rows at a time; numbered columns and axes have their names."""
         for raw in self.reader.chunks(self.needed, rows, first):
             chunk = {name: raw[name] for name in raw if name not in self.axes}
-            chunk |= {name: raw[column][..., place] for name, (column, place) in self.axes.items() if column in raw}
+            chunk |= {
+                name: raw[column][..., place] for name, (column, place) in self.axes.items() if column in raw
+            }
             for name, columns in self.series.items():
                 chunk[name] = np.stack([raw[column] for column in columns], axis=1)
             yield chunk
@@ -116,8 +120,8 @@ class CardColumns:
             shape = self.reader.columns[column].shape if column in self.reader.columns else (len(names),)
             if not shape or shape[-1] is None or shape[-1] < len(names):
                 raise DataFileError(
-                    f"{self.path}: '{column}' has the shape {self.reader.columns[column].shape_text} in each row, and "
-                    f"{self.card} names {len(names)} places on its last axis"
+                    f"{self.path}: '{column}' has the shape {self.reader.columns[column].shape_text} in each row, "
+                    f"and {self.card} names {len(names)} places on its last axis"
                 )
         return needed
 

@@ -18,8 +18,8 @@ from lgae_pyg.data.admission import Admission
 from lgae_pyg.data.gate import Rules
 from lgae_pyg.datasets.base import SPLITS, JetDataset, fingerprint
 from lgae_pyg.datasets.cards import Card, read_card
-from lgae_pyg.datasets.reading import JetReading, store_fields
 from lgae_pyg.datasets.readers import find_files
+from lgae_pyg.datasets.reading import JetReading, store_fields
 from lgae_pyg.datasets.recognition import recognise_card
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -28,11 +28,11 @@ Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 class JetFiles(JetDataset):
     r"""Jets from ROOT, HDF5, Parquet or NumPy files.
 
-    A data card says which columns are what (:class:`~lgae_pyg.datasets.cards.Card`): a preset by name, a YAML file, a
-    mapping (``{"base": "pfnano", "names": {"jet": "Jet"}}``), or none, and the files are recognised by what is in
-    them. All jets pass the gate (:func:`~lgae_pyg.data.gate.admit`); what it did is printed and kept in
-    ``store.meta["admission"]`` (:attr:`summary`). The jets are read once, into a store under ``root/processed``, and
-    again when a file or the card has changed.
+    A data card says which columns are what (:class:`~lgae_pyg.datasets.cards.Card`): a preset by name, a YAML
+    file, a mapping (``{"base": "pfnano", "names": {"jet": "Jet"}}``), or none, and the files are recognised by
+    what is in them. All jets pass the gate (:func:`~lgae_pyg.data.gate.admit`); what it did is printed and kept
+    in ``store.meta["admission"]`` (:attr:`summary`). The jets are read once, into a store under
+    ``root/processed``, and again when a file or the card has changed.
 
     Args:
         path: a file, a folder, a pattern (``*``, ``**``), or several.
@@ -90,7 +90,12 @@ class JetFiles(JetDataset):
             card = recognise_card(first)
             print(f"{first} is read with the card '{card.name}'", file=sys.stderr)
         self.card = read_card(card)
-        recipe = {"path": paths if len(paths) > 1 else paths[0], "card": self.card.to_dict(), "unit": unit, "seed": seed}
+        recipe = {
+            "path": paths if len(paths) > 1 else paths[0],
+            "card": self.card.to_dict(),
+            "unit": unit,
+            "seed": seed,
+        }
         recipe |= {"num_particles": num_particles, "order": order, "bad_jets": bad_jets, "max_jets": max_jets}
         recipe["classes"] = None if classes is None else list(classes)
         if fractions is not None:
@@ -124,8 +129,16 @@ class JetFiles(JetDataset):
                 bar.n = self._files.index(path) + done / max(1, rows)
                 bar.refresh()
 
-            reading = JetReading(self._files, self.card, self._rules, recipe["unit"], recipe["seed"],
-                                 recipe["classes"], recipe["max_jets"], show)
+            reading = JetReading(
+                self._files,
+                self.card,
+                self._rules,
+                recipe["unit"],
+                recipe["seed"],
+                recipe["classes"],
+                recipe["max_jets"],
+                show,
+            )
             store = collect(map(store_fields, reading))
         store.meta = description(reading, store) | {"files": self._files, "card": self.card.name}
         for line in (*reading.admission.lines(), *store.meta["notes"]):
@@ -155,19 +168,30 @@ def collect(parts: Iterator[tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]]
 def description(reading: JetReading, store: JetStore) -> dict[str, Any]:
     """The ``meta`` of a store: names of classes and columns, where the jets come from, what was done to them."""
     card, notes = reading.card, list(reading.notes)
-    published = False
-    if "split" in store.jet_fields:
-        counts = [int((store.jet_fields["split"] == place).sum()) for place in range(len(SPLITS))]
-        published = all(counts)
-        parts = ", ".join(f"{count:,} {name}" for name, count in zip(SPLITS, counts))
-        notes.append(f"published split: {parts}" if published else
-                     f"the published split is not used, a part of it is not there ({parts}): split by shares")
+    if published := _has_published_split(store, notes) if "split" in store.jet_fields else False:
+        notes.append("the published split is used unless fractions are given")
+    else:
+        store.jet_fields.pop("split", None)
     origin = card.about or f"jets read with {card}"
     return {
-        "class_names": reading.class_names, "origin": origin, "x_names": reading.x_names,
-        "observer_names": reading.observer_names, "admission": reading.admission.to_dict(), "notes": notes,
+        "class_names": reading.class_names,
+        "origin": origin,
+        "x_names": reading.x_names,
+        "observer_names": reading.observer_names,
+        "admission": reading.admission.to_dict(),
+        "notes": notes,
         "published_split": published,
     }
+
+
+def _has_published_split(store: JetStore, notes: list[str]) -> bool:
+    """Whether all parts of the published split are there; a sentence on it where some are."""
+    counts = [int((store.jet_fields["split"] == place).sum()) for place in range(len(SPLITS))]
+    parts = ", ".join(f"{count:,} {name}" for name, count in zip(SPLITS, counts))
+    if any(counts):
+        missing = "" if all(counts) else " is not used, since a part is not here"
+        notes.append(f"the published split{missing}: {parts}")
+    return all(counts)
 
 
 def cache_folder(paths: Sequence[str]) -> str:

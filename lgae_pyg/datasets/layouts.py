@@ -31,9 +31,9 @@ class RowJets:
         self.padded = isinstance(template, np.ndarray)
         if getattr(template, "ndim", 0) != 2:
             raise DataFileError(
-                f"{source.path}, {source.card}: the momenta have {getattr(template, 'ndim', 0)} axes, where a row (a "
-                "jet) must hold a list of particles. Where particles lie one after another, name their `offsets`; "
-                "where a row holds numbered columns, a `series`; an array of several numbers per particle, its `axes`."
+                f"{source.path}, {source.card}: the momenta have {getattr(template, 'ndim', 0)} axes, where a row "
+                "(a jet) must hold a list of particles. Where particles lie one after another, name their `offsets`; "
+                "for numbered columns, a `series`; for an array of several numbers per particle, its `axes`."
             )
         self.jets = len(template)
         sizes = np.full(self.jets, template.shape[1]) if self.padded else counts(template)
@@ -58,12 +58,14 @@ class RowJets:
         if wrong.any():
             bad = int(np.flatnonzero(wrong)[0])
             raise DataFileError(
-                f"{self.source.path}, jet {self.first + bad} (from 0): {name} in {self.source.card} has {sizes[bad]} "
-                f"values for {int(np.diff(self.ptr)[bad])} particles: the columns do not belong together."
+                f"{self.source.path}, jet {self.first + bad} (from 0): {name} in {self.source.card} has "
+                f"{sizes[bad]} values for {int(np.diff(self.ptr)[bad])} particles: they do not fit together."
             )
         if values.ndim != 2:
-            raise DataFileError(f"{self.source.path}: {name} in {self.source.card} holds more than one number per "
-                                "particle; name the places on its last axis (`axes`), or give a formula")
+            raise DataFileError(
+                f"{self.source.path}: {name} in {self.source.card} holds more than one number per "
+                "particle; name the places on its last axis (`axes`), or give a formula"
+            )
         return values.reshape(-1) if padded else flat(values)
 
     def of_jets(self, values: Any, name: str) -> np.ndarray:
@@ -74,7 +76,9 @@ class RowJets:
         """
         values = values if isinstance(values, np.ndarray) or np.isscalar(values) else _numpy(values)
         if values is None or np.ndim(values) > 1:
-            raise DataFileError(f"{self.source.path}: {name} in {self.source.card} holds lists, not one value per jet")
+            raise DataFileError(
+                f"{self.source.path}: {name} in {self.source.card} holds lists, not one value per jet"
+            )
         return np.broadcast_to(values, self.jets).copy()
 
 
@@ -86,7 +90,9 @@ class LinkedJets(RowJets):
         value = {key: source.value(text, chunk) for key, text in source.card.links.items()}
         for name, lists in (("momenta", template), *value.items()):
             if getattr(lists, "ndim", 0) < 2:
-                raise DataFileError(f"{source.path}: links need a list in each event; {name} in {source.card} is none")
+                raise DataFileError(
+                    f"{source.path}: links need a list in each event; {name} in {source.card} is none"
+                )
         self._candidates = counts(template)
         first_candidate = np.concatenate([[0], np.cumsum(self._candidates)])
         if "references" in value:
@@ -105,7 +111,9 @@ class LinkedJets(RowJets):
         if getattr(values, "ndim", 0) < 2:
             return self.of_jets(values, name)[self.owner]
         if not np.array_equal(counts(values), self._candidates):
-            raise DataFileError(f"{self.source.path}: {name} in {self.source.card} has not one value per candidate")
+            raise DataFileError(
+                f"{self.source.path}: {name} in {self.source.card} has not one value per candidate"
+            )
         return flat(values)[self._candidate]
 
     def of_jets(self, values: Any, name: str) -> np.ndarray:
@@ -121,8 +129,10 @@ class LinkedJets(RowJets):
         """Number of jet and candidate, over all events, of each link; negative numbers mean no jet."""
         links = counts(particle)
         if not np.array_equal(links, counts(jet)):
-            raise DataFileError(f"{self.source.path}: the links of {self.source.card} have not as many jets as "
-                                "candidates in an event")
+            raise DataFileError(
+                f"{self.source.path}: the links of {self.source.card} have not as many jets as "
+                "candidates in an event"
+            )
         event = np.repeat(np.arange(len(links)), links)
         particle, jet = flat(particle).astype(np.int64), flat(jet).astype(np.int64)
         linked = (jet >= 0) & (particle >= 0)
@@ -138,7 +148,9 @@ class LinkedJets(RowJets):
         first_jet = np.concatenate([[0], np.cumsum(self._jets)])
         return first_jet[event] + jet, first_candidate[event] + particle
 
-    def _by_reference(self, references: Any, ids: Any, first_candidate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _by_reference(
+        self, references: Any, ids: Any, first_candidate: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The same for references, which are numbers that are unique within an event."""
         import awkward as ak
 
@@ -146,7 +158,9 @@ class LinkedJets(RowJets):
         jet = np.repeat(np.arange(len(sizes)), sizes)
         event = np.repeat(np.arange(len(self._jets)), self._jets)[jet]
         if not np.array_equal(counts(ids), self._candidates):
-            raise DataFileError(f"{self.source.path}: links.ids of {self.source.card} are not those of the momenta")
+            raise DataFileError(
+                f"{self.source.path}: links.ids of {self.source.card} are not those of the momenta"
+            )
         number = _numpy(ak.flatten(references, axis=None)).astype(np.int64) & 0xFFFFFF
         known = flat(ids).astype(np.int64) & 0xFFFFFF
         known += np.repeat(np.arange(len(self._candidates)), self._candidates) << 24
@@ -158,8 +172,8 @@ class LinkedJets(RowJets):
         if not found.all():
             raise DataFileError(
                 f"{self.source.path}: {int((~found).sum())} of {len(found)} constituents are not among "
-                f"{self.source.card.links['ids'].rpartition('.')[0]}. Name the collection that the jets are made of "
-                "(names: {particle: ...}); jets of several collections (EFlowTrack, EFlowPhoton, "
+                f"{self.source.card.links['ids'].rpartition('.')[0]}. Name the collection that the jets are made "
+                "of (names: {particle: ...}); jets of several collections (EFlowTrack, EFlowPhoton, "
                 "EFlowNeutralHadron at once) are not read."
             )
         return jet, order[place]

@@ -88,18 +88,23 @@ class JetReading:
         if not self.class_names and largest >= 0:
             self.class_names = [str(number) for number in range(largest + 1)]
         if not self.admission.kept:
-            raise DataFileError(f"{', '.join(self.files[:3])}: no jet is left. " + "; ".join(self.admission.lines()))
+            raise DataFileError(
+                f"{', '.join(self.files[:3])}: no jet is left. " + "; ".join(self.admission.lines())
+            )
 
     def _join(self, first: CardColumns, source: CardColumns) -> None:
         """Takes what the file says of all jets, and refuses a file that says something else than the first."""
         card = source.card
         for key in ("features", "observers", "jet_ref", "weight"):
             if set(getattr(card, key)) != set(getattr(first.card, key)):
-                lacks = [one for one in {*source.left_out, *first.left_out}
-                         if (one in source.left_out) != (one in first.left_out)]
+                lacks = [
+                    one
+                    for one in {*source.left_out, *first.left_out}
+                    if (one in source.left_out) != (one in first.left_out)
+                ]
                 raise DataFileError(
-                    f"{source.path} and {first.path} differ in {', '.join(sorted(lacks))} ({key}), which only one of "
-                    "them has: read them apart, or take these columns out of the card."
+                    f"{source.path} and {first.path} differ in {', '.join(sorted(lacks))} ({key}), which only one "
+                    "of them has: read them apart, or take these columns out of the card."
                 )
         names = class_names_of(source)
         if source is first:
@@ -108,7 +113,9 @@ class JetReading:
             if source.left_out:
                 self.notes.append(f"columns of {card} that the files do not have: {', '.join(source.left_out)}")
             if "ptrel" in card.momenta and "phi" not in card.jet_ref:
-                self.notes.append(f"the azimuths of the jets are not in the files and were drawn (seed {self.seed})")
+                self.notes.append(
+                    f"the azimuths of the jets are not in the files and were drawn (seed {self.seed})"
+                )
             if self.classes is not None:
                 for name in self.classes:
                     check_choice(f"class in {card}", name, names)

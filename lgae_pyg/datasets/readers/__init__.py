@@ -17,14 +17,27 @@ from lgae_pyg.datasets.readers.root import RootReader
 __all__ = ["FORMATS", "ROWS", "Column", "Reader", "find_files", "open_reader", "recognise", "refuse"]
 
 FORMATS = {"root": RootReader, "hdf5": Hdf5Reader, "parquet": ParquetReader, "npz": NumpyReader}
-_MAGIC = {b"root": "root", b"\x89HDF\r\n\x1a\n": "hdf5", b"PAR1": "parquet", b"PK\x03\x04": "npz", b"\x93NUMPY": "npz"}
+_MAGIC = {
+    b"root": "root",
+    b"\x89HDF\r\n\x1a\n": "hdf5",
+    b"PAR1": "parquet",
+    b"PK\x03\x04": "npz",
+    b"\x93NUMPY": "npz",
+}
 _WORDS = {"root": "ROOT", "hdf5": "HDF5", "parquet": "Parquet", "npz": "NumPy"}
-_FOREIGN = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"(\xb5/\xfd": "zstandard", b"version https://git":
-            "a pointer of git LFS, not the file itself:", b"<!DOCTYPE": "a web page,", b"<html": "a web page,"}
+_FOREIGN = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"(\xb5/\xfd": "zstandard",
+    b"version https://git": "a pointer of git LFS, not the file itself:",
+    b"<!DOCTYPE": "a web page,",
+    b"<html": "a web page,",
+}
 
 
 def recognise(path: str | os.PathLike[str]) -> str:
-    """The format of a file by its first bytes: ``root``, ``hdf5``, ``parquet`` or ``npz``; the suffix is not asked.
+    """The format of a file by its first bytes: ``root``, ``hdf5``, ``parquet`` or ``npz``; not by its suffix.
 
     Raises:
         OSError: if the system does not let it be read.
@@ -47,8 +60,8 @@ def recognise(path: str | os.PathLike[str]) -> str:
         raise DataFileError(f"{os.fspath(path)} is {words}{'' if ' ' in words else '-compressed:'} {mend}.")
     what = f"begins with {head[:8]!r}" if head else "is empty"
     raise DataFileError(
-        f"{os.fspath(path)} {what}: it is no ROOT, HDF5, Parquet or NumPy file, or cut short at its very beginning. "
-        "Fetch or make it again."
+        f"{os.fspath(path)} {what}: it is no ROOT, HDF5, Parquet or NumPy file, or cut short at its very "
+        "beginning. Fetch or make it again."
     )
 
 
@@ -71,8 +84,8 @@ def open_reader(
     if formats and found not in formats:
         wanted = " or ".join(_WORDS[one] for one in formats)
         raise DataFileError(
-            f"{os.fspath(path)} is a {_WORDS[found]} file, where the card expects {wanted}: choose another card, or "
-            "leave it out and the file is recognised by what is in it."
+            f"{os.fspath(path)} is a {_WORDS[found]} file, where the card expects {wanted}: choose another card, "
+            "or leave it out and the file is recognised by what is in it."
         )
     return FORMATS[found](path, table, offsets)
 
@@ -98,7 +111,9 @@ def find_files(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]])
         else:
             files = sorted(path for path in glob.glob(one, recursive=True) if os.path.isfile(path))
         if not files:
-            kind = "folder without files of jets" if os.path.isdir(one) else "no such file, and no pattern that fits"
+            kind = (
+                "folder without files of jets" if os.path.isdir(one) else "no such file, and no pattern that fits"
+            )
             raise FileNotFoundError(f"{one}: {kind}.")
         found |= dict.fromkeys(files)
     return list(found)

@@ -48,6 +48,8 @@ class ArrayReader(Reader):
 
     def read(self, names: Sequence[str], rows: int, first: int) -> Iterator[dict[str, Any]]:
         """Reads slices of the arrays."""
+        if not self.offsets and len({self._lengths[name] for name in names}) == 1:
+            self.rows = self._lengths[names[0]]  # whatever length the other arrays have
         for name in names:
             if self._lengths[name] != self.rows and not self._per_particle(self._lengths[name]):
                 raise DataFileError(

@@ -116,8 +116,8 @@ class Reader(ABC):
             inside = ", ".join(list(self.columns)[:_SHOWN]) + (", ..." if len(self.columns) > _SHOWN else "")
             where = f"{self.path}, {self.table}" if self.table else self.path
             raise DataFileError(
-                f"{where} has no column {', '.join(missing[:_SHOWN])}{why}{suggestion(missing[0], self.columns)}. It "
-                f"has: {inside or 'no columns'}. Choose another card, or change this one; `lgae data inspect "
+                f"{where} has no column {', '.join(missing[:_SHOWN])}{why}{suggestion(missing[0], self.columns)}. "
+                f"It has: {inside or 'no columns'}. Choose another card, or change this one; `lgae data inspect "
                 f"{os.path.basename(self.path)}` proposes one."
             )
 
@@ -131,10 +131,24 @@ class Reader(ABC):
             return self.table or next(iter(self.tables))
         inside = ", ".join(f"{name} ({rows} rows)" for name, rows in self.tables.items()) or "nothing of the kind"
         asked = f"no {what} '{self.table}'" if self.table else f"more than one {what}, or none"
-        raise DataFileError(
+        raise ManyTables(
+            self.tables,
             f"{self.path} has {asked}; it has: {inside}. Name one as `table` in the card"
-            f"{suggestion(self.table, self.tables)}."
+            f"{suggestion(self.table, self.tables)}.",
         )
+
+
+class ManyTables(DataFileError):
+    """A file of several tables, none of which was chosen, or not one that is there.
+
+    Args:
+        tables: number of rows by name of the table.
+        message: the message.
+    """
+
+    def __init__(self, tables: dict[str, int], message: str) -> None:
+        super().__init__(message)
+        self.tables = tables
 
 
 @contextmanager
@@ -153,8 +167,8 @@ def reading(path: str, kind: str) -> Iterator[None]:
             raise
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise DataFileError(
-            f"{path} cannot be read as {kind} ({reason}): it is cut short or damaged, or uses a part of the format "
-            "that is not read. Fetch or make it again."
+            f"{path} cannot be read as {kind} ({reason}): it is cut short or damaged, or uses a part of the "
+            "format that is not read. Fetch or make it again."
         ) from error
 
 
@@ -171,8 +185,11 @@ def to_plain(array: Any) -> Any:
     import awkward as ak
 
     if any(mark in str(array.type) for mark in ("?", "option")):
-        array = ak.fill_none(ak.fill_none(array, [], axis=0), np.nan, axis=-1) if array.ndim > 1 else (
-            ak.fill_none(array, np.nan))
+        array = (
+            ak.fill_none(ak.fill_none(array, [], axis=0), np.nan, axis=-1)
+            if array.ndim > 1
+            else (ak.fill_none(array, np.nan))
+        )
     if "var *" in str(array.type) or array.fields:
         return array
     return ak.to_numpy(array)

@@ -127,7 +127,9 @@ def _frame_columns(path: str, name: str, group: h5py.Group) -> dict[str, _Source
     while f"block{block}_values" in group:
         values, items = group[f"block{block}_values"], group[f"block{block}_items"]
         if len(items) != values.shape[-1]:
-            raise DataFileError(f"{path}: block{block} of '{name}' has {len(items)} names, not {values.shape[-1]}.")
+            raise DataFileError(
+                f"{path}: block{block} of '{name}' has {len(items)} names, not {values.shape[-1]}."
+            )
         titles = [title.decode() if isinstance(title, bytes) else str(title) for title in items[:]]
         sources |= {title: _Source(values.name, None, place) for place, title in enumerate(titles)}
         block += 1
@@ -138,8 +140,11 @@ def _strings(pickled: Any) -> list[str]:
     """The texts in a pickled list, which is taken apart and not loaded."""
     data = pickled.encode("latin-1") if isinstance(pickled, str) else bytes(pickled or b"")
     try:
-        return [str(text) for code, text, _ in pickletools.genops(data) if "UNICODE" in code.name or "STRING" in
-                code.name]
+        return [
+            str(text)
+            for code, text, _ in pickletools.genops(data)
+            if "UNICODE" in code.name or "STRING" in code.name
+        ]
     except ValueError:
         return []
 
@@ -162,8 +167,8 @@ def _check_filters(path: str, dataset: h5py.Dataset) -> None:
         missing = [code for code in missing if not h5py.h5z.filter_avail(code)]
     if missing:
         raise DataFileError(
-            f"{path}: '{dataset.name}' is compressed with {_PLUGINS.get(missing[0], f'filter {missing[0]}')}, which "
-            "h5py does not bring: pip install hdf5plugin, and it is used."
+            f"{path}: '{dataset.name}' is compressed with {_PLUGINS.get(missing[0], f'filter {missing[0]}')}, "
+            "which h5py does not bring: pip install hdf5plugin, and it is used."
         )
 
 

@@ -11,7 +11,7 @@ from lgae_pyg.datasets.readers.base import Column, Reader, reading, to_plain
 
 
 class ParquetReader(Reader):
-    """A Parquet file; lists are jagged columns, and the parts of structures (``part.px``) are columns of their own.
+    """A Parquet file; lists are jagged columns, and parts of structures (``part.px``) columns of their own.
 
     Checksums of pages are verified where the file has them.
     """

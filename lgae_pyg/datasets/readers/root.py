@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lgae_pyg.data import DataFileError
 from lgae_pyg.datasets.readers.base import Column, Reader, reading, to_plain
 
 
 class RootReader(Reader):
-    """A TTree: its branches are the columns.
+    """A TTree or an RNTuple: its branches or fields are the columns.
 
     A branch within a branch has its own name (``Jet.PT``), or where that is not unique its path
     (``Jet/Jet.PT``). References to objects (``TRefArray``, as Delphes writes) are lists of their numbers.
@@ -25,32 +24,57 @@ class RootReader(Reader):
 
         with reading(self.path, "ROOT"), uproot.open(Path(self.path)) as file:
             kinds = file.classnames(cycle=False)
-            self.tables = {name: file[name].num_entries for name, kind in kinds.items() if kind in _TREES}
-            if not self.tables and any("RNTuple" in kind for kind in kinds.values()):
-                raise DataFileError(f"{self.path} holds an RNTuple: only TTrees are read; write it as a TTree.")
+            trees = [name for name, kind in kinds.items() if kind in _TREES or "RNTuple" in kind]
+            self.tables = {name: file[name].num_entries for name in trees}
             self.table = self.only_table("tree")
+            self._is_tree = kinds[self.table] in _TREES
             tree = file[self.table]
             self.rows = tree.num_entries
-            self.columns = {name: column for name, branch in _branches(tree).items()
-                            if (column := _column(name, branch)) is not None}
+            if self._is_tree:
+                found = [_column(name, branch) for name, branch in _branches(tree).items()]
+            else:
+                sample = tree.arrays(entry_stop=min(1, self.rows))
+                found = [one for name in sample.fields for one in _fields(name, sample[name])]
+            self.columns = {column.name: column for column in found if column is not None}
 
     def read(self, names: Sequence[str], rows: int, first: int) -> Iterator[dict[str, Any]]:
-        """Reads baskets as they are needed."""
+        """Reads baskets (clusters) as they are needed."""
         import uproot
 
         with reading(self.path, "ROOT"), uproot.open(Path(self.path)) as file:
             tree = file[self.table]
-            branches = _branches(tree)
-            wanted = {id(branches[name]): name for name in names}
-            counts = [len([1 for name in names if branches[name].name == branches[other].name]) for other in names]
-            if max(counts, default=1) > 1:  # uproot names its results by the branch alone
-                for start in range(first, self.rows, rows):
-                    window = {"entry_start": start, "entry_stop": min(start + rows, self.rows), "library": "ak"}
-                    yield {name: _values(branches[name].array(**window)) for name in names}
-                return
-            options = {"step_size": rows, "entry_start": first, "how": dict, "library": "ak"}
-            for chunk in tree.iterate(filter_branch=lambda branch: id(branch) in wanted, **options):
-                yield {name: _values(chunk[branches[name].name]) for name in names}
+            yield from (_read_tree if self._is_tree else _read_fields)(tree, names, rows, first)
+
+
+def _read_tree(tree: Any, names: Sequence[str], rows: int, first: int) -> Iterator[dict[str, Any]]:
+    branches = _branches(tree)
+    wanted = {id(branches[name]) for name in names}
+    short = [branches[name].name for name in names]
+    if len(set(short)) < len(short):  # uproot names its results by the branch alone
+        for start in range(first, tree.num_entries, rows):
+            window = {"entry_start": start, "entry_stop": start + rows, "library": "ak"}
+            yield {name: _values(branches[name].array(**window)) for name in names}
+        return
+    options = {"step_size": rows, "entry_start": first, "how": dict, "library": "ak"}
+    for chunk in tree.iterate(filter_branch=lambda branch: id(branch) in wanted, **options):
+        yield {name: _values(chunk[branches[name].name]) for name in names}
+
+
+def _read_fields(ntuple: Any, names: Sequence[str], rows: int, first: int) -> Iterator[dict[str, Any]]:
+    top = sorted({name.partition(".")[0] for name in names})
+    for start in range(first, ntuple.num_entries, rows):
+        chunk = ntuple.arrays(top, entry_start=start, entry_stop=min(start + rows, ntuple.num_entries))
+        yield {name: _values(chunk[tuple(name.split("."))]) for name in names}
+
+
+def _fields(name: str, array: Any) -> Iterator[Column]:
+    """The columns of a field of an RNTuple; the parts of a record are columns of their own."""
+    if array.fields:
+        for part in array.fields:
+            yield from _fields(f"{name}.{part}", array[part])
+        return
+    *axes, dtype = str(array.type).split(" * ")
+    yield Column(name, dtype, tuple(None if axis == "var" else int(axis) for axis in axes[1:]))
 
 
 _TREES = ("TTree", "TNtuple", "TNtupleD")
@@ -78,7 +102,7 @@ def _column(name: str, branch: Any) -> Column | None:
             content = content.content
         inner = getattr(content, "inner_shape", ())
         kind = getattr(content, "to_dtype", None)
-        dtype = str(kind.base.newbyteorder("=")) if kind is not None else branch.typename
+        dtype = str(kind.base.newbyteorder("=")) if kind is not None else branch.typename[:24]
         return Column(name, dtype, (None,) * levels + tuple(inner))
     except Exception:  # an interpretation that uproot does not have: the branch is as if it were not there
         return None

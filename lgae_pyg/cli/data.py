@@ -1,0 +1,132 @@
+"""``lgae data``: what is in a file of jets, and with which card it is read."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+COMMANDS = {"inspect": "show what is in a file, and the data card that reads it"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the subcommands of ``lgae data`` to a parser."""
+    commands = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", required=True)
+    inspect = commands.add_parser("inspect", help=COMMANDS["inspect"])
+    add = inspect.add_argument
+    add("file", metavar="FILE", help="a ROOT, HDF5, Parquet or NumPy file; a folder or a pattern: its first file")
+    add("--card", metavar="CARD", help="read it with this preset or YAML file (default: recognised)")
+    add("--table", default="", metavar="NAME", help="tree or group to look into (default: the only one)")
+    add("--out", type=Path, metavar="YAML", help="save the card there, to be changed and used")
+    add("--particles", type=int, default=10, help="particles of the first jet that are shown (default 10)")
+    inspect.set_defaults(work=inspect_file)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs the subcommand."""
+    return options.work(options)
+
+
+def inspect_file(options: argparse.Namespace) -> int:
+    """Prints the columns of a file, the card that reads it, and its first jet."""
+    from lgae_pyg.datasets.cards import read_card
+    from lgae_pyg.datasets.readers import find_files
+    from lgae_pyg.datasets.recognition import fitting_presets, propose
+
+    files = find_files(options.file)
+    path = files[0]
+    reader = _open(path, options.table)
+    more = f" (the first of {len(files)})" if len(files) > 1 else ""
+    print(f"{path}{more}: {reader.format}", *(f", {reader.table}" if reader.table else ""), sep="")
+    if len(reader.tables) > 1:
+        print("tables: " + ", ".join(f"{name} ({rows:,} rows)" for name, rows in reader.tables.items()))
+    print(f"{reader.rows:,} rows\n")
+    print(_columns(list(reader.columns.values())))
+    doubts: Sequence[str] = ()
+    if options.card:
+        card, why = read_card(options.card), "the card"
+    elif fits := fitting_presets(path):
+        card, why = fits[0], "recognised: the preset"
+        others = ", ".join(one.name for one in fits[1:])
+        doubts = [f"it fits these presets, too: {others}"] if others else ()
+    else:
+        proposal = propose(reader)
+        card, doubts, why = proposal.card, proposal.doubts, "not recognised; proposed from names and values:"
+    print(f"\n{why} {card.name if card else 'no card'}\n")
+    if card:
+        text = card.to_yaml()
+        print(text)
+        if options.out:
+            from lgae_pyg.files import write_text
+
+            print(f"saved: {write_text(options.out, text)}\n")
+    for doubt in doubts:
+        print(f"to be checked: {doubt}")
+    if card:
+        print("\n" + _first_jet(path, card, options.particles))
+    return 0 if card else 1
+
+
+def _open(path: str, table: str) -> Any:
+    """The file; of several tables without a choice, the largest."""
+    from lgae_pyg.datasets.readers import open_reader
+    from lgae_pyg.datasets.readers.base import ManyTables
+
+    try:
+        return open_reader(path, table)
+    except ManyTables as several:
+        if table or not several.tables:
+            raise
+        tables = several.tables
+        return open_reader(path, max(tables, key=lambda name: tables[name]))
+
+
+def _columns(columns: list[Any]) -> str:
+    """The columns as a table; numbered ones are drawn together."""
+    import re
+
+    from lgae_pyg.tables import Table
+
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for column in columns:
+        stem = re.sub(r"\d+", "#", column.name)
+        groups.setdefault((stem, column.dtype, column.shape_text), []).append(column.name)
+    rows = []
+    for (_, dtype, shape), names in groups.items():
+        if len(names) > 5:
+            rows.append((f"{names[0]} ... {names[-1]} ({len(names)})", dtype, shape))
+        else:
+            rows += [(name, dtype, shape) for name in names]
+    caption = "Columns; the shape is that of a row, n a length that differs from row to row."
+    return Table("columns", caption, {"name": "column", "dtype": "type", "shape": "shape"}, tuple(rows)).to_text()
+
+
+def _first_jet(path: str, card: Any, particles: int) -> str:
+    """The first jet of the file as a table."""
+    import torch
+
+    from lgae_pyg.datasets.assembly import assemble
+    from lgae_pyg.datasets.columns import CardColumns
+    from lgae_pyg.lorentz.kinematics import azimuth, mass, pseudorapidity, transverse_momentum
+    from lgae_pyg.tables import Table
+
+    source = CardColumns(card, path)
+    jets = next((jets for chunk in source.chunks(100) if (jets := assemble(source, chunk, 0)).sizes.any()), None)
+    if jets is None:
+        return "There is no jet with particles in the file."
+    number = int((jets.sizes > 0).argmax())
+    jet = jets.take_jets(jets.sizes > 0).take_jets(torch.tensor([0]).numpy())
+    p4 = torch.from_numpy(jet.p4).double()
+    names = {"E": "E", "px": "px", "py": "py", "pz": "pz", "pt": "pT", "eta": "eta", "phi": "phi"}
+    derived = torch.stack([transverse_momentum(p4), pseudorapidity(p4), azimuth(p4)], dim=1)
+    rows = torch.cat([p4, derived], dim=1)[:particles].tolist()
+    features = list(jet.particles)
+    names |= {f"x_{name}": name for name in features}
+    rows = [(*row, *(float(jet.particles[name][i]) for name in features)) for i, row in enumerate(rows)]
+    total = p4.sum(dim=0)
+    fields = {key: value[0].tolist() for key, value in jet.jets.items()}
+    caption = (
+        f"The first particles of jet {number} of the file, momenta in GeV, as the card reads it: {len(p4)} "
+        f"particles, together pT = {float(transverse_momentum(total)):.6g}, m = {float(mass(total)):.6g}. "
+        + "; ".join(f"{key} = {value}" for key, value in fields.items())
+    )
+    return Table("jet", caption, names, tuple(rows)).to_text()
