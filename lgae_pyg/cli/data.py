@@ -1,11 +1,14 @@
-"""``lgae data``: what is in a file of jets, and with which card it is read."""
+"""``lgae data``: what is in a file of jets, with which card it is read; files converted to a store."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-COMMANDS = {"inspect": "show what is in a file, and the data card that reads it"}
+COMMANDS = {
+    "inspect": "show what is in a file, and the data card that reads it",
+    "convert": "read files through the gate into a store on disk, in bounded memory",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +22,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, metavar="YAML", help="save the card there, to be changed and used")
     add("--particles", type=int, default=10, help="particles of the first jet that are shown (default 10)")
     inspect.set_defaults(work=inspect_file)
+    convert = commands.add_parser("convert", help=COMMANDS["convert"])
+    add = convert.add_argument
+    add("card", metavar="CARD", help="preset or YAML file that says what is in the files; auto: recognised")
+    add("files", nargs="+", metavar="FILE", help="files, folders or patterns")
+    add("--out", required=True, type=Path, metavar="DIR", help="folder of the store; an interrupted one goes on")
+    add("--particles", type=int, metavar="N", help="cut jets to their N leading particles (default: keep all)")
+    add("--order", default="pt", choices=("pt", "kept"), help="pt: sort particles by falling pT (default)")
+    add("--bad-jets", default="drop", choices=("drop", "stop"), help="jets no network can read (default: drop)")
+    add("--unit", default="GeV", choices=("GeV", "TeV", "PeV"), help="unit in the store (default GeV)")
+    add("--classes", metavar="A,B", help="only these classes, numbered in this order")
+    add("--seed", type=int, default=0, help="seed of azimuths that are not in the files (default 0)")
+    add("--workers", type=int, default=1, metavar="K", help="processes (default 1); the result is the same")
+    convert.set_defaults(work=convert_files)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -64,6 +80,30 @@ def inspect_file(options: argparse.Namespace) -> int:
     if card:
         print("\n" + _first_jet(path, card, options.particles))
     return 0 if card else 1
+
+
+def convert_files(options: argparse.Namespace) -> int:
+    """Converts files, and prints what the gate did, and how fast it went."""
+    import time
+
+    from lgae_pyg.data.gate import Rules
+    from lgae_pyg.datasets.cards import read_card
+    from lgae_pyg.datasets.conversion import Conversion, convert
+    from lgae_pyg.datasets.readers import find_files
+    from lgae_pyg.datasets.recognition import recognise_card
+
+    files = tuple(find_files(options.files))
+    card = recognise_card(files[0]) if options.card == "auto" else read_card(options.card)
+    rules = Rules(options.particles, options.order, options.bad_jets)
+    classes = tuple(options.classes.split(",")) if options.classes else None
+    begin = time.perf_counter()
+    work = Conversion(files, card, rules, options.unit, options.seed, classes)
+    admission = convert(work, options.out, options.workers)
+    seconds = time.perf_counter() - begin
+    print("\n".join(admission.lines()))
+    print(f"{options.out}: {admission.read:,} jets in {seconds:.1f} s, {admission.read / seconds:,.0f} jets/s")
+    print(f"Use it: lgae train data=files data.path={options.out}")
+    return 0
 
 
 def _open(path: str, table: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from lgae_pyg.config import config_directory
 from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.datasets.readers import FORMATS
+from lgae_pyg.datasets.weaver import from_weaver, is_weaver
 from lgae_pyg.files import plain
 from lgae_pyg.registry import check_choice, check_keys, choose
 
@@ -261,6 +263,10 @@ def _load(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, Mapping):
         raise ValueError(f"{path} is no data card: it must hold `momenta: {{...}}` and what else belongs to it")
+    if is_weaver(values):
+        values, notes = from_weaver(values, path.stem)
+        if notes:
+            warnings.warn(f"{path} is a card of weaver: {'; '.join(notes)}", stacklevel=3)
     return {"name": path.stem, **values}
 
 

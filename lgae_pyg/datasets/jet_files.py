@@ -19,7 +19,7 @@ from lgae_pyg.data.gate import Rules
 from lgae_pyg.datasets.base import SPLITS, JetDataset, fingerprint
 from lgae_pyg.datasets.cards import Card, read_card
 from lgae_pyg.datasets.readers import find_files
-from lgae_pyg.datasets.reading import JetReading, store_fields
+from lgae_pyg.datasets.reading import JetReading, account_of, description, store_fields
 from lgae_pyg.datasets.recognition import recognise_card
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -140,7 +140,9 @@ class JetFiles(JetDataset):
                 show,
             )
             store = collect(map(store_fields, reading))
-        store.meta = description(reading, store) | {"files": self._files, "card": self.card.name}
+        store.meta = description(self.card, account_of(reading)) | {"files": self._files}
+        if not store.meta["published_split"]:
+            store.jet_fields.pop("split", None)
         for line in (*reading.admission.lines(), *store.meta["notes"]):
             print(line, file=sys.stderr)
         return store
@@ -163,35 +165,6 @@ def collect(parts: Iterator[tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]]
     fields = {name: torch.cat([one[name] for one in particles]) for name in particles[0]}
     fields["pos"] = fields["pos"].to(kind)
     return JetStore(ptr, fields, {name: torch.cat([one[name] for one in jets]) for name in jets[0]})
-
-
-def description(reading: JetReading, store: JetStore) -> dict[str, Any]:
-    """The ``meta`` of a store: names of classes and columns, where the jets come from, what was done to them."""
-    card, notes = reading.card, list(reading.notes)
-    if published := _has_published_split(store, notes) if "split" in store.jet_fields else False:
-        notes.append("the published split is used unless fractions are given")
-    else:
-        store.jet_fields.pop("split", None)
-    origin = card.about or f"jets read with {card}"
-    return {
-        "class_names": reading.class_names,
-        "origin": origin,
-        "x_names": reading.x_names,
-        "observer_names": reading.observer_names,
-        "admission": reading.admission.to_dict(),
-        "notes": notes,
-        "published_split": published,
-    }
-
-
-def _has_published_split(store: JetStore, notes: list[str]) -> bool:
-    """Whether all parts of the published split are there; a sentence on it where some are."""
-    counts = [int((store.jet_fields["split"] == place).sum()) for place in range(len(SPLITS))]
-    parts = ", ".join(f"{count:,} {name}" for name, count in zip(SPLITS, counts))
-    if any(counts):
-        missing = "" if all(counts) else " is not used, since a part is not here"
-        notes.append(f"the published split{missing}: {parts}")
-    return all(counts)
 
 
 def cache_folder(paths: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,6 +27,20 @@ from lgae_pyg.registry import check_choice
 EVENTS = 500
 
 
+@dataclass(frozen=True)
+class Piece:
+    """Some rows of a file: of file number ``file``, from row ``first`` up to row ``stop``."""
+
+    file: int
+    first: int
+    stop: int
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return self.stop - self.first
+
+
 @dataclass
 class JetReading:
     """The reading of files: an iterator of checked jets that keeps the account.
@@ -40,8 +54,10 @@ class JetReading:
         classes: only these classes, numbered in this order; all where ``None``.
         max_jets: of each class (of all jets where there are none) the first so many.
         progress: called with the share of the current file (its path, rows done, all rows).
+        piece: read only these rows; all files are read when ``None``.
 
     Attributes:
+        splits: jets in each part of the published split.
         admission: the account of the gate.
         class_names: names of the classes, empty where there are no labels.
         x_names: names of the features.
@@ -61,6 +77,8 @@ class JetReading:
     classes: Sequence[str] | None = None
     max_jets: int | None = None
     progress: Callable[[str, int, int], Any] = lambda *_: None
+    piece: Piece | None = None
+    splits: list[int] = field(default_factory=lambda: [0] * len(SPLITS), init=False)
     admission: Admission = field(default_factory=Admission, init=False)
     class_names: list[str] = field(default_factory=list, init=False)
     x_names: list[str] = field(default_factory=list, init=False)
@@ -70,9 +88,14 @@ class JetReading:
     def __iter__(self) -> Iterator[FlatJets]:
         first, taken, largest = None, {}, -1
         for number, path in enumerate(self.files):
+            wanted = self.piece is None or self.piece.file == number
+            if not wanted and first is not None:
+                continue
             source = CardColumns(self.card, path)
             first = first or source
             self._join(first, source)
+            if not wanted:
+                continue
             for jets in self._jets_of(source, number):
                 jets = self._choose(jets, taken)
                 jets, account = admit(jets, self.rules, path)
@@ -80,6 +103,8 @@ class JetReading:
                 if "y" in jets.jets and len(jets):
                     largest = max(largest, int(jets.jets["y"].max()))
                 if len(jets):
+                    if "split" in jets.jets:
+                        self.splits = [n + int((jets.jets["split"] == i).sum()) for i, n in enumerate(self.splits)]
                     yield jets
                 if self._have_enough(taken):
                     break
@@ -87,7 +112,7 @@ class JetReading:
                 break
         if not self.class_names and largest >= 0:
             self.class_names = [str(number) for number in range(largest + 1)]
-        if not self.admission.kept:
+        if not self.admission.kept and self.piece is None:
             raise DataFileError(
                 f"{', '.join(self.files[:3])}: no jet is left. " + "; ".join(self.admission.lines())
             )
@@ -128,14 +153,19 @@ class JetReading:
         """The jets of a file, with the fields ``file_id`` and those of the file's name."""
         rows = EVENTS if source.card.links else ROWS
         split = split_of(source.card, source.path)
-        first = done = 0
-        for chunk in source.chunks(rows):
+        first = done = self.piece.first if self.piece else 0
+        stop = self.piece.stop if self.piece else source.reader.rows
+        for chunk in source.chunks(rows, done):
+            left = min(stop - done, len(next(iter(chunk.values()))))
+            chunk = {name: values[:left] for name, values in chunk.items()}
             jets = assemble(source, chunk, first, self.unit, (self.seed, number))
-            first, done = first + self._count(jets, chunk, source), done + rows
+            first, done = first + self._count(jets, chunk, source), done + left
             more = {"file_id": np.full(len(jets), number)} if len(self.files) > 1 else {}
             more |= {} if split is None else {"split": np.full(len(jets), split)}
-            self.progress(source.path, min(done, source.reader.rows), source.reader.rows)
+            self.progress(source.path, done, source.reader.rows)
             yield replace(jets, jets={**jets.jets, **more})
+            if done >= stop:
+                break
 
     @staticmethod
     def _count(jets: FlatJets, chunk: Any, source: CardColumns) -> int:
@@ -177,6 +207,37 @@ class JetReading:
         full = [number for number, count in taken.items() if count >= self.max_jets]
         by_jets = bool(self.card.labels)
         return len(full) >= (len(self.class_names) or np.inf) if by_jets else bool(full)
+
+
+def account_of(reading: JetReading) -> dict[str, Any]:
+    """What is to be known of jets when they have been read, as plain values; see :func:`description`."""
+    names = ("class_names", "x_names", "observer_names", "notes", "splits")
+    return {"admission": reading.admission.to_dict(), **{name: list(getattr(reading, name)) for name in names}}
+
+
+def join_accounts(accounts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The account of jets that were read in parts."""
+    first = accounts[0]
+    return {
+        "admission": sum((Admission.from_dict(one["admission"]) for one in accounts), Admission()).to_dict(),
+        "class_names": max((one["class_names"] for one in accounts), key=len),
+        "x_names": first["x_names"],
+        "observer_names": first["observer_names"],
+        "notes": list(dict.fromkeys(line for one in accounts for line in one["notes"])),
+        "splits": [sum(counts) for counts in zip(*(one["splits"] for one in accounts))],
+    }
+
+
+def description(card: Card, account: Mapping[str, Any]) -> dict[str, Any]:
+    """The ``meta`` of a store: names of classes and columns, where the jets come from, what was done to them."""
+    meta, notes, splits = dict(account), list(account["notes"]), account["splits"]
+    meta["published_split"] = all(splits)
+    if any(splits):
+        parts = ", ".join(f"{count:,} {name}" for name, count in zip(SPLITS, splits))
+        said = "is used unless fractions are given" if all(splits) else "is not used, since a part is not here"
+        notes.append(f"the published split {said}: {parts}")
+    del meta["splits"]
+    return {**meta, "notes": notes, "origin": card.about or f"jets read with {card}", "card": card.name}
 
 
 def class_names_of(source: CardColumns) -> list[str]:

@@ -77,6 +77,10 @@ class Reader(ABC):
     def read(self, names: Sequence[str], rows: int, first: int) -> Iterator[dict[str, Any]]:
         """Chunks of columns that are there, from a row on."""
 
+    def seams(self, names: Sequence[str]) -> Sequence[int]:
+        """Rows at which reading some columns may begin without unpacking rows before; none where all rows will do."""
+        return ()
+
     def chunks(self, names: Sequence[str], rows: int = ROWS, first: int = 0) -> Iterator[dict[str, Any]]:
         """Some columns, a few rows at a time.
 

@@ -25,11 +25,16 @@ class ParquetReader(Reader):
             for field in file.schema_arrow:
                 self.columns |= {column.name: column for column in _columns(field.name, field.type)}
 
+    def seams(self, names: Sequence[str]) -> Sequence[int]:
+        """Where row groups begin."""
+        with reading(self.path, "Parquet"), _open(self.path) as file:
+            return _row_groups(file).tolist()
+
     def read(self, names: Sequence[str], rows: int, first: int) -> Iterator[dict[str, Any]]:
         """Reads row groups as they are needed."""
         with reading(self.path, "Parquet"), _open(self.path) as file:
             top = {field.name for field in file.schema_arrow}
-            groups = np.cumsum([0] + [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)])
+            groups = _row_groups(file)
             begin = int(np.searchsorted(groups, first, side="right")) - 1
             skip = first - int(groups[begin])
             wanted = sorted({_top(name, top) for name in names})
@@ -49,6 +54,11 @@ def _open(path: str) -> Any:
     import pyarrow.parquet as parquet
 
     return parquet.ParquetFile(path, page_checksum_verification=True)
+
+
+def _row_groups(file: Any) -> np.ndarray:
+    """First row of each row group, and the number of all rows."""
+    return np.cumsum([0] + [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)])
 
 
 def _top(name: str, top: set[str]) -> str:

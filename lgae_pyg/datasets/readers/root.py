@@ -37,6 +37,17 @@ class RootReader(Reader):
                 found = [one for name in sample.fields for one in _fields(name, sample[name])]
             self.columns = {column.name: column for column in found if column is not None}
 
+    def seams(self, names: Sequence[str]) -> Sequence[int]:
+        """Where baskets of all these branches begin."""
+        import uproot
+
+        if not self._is_tree:
+            return ()
+        with reading(self.path, "ROOT"), uproot.open(Path(self.path)) as file:
+            branches = _branches(file[self.table])
+            wanted = {id(branches[name]) for name in names}
+            return file[self.table].common_entry_offsets(filter_branch=lambda branch: id(branch) in wanted)
+
     def read(self, names: Sequence[str], rows: int, first: int) -> Iterator[dict[str, Any]]:
         """Reads baskets (clusters) as they are needed."""
         import uproot
