@@ -112,7 +112,7 @@ def _frame_columns(path: str, name: str, group: h5py.Group) -> dict[str, _Source
     table = group.get("table")
     if isinstance(table, h5py.Dataset) and table.dtype.names:
         if (rows := int(table.attrs.get("NROWS", len(table)))) != len(table):
-            raise DataFileError(f"{path}: '{name}' says that it has {rows} rows, and has {len(table)}: it is damaged.")
+            raise DataFileError(f"{path}: '{name}' says it has {rows} rows, and has {len(table)}: damaged.")
         for field in table.dtype.names:
             kind, width = table.attrs.get(f"{field}_kind"), table.dtype[field].shape
             if not width:
