@@ -108,7 +108,7 @@ def test_an_editable_install_works_beside_the_clone(build, settings, tmp_path: P
 def test_requirements_share_an_environment_with_numpy_2(metadata) -> None:
     default = [line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line]
     names = {re.split(r"[<>=!~; ]", line)[0].lower() for line in default}
-    assert {"torch", "numpy"} <= names and not names & {"jetnet", "wasserstein", "energyflow", "pyarrow", "coffea"}
+    assert {"torch", "numpy"} <= names and not names & {"jetnet", "wasserstein", "energyflow", "coffea"}
     assert not [line for line in default if re.search(r"<|==|~=", line)]  # no version of a neighbour is shut out
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from lgae_pyg.lorentz.kinematics import energy
+from lgae_pyg.data.units import unit_factor
+from lgae_pyg.lorentz.kinematics import energy, spatial
+
+#: The mark of a jet whose momenta were changed after they had been checked: the order of its particles is meant.
+MOVED = -1
 
 
 class JetData(Data):
@@ -26,6 +32,8 @@ class JetData(Data):
         jet_ref: Transverse momentum, pseudorapidity, azimuth and mass of the jet as its file gives them, in
             the unit of the data set. For comparisons, never an input of a network.
         x: Lorentz-invariant numbers of each particle (charge, particle type), where there are any.
+        unit: Unit of the momenta, ``"GeV"``, ``"TeV"`` or ``"PeV"``; a batch has a list of them. Models refuse
+            jets in another unit than theirs; jets that state none are only looked at for plausibility.
 
     Shapes:
         - **pos**, **p4**: :math:`(n, 4)`
@@ -43,8 +51,31 @@ class JetData(Data):
     def p4(self, value: Tensor) -> None:
         self.pos = value
 
+    def __setattr__(self, key: str, value: Any) -> None:
+        super().__setattr__(key, value)
+        if key == "pos" and getattr(self, "_mark", None) is not None:
+            self._mark = MOVED
+
+    def in_unit(self, unit: str) -> JetData:
+        """The jet, or the batch, in another unit: a copy with other ``pos`` and ``jet_ref``.
+
+        Raises:
+            ValueError: if the jet does not state its unit, or for an unknown unit.
+        """
+        stated = unit_of(self)
+        if stated is None:
+            raise ValueError("the unit of the jet is not known: state it first, jet.unit = 'GeV'")
+        checked, factor, converted = check_mark(self), unit_factor(stated, unit), copy.copy(self)
+        converted.pos = self.pos * factor
+        if "jet_ref" in self:
+            converted.jet_ref = self.jet_ref * reference_factors(self.jet_ref, factor)
+        converted.unit = unit if isinstance(self.unit, str) else [unit] * len(self.unit)
+        if checked:
+            set_mark(converted)
+        return converted
+
     def validate(self, raise_on_error: bool = True) -> bool:
-        """Checks that this is a jet a network can read: at least one particle, finite, no negative energy.
+        """Checks that this is a jet a network can read: at least one particle, finite, positive energies, E first.
 
         Args:
             raise_on_error: Raise for the first problem instead of returning ``False``.
@@ -55,7 +86,7 @@ class JetData(Data):
         Raises:
             ValueError: names the field, the particle and the mend.
         """
-        problem = _problem_with(self.pos if "pos" in self else None)
+        problem = problem_with(self.pos if "pos" in self else None)
         if problem is None:
             return super().validate(raise_on_error)
         if raise_on_error:
@@ -77,8 +108,50 @@ def jet_name(jet: Data, class_names: Sequence[str] = ()) -> str:
     return f"{name} {int(jet.jet_id)}" if "jet_id" in jet else name
 
 
-def _problem_with(p4: Tensor | None) -> str | None:
-    """Says in one sentence what is wrong with the momenta of a jet, or ``None``."""
+def unit_of(jets: Any) -> str | None:
+    """The unit that a jet or a batch states; ``None`` if it states none.
+
+    Raises:
+        ValueError: the jets of a batch are in several.
+    """
+    stated = getattr(jets, "unit", None)
+    if stated is None or isinstance(stated, str):
+        return stated
+    units = set(stated)
+    if len(units) > 1:
+        names = " and ".join(sorted(map(str, units)))
+        raise ValueError(f"the batch has jets in {names}: bring all to one unit before, jet.in_unit('TeV')")
+    return units.pop() if units else None
+
+
+def reference_factors(reference: Tensor, factor: float) -> Tensor:
+    """What pt, eta, phi and mass of ``jet_ref`` are multiplied by when momenta are by ``factor``."""
+    return reference.new_tensor([factor, 1.0, 1.0, factor])
+
+
+def set_mark(jets: JetData) -> None:
+    """Marks momenta as checked, so that models need not look at them again."""
+    jets._mark = _state(jets.pos)
+
+
+def check_mark(jets: Any) -> bool:
+    """Whether the momenta were marked as checked and not changed since."""
+    mark = getattr(jets, "_mark", None)
+    return mark is not None and mark == _state(jets.pos)
+
+
+def _state(pos: Tensor) -> int:
+    """Counts the in-place changes of a tensor, as far as PyTorch does."""
+    return 0 if pos.is_inference() else pos._version
+
+
+def problem_with(p4: Tensor | None, padding: bool = False) -> str | None:
+    """Says in one sentence what is wrong with the momenta of a jet, or ``None``.
+
+    Args:
+        p4: the momenta.
+        padding: whether rows of zeros are allowed.
+    """
     if not isinstance(p4, Tensor):
         return "The jet has no momenta: make it as JetData(pos=p4), p4 of shape (particles, 4)."
     if p4.dim() != 2 or p4.size(-1) != 4:
@@ -90,11 +163,21 @@ def _problem_with(p4: Tensor | None) -> str | None:
     broken = ~torch.isfinite(p4).all(dim=-1)
     if broken.any():
         return f"The field 'pos' is not finite for particle {_first(broken)}: leave the jet out."
+    order = "the columns must be (E, px, py, pz) in this order"
+    far = energy(p4) < 0.9 * torch.linalg.vector_norm(spatial(p4), dim=-1)
+    last = p4[..., 3] > 0.999 * torch.linalg.vector_norm(p4[..., :3], dim=-1)
+    if 2 * far.sum() > len(p4) and 2 * last.sum() > len(p4):
+        return f"The field 'pos' looks like (px, py, pz, E): {order}, pos[:, [3, 0, 1, 2]]."
     negative = energy(p4) < 0
     if negative.any():
+        return f"The field 'pos' has a negative energy for particle {_first(negative)}: {order}."
+    if 2 * far.sum() > len(p4):
+        return f"The field 'pos' has E < |p| by far for particle {_first(far)}: {order}."
+    absent = energy(p4) == 0
+    if absent.any() and not padding:
         return (
-            f"The field 'pos' has a negative energy for particle {_first(negative)}: "
-            "the columns must be (E, px, py, pz) in this order."
+            f"The field 'pos' has no energy for particle {_first(absent)}: leave rows of padding out, "
+            "pos[pos[:, 0] != 0]."
         )
     return None
 

@@ -15,8 +15,9 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from lgae_pyg.data.errors import DataFileError
-from lgae_pyg.data.jet import JetData
+from lgae_pyg.data.jet import JetData, reference_factors, set_mark, unit_of
 from lgae_pyg.data.tensor_file import MEND, read_tensors, write_tensors
+from lgae_pyg.data.units import unit_factor
 from lgae_pyg.registry import choose
 
 Ids = int | slice | Sequence[int] | np.ndarray | Tensor
@@ -42,8 +43,9 @@ class JetStore:
         ptr: First particle of each jet, and at the end the number of all particles.
         particle_fields: Fields with a row per particle; ``pos`` (four-momenta) is required.
         jet_fields: Fields with a row per jet (``y``, ``jet_id``, ``jet_ref``).
-        meta: Plain JSON values that travel with the file: recipe, unit, ``class_names`` (a list, whose place is
-            the class number), ``origin`` (where the jets come from, for captions).
+        meta: Plain JSON values that travel with the file: recipe, ``unit`` (which jets and batches carry on),
+            ``class_names`` (a list, whose place is the class number), ``origin`` (where the jets come from, for
+            captions).
         dtype: Floating-point type that jets and batches are converted to; by default that of the tensors.
 
     Shapes:
@@ -71,6 +73,7 @@ class JetStore:
         self.meta = dict(meta or {})
         self.dtype = dtype
         self._rows: Tensor | None = None
+        self._factor = 1.0
         _check_ptr(ptr)
         _check_fields(self.particle_fields, int(ptr[-1]), "particle")
         _check_fields(self.jet_fields, len(ptr) - 1, "jet")
@@ -90,6 +93,7 @@ class JetStore:
         jets = list(jets)
         if not jets:
             raise ValueError("A JetStore cannot be made of no jets.")
+        jets, meta = _without_units(jets, meta)
         names = dict.fromkeys(name for jet in jets for name in jet.keys())
         for number, jet in enumerate(jets):
             missing = [name for name in ("pos", *names) if name not in jet]
@@ -150,7 +154,7 @@ class JetStore:
         Raises:
             ValueError: there is none; the message lists the names.
         """
-        value = self._cast(choose("jet field", name, self.jet_fields))
+        value = self._cast(name, choose("jet field", name, self.jet_fields))
         return value if self._rows is None else value[self._rows]
 
     def select(self, ids: Ids) -> JetStore:
@@ -165,13 +169,32 @@ class JetStore:
         converted.dtype = dtype
         return converted
 
+    @property
+    def unit(self) -> str | None:
+        """Unit of the momenta; ``None`` if unknown."""
+        return self.meta.get("unit")
+
+    def in_unit(self, unit: str) -> JetStore:
+        """The same jets in another unit, converted when a jet or batch is taken.
+
+        Raises:
+            ValueError: if the unit of this store is not known (``meta["unit"]``), or for an unknown one.
+        """
+        if self.unit is None:
+            raise ValueError("the unit of the jets is not known: state it first, store.meta['unit'] = 'GeV'")
+        converted = copy.copy(self)
+        converted.meta = {**self.meta, "unit": unit}
+        converted._factor = self._factor * unit_factor(self.unit, unit)
+        return converted
+
     def jet(self, number: int) -> JetData:
         """The jet of that number, as a graph of its own (its tensors are copies)."""
         row = int(self._resolve(number)[0])
         first, last = int(self.ptr[row]), int(self.ptr[row + 1])
-        fields = {name: self._cast(value[first:last].clone()) for name, value in self.particle_fields.items()}
-        fields |= {name: self._cast(value[row : row + 1].clone()) for name, value in self.jet_fields.items()}
-        return JetData(**fields)
+        fields = {name: value[first:last] for name, value in self.particle_fields.items()}
+        fields |= {name: value[row : row + 1] for name, value in self.jet_fields.items()}
+        fields = {name: self._cast(name, value.clone()) for name, value in fields.items()}
+        return JetData(**fields, **({"unit": self.unit} if self.unit else {}))
 
     def batch(self, ids: Ids) -> Batch:
         """Gathers jets into one batch, as ``Batch.from_data_list([store.jet(i) for i in ids])`` would.
@@ -190,10 +213,15 @@ class JetStore:
         groups = ((self.particle_fields, particles, ptr), (self.jet_fields, rows, jet_slices))
         for fields, chosen, slices in groups:
             for name, value in fields.items():
-                batch[name] = self._cast(value.index_select(0, chosen))
+                batch[name] = self._cast(name, value.index_select(0, chosen))
                 batch._slice_dict[name], batch._inc_dict[name] = slices, no_shift
+        if self.unit:
+            batch["unit"] = [self.unit] * len(rows)
+            batch._slice_dict["unit"], batch._inc_dict["unit"] = jet_slices, None
         batch.batch, batch.ptr = owner, ptr.clone()
         batch._num_graphs = len(rows)
+        if "admission" in self.meta:  # its jets went through the gate
+            set_mark(batch)
         return batch
 
     def _particles_of(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -206,7 +234,10 @@ class JetStore:
         particles = torch.arange(int(ptr[-1])) + (first - ptr[:-1])[owner]
         return particles, ptr, owner
 
-    def _cast(self, value: Tensor) -> Tensor:
+    def _cast(self, name: str, value: Tensor) -> Tensor:
+        """A field in the precision and the unit that are wanted."""
+        if self._factor != 1.0 and name in ("pos", "jet_ref"):
+            value = value * (self._factor if name == "pos" else reference_factors(value, self._factor))
         return value.to(self.dtype) if self.dtype is not None and value.is_floating_point() else value
 
     def _resolve(self, ids: Ids) -> Tensor:
@@ -244,8 +275,8 @@ class JetStore:
             particles = {name: value[rows] for name, value in self.particle_fields.items()}
             jets = {name: value[self._rows] for name, value in self.jet_fields.items()}
         tensors = {"ptr": ptr}
-        tensors |= {f"particle.{name}": self._cast(value) for name, value in particles.items()}
-        tensors |= {f"jet.{name}": self._cast(value) for name, value in jets.items()}
+        tensors |= {f"particle.{name}": self._cast(name, value) for name, value in particles.items()}
+        tensors |= {f"jet.{name}": self._cast(name, value) for name, value in jets.items()}
         return {name: value.contiguous() for name, value in tensors.items()}
 
     @classmethod
@@ -288,6 +319,23 @@ def _meta(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> dict[str
         return json.loads(metadata["meta"])
     except ValueError as error:
         raise DataFileError(f"{path} is no jet store, or cut short or damaged ({error}). {MEND}") from error
+
+
+def _without_units(
+    jets: list[JetData], meta: Mapping[str, Any] | None
+) -> tuple[list[JetData], dict[str, Any]]:
+    """The jets without their field ``unit``, which all must agree on, and which goes into the meta."""
+    meta, units = dict(meta or {}), {unit_of(jet) for jet in jets}
+    if None in units:  # that some have one and some have none is said with the other fields
+        return jets, meta
+    units |= {meta.get("unit", *units)} if len(units) == 1 else set()
+    if len(units) > 1:
+        names = ", ".join(sorted(units))
+        raise ValueError(f"The jets state different units ({names}): bring them to one, jet.in_unit('TeV').")
+    jets = [copy.copy(jet) for jet in jets]
+    for jet in jets:
+        del jet.unit
+    return jets, {**meta, "unit": units.pop()}
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

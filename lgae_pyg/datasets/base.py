@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
+import sys
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +19,8 @@ from torch import Tensor
 from torch_geometric.data import Dataset
 
 from lgae_pyg.data import JetData, JetLoader, JetStore
+from lgae_pyg.data.flat import FlatJets
+from lgae_pyg.data.gate import Admission, Rules, admit
 from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.datasets.code import PACKAGE, code_fingerprint
 from lgae_pyg.files import plain
@@ -54,6 +58,8 @@ class JetDataset(Dataset, ABC):
     version = 1
     """Version of :meth:`build_store`, part of the name of the processed file: raised when other jets come out."""
 
+    _unit: str | None = None
+
     def __init__(
         self,
         root: str | os.PathLike[str],
@@ -89,12 +95,18 @@ class JetDataset(Dataset, ABC):
     @property
     def unit(self) -> str:
         """The unit of the momenta: GeV, TeV or PeV."""
-        return self.recipe["unit"]
+        return self.recipe["unit"] if self._unit is None else self._unit
+
+    def in_unit(self, unit: str) -> JetDataset:
+        """The same jets in another unit, converted when they are taken; the recipe stays as it is."""
+        converted = copy.copy(self)
+        converted._store, converted._unit = self._store.in_unit(unit), unit
+        return converted
 
     @property
     def file_recipe(self) -> dict[str, Any]:
         """What the processed file depends on: the recipe without the places and the shares of the splits."""
-        free = ("root", "fractions", "_target_")
+        free = ("root", "fractions", "_target_", "origin")
         return {key: value for key, value in self.recipe.items() if key not in free} | {"processing": self.version}
 
     @property
@@ -111,7 +123,7 @@ class JetDataset(Dataset, ABC):
     @property
     def origin(self) -> str:
         """Where the jets come from, for captions; the name of the set if it says nothing else."""
-        return self._store.meta.get("origin", self.recipe["name"])
+        return self.recipe.get("origin") or self._store.meta.get("origin", self.recipe["name"])
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -156,6 +168,9 @@ class JetDataset(Dataset, ABC):
     def process(self) -> None:
         """Makes the processed file."""
         store = self.build_store()
+        if "admission" not in store.meta:
+            store = through_gate(store, self.unit, self.recipe["name"])
+        tell(self.recipe["name"], store.meta["admission"])
         described = {"class_names": [], "origin": self.recipe["name"], **store.meta}
         store.meta = {**described, "recipe": self.file_recipe, "unit": self.unit, **self._made_of()}
         store.save(self.processed_paths[0])
@@ -196,6 +211,33 @@ class JetDataset(Dataset, ABC):
 
     def _fingerprints(self) -> dict[str, str]:
         return {Path(path).name: fingerprint(path) for path in self.raw_paths}
+
+
+def through_gate(store: JetStore, unit: str, name: str) -> JetStore:
+    """The jets that a network can read, in the order of particles that they came in, with the gate's report in
+    ``meta["admission"]`` (see :func:`~lgae_pyg.data.gate.admit`).
+
+    Raises:
+        DataFileError: what cannot be mended, such as energies in the last column.
+    """
+    particles, jets = store.particle_fields, store.jet_fields
+    columns = {key: value.numpy() for key, value in particles.items() if key != "pos"}
+    rows = store.jet_field("jet_id").numpy() if "jet_id" in jets else None
+    jet_columns = {key: value.numpy() for key, value in jets.items()}
+    whole = FlatJets(particles["pos"].numpy(), store.ptr.numpy(), columns, jet_columns, rows, unit)
+    sound, report = admit(whole, Rules(order="kept"), name)
+    meta = {**store.meta, "admission": report.to_dict()}
+    if sound is whole:
+        return JetStore(store.ptr, particles, jets, meta, store.dtype)
+    fields = {"pos": torch.from_numpy(sound.p4)} | {key: torch.from_numpy(v) for key, v in sound.particles.items()}
+    jet_fields = {key: torch.from_numpy(value) for key, value in sound.jets.items()}
+    return JetStore(torch.from_numpy(sound.ptr), fields, jet_fields, meta, store.dtype)
+
+
+def tell(name: str, admission: Mapping[str, Any]) -> None:
+    """Prints what the gate did, on standard error."""
+    for line in Admission.from_dict(admission).lines():
+        print(f"{name}: {line}", file=sys.stderr, flush=True)
 
 
 def stratified_split(y: Tensor, split: str, fractions: Sequence[float], seed: int) -> Tensor:

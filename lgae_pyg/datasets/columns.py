@@ -133,4 +133,11 @@ class CardColumns:
         while (name := pattern.replace("{}", str(number))) in self.reader.columns:
             columns.append(name)
             number += 1
+        head, tail = map(re.escape, pattern.split("{}", 1))
+        beyond = [name for name in self.reader.columns if re.fullmatch(rf"{head}\d+{tail}", name)]
+        if len(beyond) > len(columns) > 0:
+            raise DataFileError(
+                f"{self.path}: of the columns {pattern} there is number {number - 1}, but not {number}, and "
+                "others after it: the file does not fit together"
+            )
         return columns

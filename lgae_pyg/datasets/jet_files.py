@@ -96,10 +96,9 @@ class JetFiles(JetDataset):
             "unit": unit,
             "seed": seed,
         }
-        recipe |= {"num_particles": num_particles, "order": order, "bad_jets": bad_jets, "max_jets": max_jets}
-        recipe["classes"] = None if classes is None else list(classes)
-        if fractions is not None:
-            recipe["fractions"] = [float(share) for share in fractions]
+        given = {"num_particles": num_particles, "order": order, "bad_jets": bad_jets, "max_jets": max_jets}
+        given |= {"classes": classes, "fractions": fractions}
+        recipe |= {key: value for key, value in given.items() if value is not None}
         root = cache_folder(paths) if root is None else root
         super().__init__(root, recipe, split, transform=transform, force_reload=force_reload)
 
@@ -135,8 +134,8 @@ class JetFiles(JetDataset):
                 self._rules,
                 recipe["unit"],
                 recipe["seed"],
-                recipe["classes"],
-                recipe["max_jets"],
+                recipe.get("classes"),
+                recipe.get("max_jets"),
                 show,
             )
             store = collect(map(store_fields, reading))

@@ -32,8 +32,8 @@ class RowJets:
         if getattr(template, "ndim", 0) != 2:
             raise DataFileError(
                 f"{source.path}, {source.card}: the momenta have {getattr(template, 'ndim', 0)} axes, where a row "
-                "(a jet) must hold a list of particles. Where particles lie one after another, name their `offsets`; "
-                "for numbered columns, a `series`; for an array of several numbers per particle, its `axes`."
+                "(a jet) must hold a list of particles. For particles one after another, name the `offsets`; for "
+                "numbered columns, a `series`; for an array of several numbers per particle, its `axes`."
             )
         self.jets = len(template)
         sizes = np.full(self.jets, template.shape[1]) if self.padded else counts(template)

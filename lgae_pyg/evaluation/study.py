@@ -26,7 +26,7 @@ import torch
 from lgae_pyg.checkpoint import find_checkpoint
 from lgae_pyg.evaluation.results import Results
 from lgae_pyg.evaluation.subject import JETS, LeftOut, Subject
-from lgae_pyg.models import contract_of
+from lgae_pyg.models import contract_of, stated_unit
 from lgae_pyg.progress import steps
 from lgae_pyg.registry import choose
 
@@ -230,7 +230,8 @@ def evaluate_model(
     model = copy.deepcopy(model).eval().double()
     given = {"test": test} | ({} if train is None else {"train": train})
     label = contract_of(model).label
-    subject = Subject(model, label, test.unit, dict(test.recipe), dict(description or {}), given)
+    model.unit = stated_unit(model) or test.unit  # of a copy; where nobody said, the jets' own is meant
+    subject = Subject(model, label, model.unit, dict(test.recipe), dict(description or {}), given)
     wanted = StudyOptions(jets=max_jets, baseline=train is not None, **options)
     return run_study("reconstruction", subject, wanted)
 

@@ -1,6 +1,7 @@
 """A trained model, and the samples of jets that a study asks it about."""
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -168,7 +169,8 @@ class Subject:
             root: root folder of other jets of the same recipe.
 
         Raises:
-            ValueError: if their unit is not the model's.
+            ValueError: if their unit is not the model's, and the data set has no ``in_unit`` by which it would be
+                converted (with a warning).
             FileNotFoundError: if nothing is known of the training jets.
             OSError: if they are not there.
         """
@@ -299,9 +301,13 @@ class Subject:
         return build_dataset(recipe, split, **changes)
 
     def _checked(self, dataset: Any) -> Any:
-        if dataset.unit != self.unit:
+        """The data set in the unit of the model, converted if need be."""
+        if dataset.unit == self.unit:
+            return dataset
+        if not hasattr(dataset, "in_unit"):
             raise ValueError(f"the model works in {self.unit}, the data set in {dataset.unit}")
-        return dataset
+        warnings.warn(f"the jets are in {dataset.unit}, the model works in {self.unit}: converted", stacklevel=3)
+        return dataset.in_unit(self.unit)
 
 
 def files_recipe(

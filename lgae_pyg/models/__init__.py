@@ -1,6 +1,6 @@
 """Networks. They never see data sets, losses or training."""
 
-from lgae_pyg.models.base import Autoencoder, Model, Tagger, contract_of
+from lgae_pyg.models.base import Autoencoder, Model, Tagger, contract_of, stated_unit
 from lgae_pyg.models.behaviour import Behaviour
 from lgae_pyg.models.cnnae import CNNAE
 from lgae_pyg.models.gnnae import GNNAE
@@ -29,5 +29,6 @@ __all__ = [
     "build_model",
     "check_config",
     "contract_of",
+    "stated_unit",
     "warm_start_from_linear",
 ]

@@ -198,6 +198,7 @@ class GNNAE(Autoencoder):
 
     def encode(self, batch: Any) -> Latent:
         """The codes of a batch of jets."""
+        self.check(batch)
         ptr = offsets_of(batch)
         axis = jet_sum(batch.pos, ptr)[node_to_graph(ptr, len(batch.pos))]
         return self.encode_native(self.to_native(batch.pos, axis), ptr)

@@ -169,6 +169,7 @@ class ShellLGAE(Autoencoder):
 
     def encode(self, batch: Any) -> Latent:
         """The codes of a batch of jets; vectors come in the unit of the momenta."""
+        self.check(batch)
         ptr = offsets_of(batch)
         layout = dense_layout(ptr, self.num_particles, len(batch.pos))
         return self._encode(self._ordered(batch, layout), layout, ptr)

@@ -80,6 +80,7 @@ def pandas_table(path: Path, jets: Jets) -> None:
         group = file.create_group("table")
         group.attrs["pandas_type"] = b"frame_table"
         table = group.create_dataset("table", data=rows, chunks=(4,), compression="gzip")
+        table.attrs["NROWS"] = len(rows)
         table.attrs["values_block_0_kind"] = _pickled(names)
         table.attrs["values_block_1_kind"] = _pickled(["ttv", "is_signal_new"])
 
@@ -141,7 +142,7 @@ def parquet_lists(path: Path, jets: Jets) -> None:
 
 
 def nano(path: Path, jets: Jets, ntuple: bool = False) -> None:
-    """PFNano, as TTree or RNTuple: two jets in an event; candidates in a shuffled order, some of them in no jet; links by number."""
+    """PFNano, as TTree or RNTuple: two jets in an event, candidates shuffled, some of no jet, links by number."""
     rng = np.random.default_rng(1)
     columns = {"pt": jets.pt, "eta": jets.eta, "phi": jets.phi, "mass": jets.m, "charge": jets.charge}
     events: list[dict] = []

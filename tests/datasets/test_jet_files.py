@@ -334,7 +334,7 @@ def test_foreign_and_cut_files_are_named(tmp_path: Path, jets: Jets, card: str):
 
 @pytest.mark.parametrize("card", ["jetclass", "top_tagging", "neutral", "energyflow_qg"])
 def test_flipped_bytes_give_an_error_or_the_same_jets(tmp_path: Path, card: str):
-    """Formats with checksums or compression: npz, gzipped HDF5, zlib baskets; never other momenta without a word."""
+    """Formats with checksums or compression: npz, gzipped HDF5, zlib baskets."""
     name, writer = {**LAYOUTS, "energyflow_qg": ("qg.npz", write.energyflow)}[card]
     path, jets = tmp_path / name, Jets(40)
     writer(path, jets)
@@ -443,6 +443,7 @@ def test_real_files_have_the_jets_that_their_notes_count(tmp_path: Path, name, c
     assert (len(found), found.store.num_particles) == (jets, particles)
     if tolerance:  # the pT of the file is that of the particles
         total = torch.zeros(jets, 4, dtype=torch.float64)
-        total.index_add_(0, torch.repeat_interleave(found.store.sizes), found.store.particle_fields["pos"].double())
+        owner = torch.repeat_interleave(found.store.sizes)
+        total.index_add_(0, owner, found.store.particle_fields["pos"].double())
         pt = found.store.jet_field("jet_ref")[:, 0]
         assert ((total[:, 1:3].norm(dim=1) / pt - 1).abs() < tolerance).all()

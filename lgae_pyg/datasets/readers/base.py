@@ -167,7 +167,7 @@ def reading(path: str, kind: str) -> Iterator[None]:
     except (DataFileError, MemoryError, ImportError):
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno:
+        if isinstance(error, OSError) and (error.errno or type(error) is not OSError):
             raise
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise DataFileError(

@@ -14,6 +14,7 @@ import numpy as np
 from lgae_pyg.data import DataFileError
 from lgae_pyg.datasets.hdf5 import open_hdf5
 from lgae_pyg.datasets.readers.arrays import ArrayReader, Take
+from lgae_pyg.datasets.readers.base import reading
 
 _PLUGINS = {32001: "blosc", 32026: "blosc2", 32015: "zstd", 32004: "lz4", 307: "bzip2", 305: "lzo"}
 
@@ -39,7 +40,7 @@ class Hdf5Reader(ArrayReader):
 
     def look(self) -> None:
         """Lists the datasets, or the columns of the table."""
-        with open_hdf5(self.path) as file:
+        with reading(self.path, "HDF5"), open_hdf5(self.path) as file:
             frames = {name: group for name, group in _groups(file) if "pandas_type" in group.attrs}
             self.tables = {name: _frame_rows(group) for name, group in frames.items()}
             if self.table not in frames and len(frames) == 1 and not self.table:
@@ -57,7 +58,7 @@ class Hdf5Reader(ArrayReader):
     @contextmanager
     def opened(self, names: Sequence[str]) -> Iterator[Take]:
         """Slices of the datasets; those of several columns are read once."""
-        with open_hdf5(self.path) as file:
+        with reading(self.path, "HDF5"), open_hdf5(self.path) as file:
             for dataset in {self._sources[name].dataset for name in names}:
                 _check_filters(self.path, file[dataset])
             last_read: dict[str, tuple[int, int, np.ndarray]] = {}
@@ -110,6 +111,8 @@ def _frame_columns(path: str, name: str, group: h5py.Group) -> dict[str, _Source
     sources: dict[str, _Source] = {}
     table = group.get("table")
     if isinstance(table, h5py.Dataset) and table.dtype.names:
+        if (rows := int(table.attrs.get("NROWS", len(table)))) != len(table):
+            raise DataFileError(f"{path}: '{name}' says it has {rows} rows, and has {len(table)}: damaged.")
         for field in table.dtype.names:
             kind, width = table.attrs.get(f"{field}_kind"), table.dtype[field].shape
             if not width:
