@@ -16,6 +16,7 @@ from torch_geometric.data import Batch
 
 from lgae_pyg.data.errors import DataFileError
 from lgae_pyg.data.jet import JetData, reference_factors, set_mark, unit_of
+from lgae_pyg.data.shards import Shards
 from lgae_pyg.data.tensor_file import MEND, read_tensors, write_tensors
 from lgae_pyg.data.units import unit_factor
 from lgae_pyg.registry import choose
@@ -37,7 +38,9 @@ class JetStore:
     own collation of the same jets gives.
 
     A store read with :meth:`load` is mapped from the file: memory holds only what has been used. A selection
-    (:meth:`select`) shares the tensors of its origin.
+    (:meth:`select`) shares the tensors of its origin. Where more jets than memory holds were written by a
+    :class:`~lgae_pyg.data.JetStoreWriter`, the fields are read from its shards (:attr:`is_sharded`), and what has
+    been read is let go of again; only ``ptr`` (8 bytes a jet) stays in memory.
 
     Args:
         ptr: First particle of each jet, and at the end the number of all particles.
@@ -74,6 +77,7 @@ class JetStore:
         self.dtype = dtype
         self._rows: Tensor | None = None
         self._factor = 1.0
+        self._shards: Shards | None = None
         _check_ptr(ptr)
         _check_fields(self.particle_fields, int(ptr[-1]), "particle")
         _check_fields(self.jet_fields, len(ptr) - 1, "jet")
@@ -132,6 +136,20 @@ class JetStore:
         fields = ", ".join((*self.particle_fields, *self.jet_fields))
         return f"JetStore({len(self)} jets: {fields})"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: of shards the path alone."""
+        return self.__dict__ if self._shards is None else {**self.__dict__, "ptr": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self._shards is not None:
+            self.ptr = self._shards.ptr()
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether the jets lie in a folder of shards, and are read from there when they are taken."""
+        return self._shards is not None
+
     @property
     def sizes(self) -> Tensor:
         """Number of particles of each jet (J,)."""
@@ -154,8 +172,8 @@ class JetStore:
         Raises:
             ValueError: there is none; the message lists the names.
         """
-        value = self._cast(name, choose("jet field", name, self.jet_fields))
-        return value if self._rows is None else value[self._rows]
+        value = choose("jet field", name, self.jet_fields)
+        return self._cast(name, value[:] if self._rows is None else value[self._rows])
 
     def select(self, ids: Ids) -> JetStore:
         """The jets with these numbers, as a store that shares the tensors of this one."""
@@ -190,10 +208,13 @@ class JetStore:
     def jet(self, number: int) -> JetData:
         """The jet of that number, as a graph of its own (its tensors are copies)."""
         row = int(self._resolve(number)[0])
-        first, last = int(self.ptr[row]), int(self.ptr[row + 1])
-        fields = {name: value[first:last] for name, value in self.particle_fields.items()}
-        fields |= {name: value[row : row + 1] for name, value in self.jet_fields.items()}
-        fields = {name: self._cast(name, value.clone()) for name, value in fields.items()}
+        rows, particles = torch.tensor([row]), torch.arange(int(self.ptr[row]), int(self.ptr[row + 1]))
+        groups = ((self.particle_fields, particles), (self.jet_fields, rows))
+        fields = {
+            name: self._cast(name, value.index_select(0, chosen))
+            for group, chosen in groups
+            for name, value in group.items()
+        }
         return JetData(**fields, **({"unit": self.unit} if self.unit else {}))
 
     def batch(self, ids: Ids) -> Batch:
@@ -223,6 +244,15 @@ class JetStore:
         if "admission" in self.meta:  # its jets went through the gate
             set_mark(batch)
         return batch
+
+    def gather(self, ids: Ids) -> JetStore:
+        """The jets with these numbers as a store in memory, read in the order in which they lie on disk."""
+        rows, places = torch.unique(self._resolve(ids), return_inverse=True)
+        chosen = copy.copy(self)
+        chosen._rows = rows
+        tensors = chosen._tensors()
+        ptr = tensors.pop("ptr")
+        return JetStore(ptr, _under("particle.", tensors), _under("jet.", tensors), self.meta).select(places)
 
     def _particles_of(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Particle rows of these jets, the ``ptr`` of their concatenation, and each particle's jet."""
@@ -275,24 +305,31 @@ class JetStore:
             particles = {name: value[rows] for name, value in self.particle_fields.items()}
             jets = {name: value[self._rows] for name, value in self.jet_fields.items()}
         tensors = {"ptr": ptr}
-        tensors |= {f"particle.{name}": self._cast(name, value) for name, value in particles.items()}
-        tensors |= {f"jet.{name}": self._cast(name, value) for name, value in jets.items()}
+        tensors |= {f"particle.{name}": self._cast(name, value[:]) for name, value in particles.items()}
+        tensors |= {f"jet.{name}": self._cast(name, value[:]) for name, value in jets.items()}
         return {name: value.contiguous() for name, value in tensors.items()}
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], dtype: torch.dtype | None = None) -> JetStore:
-        """Opens a file written by :meth:`save`; its tensors are mapped, and read when they are used.
+        """Opens a file written by :meth:`save`, or a folder written by :class:`~lgae_pyg.data.JetStoreWriter`.
 
-        The file is read once to compare it with its checksum, which takes about half a second per gigabyte.
+        Their tensors are mapped, and read when they are used. A file is read once to compare it with its checksum,
+        which takes about half a second per gigabyte; of a folder, each tensor of a shard when it is first used.
 
         Args:
-            path: The file.
+            path: The file or folder.
             dtype: See the class.
 
         Raises:
-            FileNotFoundError: if there is no such file.
-            DataFileError: if the file is cut short, damaged, of another format, or does not fit together.
+            FileNotFoundError: if there is no such file, or the folder was not finished.
+            DataFileError: if the file is cut short, damaged, of another format, or does not fit together. Damage
+                of a shard is found when its jets are taken.
         """
+        if Path(path).is_dir():
+            shards = Shards(path)
+            store = cls(shards.ptr(), shards.fields("particle"), shards.fields("jet"), shards.meta, dtype)
+            store._shards = shards
+            return store
         if not Path(path).is_file():
             raise FileNotFoundError(f"There is no file {path}.")
         tensors, metadata = read_tensors(path)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,14 +12,13 @@ import torch
 from torch import Tensor
 
 from lgae_pyg.data.errors import DataFileError
+from lgae_pyg.data.shards import FORMAT, INDEX, VERSION, read_signed, write_signed
 from lgae_pyg.data.store import JetStore
 from lgae_pyg.data.tensor_file import checksum, dtype_name
-from lgae_pyg.files import plain, write_text
+from lgae_pyg.files import plain
 
 #: Bytes after which a shard is full.
 SHARD_BYTES = 32 << 20
-
-INDEX, FORMAT, VERSION = "index.json", "lgae_pyg.JetShards", 1
 
 Fields = Mapping[str, "np.ndarray | Tensor"]
 
@@ -75,7 +72,7 @@ class JetStoreWriter:
         self.meta = plain(meta or {}, "meta")
         self.path.mkdir(parents=True, exist_ok=True)
         _refuse_finished(self.path)
-        for pattern in (f"{piece:05d}-*.safetensors", f".{piece:05d}-*.partial", f"{piece:05d}.json"):
+        for pattern in (f"{piece:05d}-*.safetensors", f".{piece:05d}[-.]*.partial", f"{piece:05d}.json"):
             for left in self.path.glob(pattern):
                 left.unlink()
         self._shards: list[dict[str, Any]] = []
@@ -174,7 +171,7 @@ class JetStoreWriter:
         path, wanted = Path(path), {"meta": plain(meta or {}, "meta"), "shard_bytes": shard_bytes}
         _refuse_finished(path)
         done = {}
-        for file in sorted(path.glob("?????.json")):
+        for file in sorted(path.glob("[0-9]*.json")):
             try:
                 receipt = read_signed(file)
                 intact = all(_is_intact(path / shard["file"], shard) for shard in receipt["shards"])
@@ -241,31 +238,6 @@ class JetStoreWriter:
                     raise ValueError(
                         f"the {group[:-1].replace('_', ' ')} '{name}' is {now}, in jets added before {before}."
                     )
-
-
-def write_signed(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes plain values as JSON with a checksum of their text."""
-    write_text(path, json.dumps({**content, "crc32": _signature(content)}, indent=1) + "\n")
-
-
-def read_signed(path: Path) -> dict[str, Any]:
-    """Reads what :func:`write_signed` wrote.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        DataFileError: it is not what was written.
-    """
-    try:
-        content = json.loads(path.read_bytes())
-        if content.pop("crc32") != _signature(content):
-            raise ValueError("its checksum does not match")
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise DataFileError(f"{path} is damaged ({error}): make the folder again from the raw files.") from error
-    return content
-
-
-def _signature(content: Mapping[str, Any]) -> str:
-    return f"{zlib.crc32(json.dumps(content, sort_keys=True).encode()):08x}"
 
 
 def _is_intact(path: Path, shard: Mapping[str, Any]) -> bool:
