@@ -138,12 +138,7 @@ def sort_classes(classes: Sequence[str]) -> list[str]:
 
 
 def read_class(
-    path: str | os.PathLike[str],
-    letter: str,
-    num_particles: int,
-    max_jets: int | None,
-    seed: int,
-    unit: str,
+    path: str | os.PathLike[str], letter: str, num_particles: int, max_jets: int | None, seed: int, unit: str
 ) -> Iterator[dict[str, Tensor]]:
     r"""Reads the jets of one class file in chunks.
 
@@ -292,9 +287,7 @@ def _to_momenta(
     particles = _by_falling_pt(particles)
     present = particles["mask"][:, :num_particles] == 1
     sizes = present.sum(axis=1)
-    relative = {
-        name: torch.from_numpy(column[:, :num_particles][present]) for name, column in particles.items()
-    }
+    relative = {name: torch.from_numpy(column[:, :num_particles][present]) for name, column in particles.items()}
     owner = torch.from_numpy(np.repeat(np.arange(len(sizes)), sizes))
     gev = UNITS_IN_GEV[unit]
     pt, eta, mass = (torch.from_numpy(np.ascontiguousarray(jets[name])) for name in ("pt", "eta", "mass"))

@@ -73,9 +73,5 @@ def of_taggers(facts: Any) -> str | None:
 
 
 STUDY = Study(
-    "tagging",
-    run,
-    compared={"tagging": "Tagging"},
-    figures="lgae_pyg.evaluation.tagging.figures",
-    fits=of_taggers,
+    "tagging", run, compared={"tagging": "Tagging"}, figures="lgae_pyg.evaluation.tagging.figures", fits=of_taggers
 )
