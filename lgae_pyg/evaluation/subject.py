@@ -138,6 +138,12 @@ class Subject:
         """Letters of the classes that the model was trained on."""
         return tuple(self.recipe.get("classes", ()))
 
+    @property
+    def kind(self) -> str:
+        """The printed name of the jets that the model was trained on; those of a tagger are named class by class."""
+        is_tagger = self.facts.task == "classification"
+        return "+".join(self.classes) if is_tagger and self.classes else sample_name(self.classes)
+
     def dataset(self, split: str = "test", root: str | os.PathLike[str] | None = None) -> Any:
         """Jets of the kind that the model was trained on.
 
@@ -155,7 +161,7 @@ class Subject:
         self, jets: int | None = None, split: str = "test", root: str | os.PathLike[str] | None = None
     ) -> Sample:
         """A sample of jets of the kind that the model was trained on, see :meth:`dataset`."""
-        return Sample.of(sample_name(self.classes), self.dataset(split, root)).choose(jets)
+        return Sample.of(self.kind, self.dataset(split, root)).choose(jets)
 
     def signals(
         self, classes: Sequence[str] | None = None, jets: int = JETS, root: str | os.PathLike[str] | None = None
@@ -194,7 +200,7 @@ class Subject:
         counts = ", ".join(f"{len(sample)} {sample.name}" for sample in samples)
         particles = self.recipe.get("num_particles")
         cut = f", up to {particles} particles" if particles else ""
-        trained = f"trained on {sample_name(self.classes)}" if self.classes else "trained"
+        trained = f"trained on {self.kind}" if self.classes else "trained"
         return (
             f"Data: {samples[0].origin}, {counts} jets{cut}. "
             f"Model: {self.label}, {trained}, {self.precision}, unit {self.unit}."
@@ -205,6 +211,7 @@ class Subject:
         return {
             "caption": caption or self.caption(samples),
             "label": self.label,
+            "task": self.facts.task,
             "unit": self.unit,
             "recipe": dict(self.recipe),
             "jets": {sample.name: len(sample) for sample in samples},

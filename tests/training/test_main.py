@@ -13,9 +13,9 @@ from lgae_pyg.cli import main as lgae
 from lgae_pyg.config import config_directory
 from lgae_pyg.models import build_model
 from lgae_pyg.training.command_line import complete
-from lgae_pyg.training.configuration import differences
+from lgae_pyg.training.configuration import differences, read_config
 from lgae_pyg.training.optimization import build_optimizer, build_schedule
-from lgae_pyg.training.run import check_config
+from lgae_pyg.training.run import build_module, check_config
 
 EXPERIMENTS = [path.stem for path in (config_directory() / "experiment").glob("*.yaml")]
 SMALL = ["data=jetnet", "logger=csv", "data.num_particles=6", "model.latent_vectors=2", "model.num_bells=3"]
@@ -34,7 +34,7 @@ def composed(*words):
 @pytest.mark.parametrize("words", [[]] + [[f"experiment={name}"] for name in EXPERIMENTS] + [["model=linear"]])
 def test_shipped_configurations_are_understood(words):
     config = composed(*words)
-    check_config(config)
+    check_config(read_config(config))
     model = build_model(config["model"])
     assert set(config["model"]) == set(model.config)
     if config["model"]["name"] != "LinearAE":
@@ -182,12 +182,12 @@ def test_help_and_configuration_are_shown_by_both_doors(capfd):
         ("model.aggregation=minmax", "unknown aggregation 'minmax'"),
         ("loss.names=[msee]", "msee"),
         ("optimizer.name=adm", "optimizer.name=adm is unknown"),
-        ("optimizer.lr=abc", "its values must be numbers"),
+        ("optimizer.lr=abc", "optimizer.lr=abc is not a number"),
     ],
 )
 def test_wrong_values_are_found_before_any_jet_is_made(word, message):
     with pytest.raises(ValueError, match=message):
-        check_config(composed("experiment=quickstart", word))
+        build_module(read_config(composed("experiment=quickstart", word)))
 
 
 OWN_NET = """
