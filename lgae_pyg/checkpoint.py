@@ -169,7 +169,7 @@ def find_checkpoint(path: str | os.PathLike) -> Path:
     path = Path(path)
     if not path.is_dir():
         if not path.exists():
-            raise FileNotFoundError(f"{path}: no such checkpoint or run folder")
+            raise FileNotFoundError(f"{path}: no such checkpoint or run folder (there is no {path.absolute()})")
         return path
     for folder in (path / "checkpoints", path):
         if (folder / BEST).exists():
@@ -177,7 +177,7 @@ def find_checkpoint(path: str | os.PathLike) -> Path:
         if (folder / LAST).exists():
             warnings.warn(f"{path} has no {BEST}, {LAST} is taken instead", stacklevel=2)
             return folder / LAST
-    raise FileNotFoundError(f"{path} is no run folder: no checkpoints/{BEST}, no checkpoints/{LAST}")
+    raise FileNotFoundError(f"{path.absolute()} is no run folder: no checkpoints/{BEST}, no checkpoints/{LAST}")
 
 
 def read_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[str, Any]:

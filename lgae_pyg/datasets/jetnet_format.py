@@ -148,12 +148,7 @@ def sort_classes(classes: Sequence[str]) -> list[str]:
 
 
 def read_class(
-    path: str | os.PathLike[str],
-    letter: str,
-    num_particles: int,
-    max_jets: int | None,
-    seed: int,
-    unit: str,
+    path: str | os.PathLike[str], letter: str, num_particles: int, max_jets: int | None, seed: int, unit: str
 ) -> Iterator[tuple[dict[str, Tensor], Admission]]:
     r"""Reads the jets of one class file in chunks.
 

@@ -158,7 +158,17 @@ class Subject:
     @property
     def classes(self) -> tuple[str, ...]:
         """Letters of the classes that the model was trained on."""
-        return tuple(self.recipe.get("classes", ()))
+        return tuple(self.recipe.get("classes") or ())
+
+    @property
+    def kind(self) -> str:
+        """The printed name of the jets that the model was trained on."""
+        return self.named(self.classes)
+
+    def named(self, classes: Sequence[str]) -> str:
+        """The printed name of jets of some classes together; to a tagger they are named class by class."""
+        is_tagger = self.facts.task == "classification"
+        return "+".join(classes) if is_tagger and classes else sample_name(classes)
 
     def dataset(self, split: str = "test", root: str | os.PathLike[str] | None = None) -> Any:
         """Jets of the kind that the model was trained on, or those that it is to be shown instead.
@@ -187,7 +197,7 @@ class Subject:
         """A sample of the jets of :meth:`dataset`, all classes together."""
         dataset = self.dataset(split, root)
         classes = self.classes if self.elsewhere is None else dataset.class_names
-        return Sample.of(sample_name(classes), dataset).choose(jets)
+        return Sample.of(self.named(classes), dataset).choose(jets)
 
     def contrast(
         self,
@@ -275,7 +285,7 @@ class Subject:
         counts = ", ".join(f"{len(sample)} {sample.name}" for sample in samples)
         particles = (self.elsewhere or self.recipe).get("num_particles")
         cut = f", up to {particles} particles" if particles else ""
-        trained = f"trained on {sample_name(self.classes)}" if self.classes else "trained"
+        trained = f"trained on {self.kind}" if self.classes else "trained"
         return (
             f"Data: {samples[0].origin}, {counts} jets{cut}. "
             f"Model: {self.label}, {trained}, {self.precision}, unit {self.unit}."
@@ -286,6 +296,7 @@ class Subject:
         return {
             "caption": caption or self.caption(samples),
             "label": self.label,
+            "task": self.facts.task,
             "unit": self.unit,
             "recipe": dict(self.recipe if self.elsewhere is None else self.elsewhere),
             "jets": {sample.name: len(sample) for sample in samples},

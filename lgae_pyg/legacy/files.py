@@ -20,10 +20,7 @@ class OriginalFileError(ValueError):
 
 
 def load_original(
-    kind: str,
-    encoder: str | os.PathLike[str],
-    decoder: str | os.PathLike[str],
-    config: str | os.PathLike[str],
+    kind: str, encoder: str | os.PathLike[str], decoder: str | os.PathLike[str], config: str | os.PathLike[str]
 ) -> tuple[nn.Module, dict[str, Any]]:
     """Builds our model from the files that an original implementation wrote.
 

@@ -235,9 +235,7 @@ def _parse_sum(text: str) -> tuple[tuple[int, Irrep], ...]:
     for term in text.split("+") if text.strip() else ():
         match = _TERM.fullmatch(term)
         if match is None:
-            raise ValueError(
-                f"cannot read {term.strip()!r} in the irreps {text!r}; write '1x(0,0)+8x(1/2,1/2)'"
-            )
+            raise ValueError(f"cannot read {term.strip()!r} in the irreps {text!r}; write '1x(0,0)+8x(1/2,1/2)'")
         blocks.append((int(match[1] or 1), Irrep.parse(match[2])))
     return tuple(blocks)
 

@@ -80,12 +80,7 @@ def _gradient_only(cloud: Cloud, price: Tensor) -> Tensor:
 
 
 def emd_sinkhorn(
-    p4: Tensor,
-    ptr: Tensor,
-    target: Tensor,
-    target_ptr: Tensor,
-    blur: float = 0.003,
-    scaling: float = 0.7,
+    p4: Tensor, ptr: Tensor, target: Tensor, target_ptr: Tensor, blur: float = 0.003, scaling: float = 0.7
 ) -> Tensor:
     r"""Smooth approximation of :func:`emd` that stays on the device: a debiased Sinkhorn divergence.
 

@@ -7,10 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def bootstrap(
-    samples: Sequence[ArrayLike],
-    statistic: Callable[..., ArrayLike],
-    resamples: int = 200,
-    seed: int = 0,
+    samples: Sequence[ArrayLike], statistic: Callable[..., ArrayLike], resamples: int = 200, seed: int = 0
 ) -> NDArray[np.float64]:
     """The standard error of a statistic of one or several samples.
 

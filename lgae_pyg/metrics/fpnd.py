@@ -127,9 +127,7 @@ def gaussian(activation: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDAr
     return activation.mean(0), np.cov(activation, rowvar=False)
 
 
-def frechet_distance(
-    mean: NDArray, covariance: NDArray, other_mean: NDArray, other_covariance: NDArray
-) -> float:
+def frechet_distance(mean: NDArray, covariance: NDArray, other_mean: NDArray, other_covariance: NDArray) -> float:
     r"""Squared 2-Wasserstein distance of two Gaussians (Dowson and Landau 1982).
 
     The trace of :math:`(\Sigma_1\Sigma_2)^{1/2}` is the sum of the square roots of the eigenvalues of the

@@ -123,9 +123,7 @@ class ShellLGAE(Autoencoder):
         self.encoder: LMPStack | None = None
         if learned:
             self.encoder = LMPStack(1 + rank_scalars, encoder_channels, **stack)
-            self.to_learned = MixAggregation(
-                self.encoder.irreps_out, Irreps(f"{learned}x(0,0)"), num_particles
-            )
+            self.to_learned = MixAggregation(self.encoder.irreps_out, Irreps(f"{learned}x(0,0)"), num_particles)
         self.decoder: LMPStack | None = None
         self.unknown = num_particles - self.sizes.known
         if self.unknown:

@@ -278,11 +278,7 @@ class LMPConv(MessagePassing):
         return Level(radial, *self.mix.weights.values(), *scales, perceptron)
 
     def _closed_form_messages(
-        self,
-        features: dict[Irrep, Tensor],
-        pos: Tensor,
-        ptr: Tensor,
-        present: Tensor | None,
+        self, features: dict[Irrep, Tensor], pos: Tensor, ptr: Tensor, present: Tensor | None
     ) -> dict[Irrep, Tensor]:
         sums = neighbour_sum(
             features[SCALAR].squeeze(-1),
@@ -299,12 +295,7 @@ class LMPConv(MessagePassing):
         return {SCALAR: scalars.unsqueeze(-1), VECTOR: vectors}
 
     def message(
-        self,
-        x_j: Tensor,
-        pos_i: Tensor,
-        pos_j: Tensor,
-        present_i: OptTensor,
-        present_j: OptTensor,
+        self, x_j: Tensor, pos_i: Tensor, pos_j: Tensor, present_i: OptTensor, present_j: OptTensor
     ) -> Tensor:
         features = unpack(x_j, self.irreps_in)
         difference = pos_i - pos_j

@@ -13,12 +13,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lgae_pyg.checkpoint import BEST, LAST, read_checkpoint
 from lgae_pyg.files import write_atomically
 from lgae_pyg.training.record import EpochRecorder
-from lgae_pyg.training.signals import (
-    GracefulStop,
-    TrainingInterrupted,
-    random_states,
-    restore_random_states,
-)
+from lgae_pyg.training.signals import GracefulStop, TrainingInterrupted, random_states, restore_random_states
 
 RUN_STATE = "lgae_pyg_run"
 

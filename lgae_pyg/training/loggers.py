@@ -21,9 +21,6 @@ from lightning.pytorch.loggers import Logger
 from lgae_pyg.checkpoint import BEST, HEADER, read_checkpoint
 from lgae_pyg.files import first_line
 from lgae_pyg.models import contract_of
-from lgae_pyg.registry import check_keys
-
-KEYS = ("wandb", "project", "entity", "group", "job_type", "tags", "panels_every")
 
 #: Arguments of ``wandb.init`` and the variables that W&B reads for them.
 VARIABLES = {
@@ -128,7 +125,6 @@ def build_logger(
         ``None`` if W&B is switched off, not installed or does not start (the latter two with a warning), and in
         all processes of a training but the first.
     """
-    check_keys("logger", config, KEYS)
     mode = wandb_mode() if config.get("wandb", True) else "disabled"
     if mode == "disabled" or os.environ.get("LOCAL_RANK", "0") != "0":
         return None

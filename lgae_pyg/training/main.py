@@ -11,7 +11,7 @@ from typing import Any
 
 from lgae_pyg.config import config_directory
 from lgae_pyg.terminal import run_command
-from lgae_pyg.training.command_line import complete, explain, given
+from lgae_pyg.training.command_line import check_targets, complete, explain, given
 
 
 def main(arguments: Sequence[str] | None = None, program: str = "lgae train") -> int:
@@ -40,7 +40,12 @@ def compose_and_train(words: Sequence[str], program: str) -> int:
     except ImportError as error:
         raise ImportError("training needs hydra-core: pip install 'lgae-pyg'") from error
 
-    words, own = complete(words)
+    try:
+        check_targets(words)
+        words, own = complete(words)
+    except ValueError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return 1
     application = hydra.main(str(config_directory()), "train", version_base="1.3")(
         lambda config: run_job(config, program, own)
     )

@@ -14,7 +14,7 @@ from torch import nn
 
 from lgae_pyg.models import LinearAE, build_model, contract_of, registry, warm_start_from_linear
 from lgae_pyg.models.warm_start import check_warm_start
-from lgae_pyg.registry import check_keys
+from lgae_pyg.registry import check_choice
 from lgae_pyg.training.configuration import read_config
 from lgae_pyg.training.data import JetDataModule
 from lgae_pyg.training.folder import RunFolder, advice, begin, open_folder
@@ -37,11 +37,7 @@ PRECISIONS = {
     "mixed": ("64-true", torch.float64),
     "float32": ("32-true", torch.float32),
 }
-KEYS = ("seed", "name", "runs", "resume", "overwrite", "warm_start", "model", "data", "loader", "loss")
-KEYS += ("optimizer", "schedule", "trainer", "logger")
-LOADER_KEYS = ("batch_size", "eval_batch_size", "train_jets", "val_jets", "epoch_jets")
-TRAINER_KEYS = ("accelerator", "precision", "max_epochs", "max_minutes", "patience", "gradient_clip")
-TRAINER_KEYS += ("deterministic", "devices", "strategy", "threads", "progress")
+NEEDED = ("seed", "name", "model", "data", "loader", "loss", "trainer", "logger")
 
 
 def train(config: Mapping[str, Any], folder: str | Path, command: str = "lgae train") -> int:
@@ -65,7 +61,7 @@ def train(config: Mapping[str, Any], folder: str | Path, command: str = "lgae tr
     show_log()
     keep_freed_memory()
     config = read_config(config)
-    check_keys_of(config)
+    check_config(config)
     with locked(Path(folder)):
         return train_in(Path(folder), config, command)
 
@@ -100,28 +96,16 @@ def train_in(folder: Path, config: Mapping[str, Any], command: str) -> int:
     return status
 
 
-def check_keys_of(config: Mapping[str, Any]) -> None:
-    """Raises :class:`ValueError` for unknown or missing keys."""
-    check_keys("configuration", config, KEYS)
-    missing = sorted({"seed", "name", "model", "data", "loader", "loss", "trainer", "logger"} - set(config))
-    if missing:
+def check_config(config: Mapping[str, Any]) -> None:
+    """Raises :class:`ValueError` for a configuration that no training can begin with, whatever model and jets are."""
+    if missing := sorted(set(NEEDED) - set(config)):
         raise ValueError(f"configuration: missing {', '.join(missing)}")
-    check_keys("trainer", config["trainer"], TRAINER_KEYS)
-    check_keys("loader", config["loader"], LOADER_KEYS)
     trainer = config["trainer"]
-    precision = trainer["precision"]
-    if precision not in PRECISIONS:
-        raise ValueError(f"trainer.precision={precision} is unknown; choose one of {', '.join(PRECISIONS)}")
+    check_choice("trainer.precision", trainer["precision"], PRECISIONS)
     if trainer["accelerator"] in ("gpu", "cuda") and not torch.cuda.is_available():
         raise ValueError("trainer.accelerator=gpu, but there is no CUDA GPU here: choose trainer=cpu")
     if config.get("warm_start") not in (None, "linear"):
         raise ValueError(f"warm_start={config['warm_start']} is unknown; choose linear or null")
-
-
-def check_config(config: Mapping[str, Any]) -> None:
-    """Raises :class:`ValueError` for a configuration that no training can begin with, jets aside."""
-    check_keys_of(config)
-    build_module(config)
 
 
 def model_config(config: Mapping[str, Any]) -> dict[str, Any]:

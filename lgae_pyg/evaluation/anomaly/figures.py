@@ -86,9 +86,7 @@ def significance_figure(results: Results) -> Figure:
         axes.set_xlim(0, 1)
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
-    _label(
-        figure, panels, r"signal efficiency $\epsilon_S$", r"$\epsilon_S / \sqrt{\epsilon_B}$"
-    )
+    _label(figure, panels, r"signal efficiency $\epsilon_S$", r"$\epsilon_S / \sqrt{\epsilon_B}$")
     add_caption(
         figure,
         f"Significance improvement where at least {FEWEST_PASSING} background jets pass; grey: a score without "

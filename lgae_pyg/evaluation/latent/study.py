@@ -83,9 +83,7 @@ def latent_masses(codes: Codes) -> dict[str, Array]:
     return {name: mass(vector).numpy() for name, vector in {JET: codes.jets, **codes.vectors}.items()}
 
 
-def mass_table(
-    masses: Mapping[str, Mapping[str, Array]], about: Mapping[str, Any], resamples: int = 200
-) -> Table:
+def mass_table(masses: Mapping[str, Mapping[str, Array]], about: Mapping[str, Any], resamples: int = 200) -> Table:
     """Median and interquartile range of the signed masses, by class and combination."""
     rows = []
     for sample, found in masses.items():
@@ -116,9 +114,7 @@ def _spread_of_draws(values: Array, resamples: int) -> tuple[float, float]:
 Correlations = dict[str, list[tuple[float, float] | None]]
 
 
-def correlate(
-    combinations: Mapping[str, Array], jets: Array, resamples: int = 200
-) -> Correlations:
+def correlate(combinations: Mapping[str, Array], jets: Array, resamples: int = 200) -> Correlations:
     """Pearson's r, and its error, of combinations with the jet's momentum, component by component.
 
     A column that does not vary has ``None``.
@@ -158,9 +154,7 @@ def _correlations(codes: Codes, resamples: int) -> tuple[Correlations, dict[str,
 
 def best_combination(found: Correlations) -> str | None:
     """The combination with the largest mean |r| over the three components of the momentum, if any varies."""
-    strength = {
-        name: np.mean([abs(cell[0]) if cell else 0.0 for cell in row[1:]]) for name, row in found.items()
-    }
+    strength = {name: np.mean([abs(cell[0]) if cell else 0.0 for cell in row[1:]]) for name, row in found.items()}
     name = max(strength, key=strength.__getitem__)
     return name if strength[name] > 0 else None
 

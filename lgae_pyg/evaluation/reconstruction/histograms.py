@@ -50,9 +50,7 @@ def histograms(samples: Sequence[Histogram], what: str, caption: str, styles: St
         styles: of the models by label.
     """
     size = (3.7 * len(samples) + 0.4, 4.9)
-    figure, axes = plt.subplots(
-        2, len(samples), figsize=size, height_ratios=(3, 1), sharex="col", squeeze=False
-    )
+    figure, axes = plt.subplots(2, len(samples), figsize=size, height_ratios=(3, 1), sharex="col", squeeze=False)
     for sample, upper, lower in zip(samples, *axes):
         _draw_sample(sample, upper, lower, what, styles)
     axes[1, 0].set_ylabel("ratio")

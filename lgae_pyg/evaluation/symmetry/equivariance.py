@@ -47,9 +47,7 @@ def network_function(model: torch.nn.Module, batches: Sequence[Any]) -> Callable
     return records_function(model, batches, Records(lambda p4, ptr: (p4, None), lambda p4, ptr, context: p4))
 
 
-def records_function(
-    model: torch.nn.Module, batches: Sequence[Any], records: Records
-) -> Callable[[Any], Tensor]:
+def records_function(model: torch.nn.Module, batches: Sequence[Any], records: Records) -> Callable[[Any], Tensor]:
     """From momenta in GeV to momenta in GeV, by way of the model: what a user of files sees."""
 
     def run(jets: Any) -> Tensor:

@@ -121,13 +121,7 @@ def _(features, momenta, radial, bells, ptr):
 
 @torch.library.custom_op("lgae_pyg::neighbour_sum_backward", mutates_args=())
 def _sum_backward(
-    upstream: Tensor,
-    features: Tensor,
-    momenta: Tensor,
-    radial: Tensor,
-    bells: int,
-    ptr: Tensor,
-    momenta_too: bool,
+    upstream: Tensor, features: Tensor, momenta: Tensor, radial: Tensor, bells: int, ptr: Tensor, momenta_too: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     call = _Call(features, momenta, radial, bells, ptr)
     upstream = enter_gradient("the sums", upstream, (len(features), 2 * features.shape[1]), features.dtype)
