@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
+from lgae_pyg.data.collation import first_difference, without_units
 from lgae_pyg.data.errors import DataFileError
-from lgae_pyg.data.jet import JetData, reference_factors, set_mark, unit_of
+from lgae_pyg.data.jet import JetData, reference_factors, set_mark
 from lgae_pyg.data.shards import Shards
 from lgae_pyg.data.tensor_file import MEND, read_tensors, write_tensors
 from lgae_pyg.data.units import unit_factor
@@ -97,7 +98,7 @@ class JetStore:
         jets = list(jets)
         if not jets:
             raise ValueError("A JetStore cannot be made of no jets.")
-        jets, meta = _without_units(jets, meta)
+        jets, meta = without_units(jets, meta)
         names = dict.fromkeys(name for jet in jets for name in jet.keys())
         for number, jet in enumerate(jets):
             missing = [name for name in ("pos", *names) if name not in jet]
@@ -108,7 +109,7 @@ class JetStore:
         try:
             whole = Batch.from_data_list(jets)
         except Exception as error:
-            raise ValueError(_first_difference(jets, names) or f"The jets cannot be collated: {error}") from error
+            raise ValueError(first_difference(jets, names) or f"The jets cannot be collated: {error}") from error
         particle_fields, jet_fields = {}, {}
         ptr, one_each = whole._slice_dict["pos"], torch.arange(len(jets) + 1)
         for name in names:
@@ -358,23 +359,6 @@ def _meta(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> dict[str
         raise DataFileError(f"{path} is no jet store, or cut short or damaged ({error}). {MEND}") from error
 
 
-def _without_units(
-    jets: list[JetData], meta: Mapping[str, Any] | None
-) -> tuple[list[JetData], dict[str, Any]]:
-    """The jets without their field ``unit``, which all must agree on, and which goes into the meta."""
-    meta, units = dict(meta or {}), {unit_of(jet) for jet in jets}
-    if None in units:  # that some have one and some have none is said with the other fields
-        return jets, meta
-    units |= {meta.get("unit", *units)} if len(units) == 1 else set()
-    if len(units) > 1:
-        names = ", ".join(sorted(units))
-        raise ValueError(f"The jets state different units ({names}): bring them to one, jet.in_unit('TeV').")
-    jets = [copy.copy(jet) for jet in jets]
-    for jet in jets:
-        del jet.unit
-    return jets, {**meta, "unit": units.pop()}
-
-
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
 
@@ -398,20 +382,3 @@ def _check_fields(fields: Mapping[str, Tensor], rows: int, owner: str) -> None:
 def _check_name(name: str) -> None:
     if "index" in name or "batch" in name or name in ("ptr", "face", "p4", "num_nodes"):
         raise ValueError(f"The field name '{name}' means something else to PyTorch Geometric.")
-
-
-def _first_difference(jets: Sequence[JetData], names: Iterable[str]) -> str | None:
-    """Which field is of another kind in which jet than in the first, in one sentence."""
-    for name in names:
-        first = _kind(jets[0][name])
-        for number, jet in enumerate(jets):
-            if _kind(jet[name]) != first:
-                return f"The field '{name}' is {_kind(jet[name])} in jet {number}, but {first} in jet 0."
-    return None
-
-
-def _kind(value: Any) -> str:
-    if not isinstance(value, Tensor):
-        return f"a {type(value).__name__}"
-    shape = ", ".join(("n", *map(str, value.shape[1:]))) if value.dim() else ""
-    return f"a tensor of shape ({shape})"

@@ -21,7 +21,7 @@ from lgae_pyg.datasets import JetDataset
 SCALE = 1.0
 
 def momenta(row):
-    return SCALE * torch.tensor([[5.0, 3.0, 0.0, 4.0]]).double() + row
+    return SCALE * torch.tensor([[5.0, 3.0, 0.0, 4.0]]).double() * (1 + row)
 
 class MyJets(JetDataset):
     """Jets of one particle."""
