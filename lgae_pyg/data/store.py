@@ -16,7 +16,7 @@ from torch_geometric.data import Batch
 
 from lgae_pyg.data.collation import first_difference, without_units
 from lgae_pyg.data.errors import DataFileError
-from lgae_pyg.data.jet import JetData, reference_factors, set_mark
+from lgae_pyg.data.jet import JetData, reference_factors, set_mark, unit_named, unit_numbers
 from lgae_pyg.data.shards import Shards
 from lgae_pyg.data.tensor_file import MEND, read_tensors, write_tensors
 from lgae_pyg.data.units import unit_factor
@@ -98,7 +98,6 @@ class JetStore:
         jets = list(jets)
         if not jets:
             raise ValueError("A JetStore cannot be made of no jets.")
-        jets, meta = without_units(jets, meta)
         names = dict.fromkeys(name for jet in jets for name in jet.keys())
         for number, jet in enumerate(jets):
             missing = [name for name in ("pos", *names) if name not in jet]
@@ -128,6 +127,11 @@ class JetStore:
                     f"The field '{name}' of jet {number} has {rows[number]} rows, neither one per particle "
                     f"({len(jets[number].pos)}) nor one: what belongs to a whole jet has the shape (1, ...)."
                 )
+        meta = dict(meta or {})
+        if "unit_in_gev" in jet_fields:
+            unit = unit_named(jet_fields.pop("unit_in_gev"))
+            if meta.setdefault("unit", unit) != unit:
+                raise ValueError(f"The jets are in {unit}, and not in {meta['unit']} as the meta says.")
         return cls(ptr, particle_fields, jet_fields, meta)
 
     def __len__(self) -> int:
@@ -238,8 +242,8 @@ class JetStore:
                 batch[name] = self._cast(name, value.index_select(0, chosen))
                 batch._slice_dict[name], batch._inc_dict[name] = slices, no_shift
         if self.unit:
-            batch["unit"] = [self.unit] * len(rows)
-            batch._slice_dict["unit"], batch._inc_dict["unit"] = jet_slices, None
+            batch["unit_in_gev"], batch._unit = unit_numbers(self.unit, len(rows)), self.unit
+            batch._slice_dict["unit_in_gev"], batch._inc_dict["unit_in_gev"] = jet_slices, no_shift
         batch.batch, batch.ptr = owner, ptr.clone()
         batch._num_graphs = len(rows)
         if "admission" in self.meta:  # its jets went through the gate

@@ -42,8 +42,8 @@ class ShellLGAE(Autoencoder):
     the network, so that the jet's four-momentum is always kept. Everything commutes with the Lorentz group.
 
     The particles come out as massless: what mass they have, and what :math:`E` they lack of :math:`|\vec p|`, is
-    projected away along :math:`P`, covariantly. :math:`P` itself is the true total, so the rest :math:`R` takes what
-    the projection removed; where a jet has no particle left to share it, all take equal parts of it
+    projected away along :math:`P`, covariantly. :math:`P` itself is the true total, so the rest :math:`R` takes
+    what the projection removed; where a jet has no particle left to share it, all take equal parts of it
     (:func:`~lgae_pyg.ops.jets.restore_total`). So the outputs sum to the jet's four-momentum for massive particles
     and for rounded ones, too.
 
