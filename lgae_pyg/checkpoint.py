@@ -133,7 +133,8 @@ def save_checkpoint(path: str | os.PathLike, model: nn.Module, **description: An
         model: network with an attribute ``config`` that :func:`lgae_pyg.models.build_model` understands; around it
             there may be a wrapper of PyTorch (``torch.compile``, data parallelism).
         **description: any of ``data`` (recipe of the data set), ``unit`` (of the momenta; the model's own when
-            omitted, and a warning says so where that is only the default), ``config`` (resolved configuration of the training), ``epoch``, ``metrics``; plain values.
+            omitted, and a warning says so where that is only the default), ``config`` (resolved configuration of
+            the training), ``epoch``, ``metrics``; plain values.
 
     Returns:
         The path.

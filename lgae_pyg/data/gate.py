@@ -61,8 +61,8 @@ def admit(jets: FlatJets, rules: Rules | None = None, where: str = "") -> tuple[
         The jets, and the report.
 
     Raises:
-        DataFileError: names file, jet, field and mend: the first column is not the energy (as with the columns
-            px, py, pz, E), momenta are no floating-point numbers, or a jet is bad and ``bad_jets`` is ``"stop"``.
+        DataFileError: names file, jet, field and mend: the columns look like (px, py, pz, E),
+            momenta are no floating-point numbers, or a jet is bad and ``bad_jets`` is ``"stop"``.
         ValueError: for an unknown unit.
     """
     rules = rules or Rules()
@@ -82,17 +82,17 @@ def admit(jets: FlatJets, rules: Rules | None = None, where: str = "") -> tuple[
 
 
 def _check_columns(jets: FlatJets, where: str) -> None:
-    """Refuses momenta whose first column cannot be the energy."""
+    """Refuses momenta whose last column looks like the energy, and the first does not."""
     energy, px, py, pz = _columns(jets.p4)
     length = np.sqrt(px * px + py * py + pz * pz)
     far = energy < FAR_BELOW * length
     if 2 * np.count_nonzero(far) <= np.count_nonzero(length):
         return
-    found = "has E < |p| by far for most particles"
-    if 2 * np.count_nonzero(pz[far] >= 0.999 * np.sqrt(energy * energy + px * px + py * py)[far]) > far.sum():
-        found += ": the columns look like (px, py, pz, E)"
+    if 2 * np.count_nonzero(pz[far] >= 0.999 * np.sqrt(energy * energy + px * px + py * py)[far]) <= far.sum():
+        return  # whatever it is; such particles are counted
     first = int(np.searchsorted(jets.ptr, np.flatnonzero(far)[0], side="right")) - 1
     mend = "The columns must be (E, px, py, pz): reorder them, p4[:, [3, 0, 1, 2]]"
+    found = "has E < |p| by far for most particles: the columns look like (px, py, pz, E)"
     _refuse(where, int(jets.rows[first]), found, mend)
 
 

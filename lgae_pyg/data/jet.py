@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from lgae_pyg.data.units import unit_factor
+from lgae_pyg.data.units import UNITS_IN_GEV, unit_factor
 from lgae_pyg.lorentz.kinematics import energy, spatial
+from lgae_pyg.registry import check_choice
 
 #: The mark of a jet whose momenta were changed after they had been checked: the order of its particles is meant.
 MOVED = -1
@@ -32,14 +33,16 @@ class JetData(Data):
         jet_ref: Transverse momentum, pseudorapidity, azimuth and mass of the jet as its file gives them, in
             the unit of the data set. For comparisons, never an input of a network.
         x: Lorentz-invariant numbers of each particle (charge, particle type), where there are any.
-        unit: Unit of the momenta, ``"GeV"``, ``"TeV"`` or ``"PeV"``; a batch has a list of them. Models refuse
-            jets in another unit than theirs; jets that state none are only looked at for plausibility.
+        unit: Unit of the momenta, ``"GeV"``, ``"TeV"`` or ``"PeV"``, kept as a number, ``unit_in_gev``, so that it
+            is collated like the rest. Models refuse jets in another unit than theirs, and look at jets that state
+            none for plausibility.
 
     Shapes:
         - **pos**, **p4**: :math:`(n, 4)`
         - **y**, **jet_id**: :math:`(1,)`, in a batch :math:`(B,)`
         - **jet_ref**: :math:`(1, 4)`, in a batch :math:`(B, 4)`
         - **x**: :math:`(n, k)`
+        - **unit_in_gev**: :math:`(1,)`, in a batch :math:`(B,)`
     """
 
     @property
@@ -50,6 +53,25 @@ class JetData(Data):
     @p4.setter
     def p4(self, value: Tensor) -> None:
         self.pos = value
+
+    @property
+    def unit(self) -> str | None:
+        """The unit of the momenta; ``None`` if it is not stated.
+
+        Raises:
+            ValueError: the jets of a batch are in several units.
+        """
+        if "unit_in_gev" not in self:
+            return None
+        if getattr(self, "_unit", None) is None:  # known to batches of a store: a GPU need not be waited for
+            self._unit = unit_named(self.unit_in_gev)
+        return self._unit
+
+    @unit.setter
+    def unit(self, value: str) -> None:
+        check_choice("unit", value, UNITS_IN_GEV)
+        jets = getattr(self, "num_graphs", None) or 1
+        self.unit_in_gev, self._unit = unit_numbers(value, jets), value
 
     def __setattr__(self, key: str, value: Any) -> None:
         super().__setattr__(key, value)
@@ -62,14 +84,13 @@ class JetData(Data):
         Raises:
             ValueError: if the jet does not state its unit, or for an unknown unit.
         """
-        stated = unit_of(self)
-        if stated is None:
+        if self.unit is None:
             raise ValueError("the unit of the jet is not known: state it first, jet.unit = 'GeV'")
-        checked, factor, converted = check_mark(self), unit_factor(stated, unit), copy.copy(self)
+        checked, factor, converted = check_mark(self), unit_factor(self.unit, unit), copy.copy(self)
         converted.pos = self.pos * factor
         if "jet_ref" in self:
             converted.jet_ref = self.jet_ref * reference_factors(self.jet_ref, factor)
-        converted.unit = unit if isinstance(self.unit, str) else [unit] * len(self.unit)
+        converted.unit_in_gev, converted._unit = self.unit_in_gev / factor, unit
         if checked:
             set_mark(converted)
         return converted
@@ -109,7 +130,7 @@ def jet_name(jet: Data, class_names: Sequence[str] = ()) -> str:
 
 
 def unit_of(jets: Any) -> str | None:
-    """The unit that a jet or a batch states; ``None`` if it states none.
+    """The unit that a jet or a batch states, in a graph of any kind; ``None`` if it states none.
 
     Raises:
         ValueError: the jets of a batch are in several.
@@ -117,11 +138,27 @@ def unit_of(jets: Any) -> str | None:
     stated = getattr(jets, "unit", None)
     if stated is None or isinstance(stated, str):
         return stated
-    units = set(stated)
-    if len(units) > 1:
-        names = " and ".join(sorted(map(str, units)))
-        raise ValueError(f"the batch has jets in {names}: bring all to one unit before, jet.in_unit('TeV')")
-    return units.pop() if units else None
+    return unit_named(torch.cat([unit_numbers(unit, 1) for unit in stated]))
+
+
+def unit_numbers(unit: str, jets: int) -> Tensor:
+    """The unit as ``unit_in_gev`` of so many jets, (J,)."""
+    check_choice("unit", unit, UNITS_IN_GEV)
+    return torch.full((jets,), UNITS_IN_GEV[unit], dtype=torch.float64)
+
+
+def unit_named(unit_in_gev: Tensor) -> str:
+    """The unit of ``unit_in_gev``.
+
+    Raises:
+        ValueError: there are several, or it has no name.
+    """
+    names = {value: name for name, value in UNITS_IN_GEV.items()}
+    found = [names.get(round(value, 3), f"{value} GeV") for value in unit_in_gev.unique().tolist()]
+    if len(found) != 1:
+        raise ValueError(f"the jets are in {' and '.join(found)}: bring all to one unit, jet.in_unit('TeV')")
+    check_choice("unit", found[0], UNITS_IN_GEV)
+    return found[0]
 
 
 def reference_factors(reference: Tensor, factor: float) -> Tensor:
@@ -171,8 +208,6 @@ def problem_with(p4: Tensor | None, padding: bool = False) -> str | None:
     negative = energy(p4) < 0
     if negative.any():
         return f"The field 'pos' has a negative energy for particle {_first(negative)}: {order}."
-    if 2 * far.sum() > len(p4):
-        return f"The field 'pos' has E < |p| by far for particle {_first(far)}: {order}."
     absent = energy(p4) == 0
     if absent.any() and not padding:
         return (

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from lgae_pyg.data.errors import DataFileError
-from lgae_pyg.data.jet import JetData, reference_factors, set_mark, unit_of
+from lgae_pyg.data.jet import JetData, reference_factors, set_mark, unit_named, unit_numbers
 from lgae_pyg.data.units import unit_factor
 from lgae_pyg.files import write_atomically
 from lgae_pyg.registry import choose
@@ -95,7 +95,6 @@ class JetStore:
         jets = list(jets)
         if not jets:
             raise ValueError("A JetStore cannot be made of no jets.")
-        jets, meta = _without_units(jets, meta)
         names = dict.fromkeys(name for jet in jets for name in jet.keys())
         for number, jet in enumerate(jets):
             missing = [name for name in ("pos", *names) if name not in jet]
@@ -125,6 +124,11 @@ class JetStore:
                     f"The field '{name}' of jet {number} has {rows[number]} rows, neither one per particle "
                     f"({len(jets[number].pos)}) nor one: what belongs to a whole jet has the shape (1, ...)."
                 )
+        meta = dict(meta or {})
+        if "unit_in_gev" in jet_fields:
+            unit = unit_named(jet_fields.pop("unit_in_gev"))
+            if meta.setdefault("unit", unit) != unit:
+                raise ValueError(f"The jets are in {unit}, and not in {meta['unit']} as the meta says.")
         return cls(ptr, particle_fields, jet_fields, meta)
 
     def __len__(self) -> int:
@@ -218,8 +222,8 @@ class JetStore:
                 batch[name] = self._cast(name, value.index_select(0, chosen))
                 batch._slice_dict[name], batch._inc_dict[name] = slices, no_shift
         if self.unit:
-            batch["unit"] = [self.unit] * len(rows)
-            batch._slice_dict["unit"], batch._inc_dict["unit"] = jet_slices, None
+            batch["unit_in_gev"], batch._unit = unit_numbers(self.unit, len(rows)), self.unit
+            batch._slice_dict["unit_in_gev"], batch._inc_dict["unit_in_gev"] = jet_slices, no_shift
         batch.batch, batch.ptr = owner, ptr.clone()
         batch._num_graphs = len(rows)
         if "admission" in self.meta:  # its jets went through the gate
@@ -312,23 +316,6 @@ class JetStore:
             raise
         except (SafetensorError, ValueError, KeyError) as error:
             raise DataFileError(f"{path} is no jet store, or cut short or damaged ({error}). {_MEND}") from error
-
-
-def _without_units(
-    jets: list[JetData], meta: Mapping[str, Any] | None
-) -> tuple[list[JetData], dict[str, Any]]:
-    """The jets without their field ``unit``, which all must agree on, and which goes into the meta."""
-    meta, units = dict(meta or {}), {unit_of(jet) for jet in jets}
-    if None in units:  # that some have one and some have none is said with the other fields
-        return jets, meta
-    units |= {meta.get("unit", *units)} if len(units) == 1 else set()
-    if len(units) > 1:
-        names = ", ".join(sorted(units))
-        raise ValueError(f"The jets state different units ({names}): bring them to one, jet.in_unit('TeV').")
-    jets = [copy.copy(jet) for jet in jets]
-    for jet in jets:
-        del jet.unit
-    return jets, {**meta, "unit": units.pop()}
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

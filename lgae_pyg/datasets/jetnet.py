@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from lgae_pyg.data import JetData
 from lgae_pyg.datasets.jetnet_format import SHORT_FILE, JetNetFormat
+from lgae_pyg.files import write_atomically
 
 SHORT_RECORD, LONG_RECORD = 6975118, 6975117
 """Zenodo's records of the files with 30 and with 150 particles per jet."""
@@ -68,7 +70,7 @@ class JetNet(JetNetFormat):
 
     def _origin(self) -> str:
         """``JetNet`` only for files that are JetNet's: as they were downloaded."""
-        own = all(_was_fetched(Path(path)) for path in self.raw_paths)
+        own = all(was_fetched(Path(path)) for path in self.raw_paths)
         return "JetNet" if own else "jets in JetNet's format"
 
     def download(self) -> None:
@@ -117,19 +119,22 @@ def fetch(folder: str | os.PathLike[str], name: str, record: int) -> None:
                 f"https://zenodo.org/records/{record} into {folder}."
             ) from error
         os.replace(path, file := Path(folder, f"{name}.hdf5"))
-        _note(file).write_text(_source(file, record), encoding="utf-8")
+    note = _note(file)
+    known = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
+    text = json.dumps({**known, file.name: _facts(file, record)}, indent=1)
+    write_atomically(note, lambda out: out.write(text.encode()))
 
 
-def _was_fetched(file: Path) -> bool:
+def was_fetched(file: Path) -> bool:
     """Whether a file is the one that :func:`fetch` downloaded and whose checksum was right."""
     note = _note(file)
-    records = SHORT_RECORD, LONG_RECORD
-    return note.is_file() and note.read_text(encoding="utf-8") in [_source(file, record) for record in records]
+    known = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
+    return file.name in known and known[file.name] == _facts(file, known[file.name].get("record"))
 
 
 def _note(file: Path) -> Path:
-    return file.with_name(f"{file.name}.source")
+    return file.absolute().parent.parent / "downloaded.json"
 
 
-def _source(file: Path, record: int) -> str:
-    return f"https://zenodo.org/records/{record} {file.stat().st_size} bytes\n"
+def _facts(file: Path, record: int) -> dict[str, int]:
+    return {"record": record, "bytes": file.stat().st_size}

@@ -90,7 +90,8 @@ class LinearAE(Autoencoder):
             raise ValueError(f"unknown weighting '{weighting}': choose equal or transverse")
         moment = torch.zeros(self.num_particles, self.num_particles, dtype=torch.float64)
         for batch in batches:
-            self.unit = unit_of(batch) or self.unit
+            if unit := unit_of(batch):
+                self.unit = unit
             slots = self._slots(batch).cpu().double()
             if weighting == "transverse":
                 total = slots.sum(1)
