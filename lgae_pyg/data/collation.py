@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from torch import Tensor
 
-from lgae_pyg.data.jet import JetData, unit_of
-
-
-def without_units(jets: list[JetData], meta: Mapping[str, Any] | None) -> tuple[list[JetData], dict[str, Any]]:
-    """The jets without their field ``unit``, which all must agree on, and which goes into the meta."""
-    meta, units = dict(meta or {}), {unit_of(jet) for jet in jets}
-    if None in units:  # that some have one and some have none is said with the other fields
-        return jets, meta
-    units |= {meta.get("unit", *units)} if len(units) == 1 else set()
-    if len(units) > 1:
-        names = ", ".join(sorted(units))
-        raise ValueError(f"The jets state different units ({names}): bring them to one, jet.in_unit('TeV').")
-    jets = [copy.copy(jet) for jet in jets]
-    for jet in jets:
-        del jet.unit
-    return jets, {**meta, "unit": units.pop()}
+from lgae_pyg.data.jet import JetData
 
 
 def first_difference(jets: Sequence[JetData], names: Iterable[str]) -> str | None:

@@ -45,7 +45,7 @@ class Shards:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).absolute()
-        index = _read_index(self.path)
+        index = read_index(self.path)
         self.meta: dict[str, Any] = index["meta"]
         self._files: list[dict[str, Any]] = index["shards"]
         self._kinds = {f"particle.{name}": kind for name, kind in index["particle_fields"].items()}
@@ -225,8 +225,13 @@ def _signature(content: Mapping[str, Any]) -> str:
     return f"{zlib.crc32(json.dumps(content, sort_keys=True).encode()):08x}"
 
 
-def _read_index(path: Path) -> dict[str, Any]:
-    """The index of a folder, checked."""
+def read_index(path: Path) -> dict[str, Any]:
+    """The index of a folder, compared with its checksum.
+
+    Raises:
+        FileNotFoundError: there is none.
+        DataFileError: it is damaged, or of another format.
+    """
     if not (path / INDEX).is_file():
         raise FileNotFoundError(
             f"{path} is a folder without {INDEX}: no store of jets, or one whose writing was not finished."

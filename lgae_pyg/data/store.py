@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from lgae_pyg.data.collation import first_difference, without_units
+from lgae_pyg.data.collation import first_difference
 from lgae_pyg.data.errors import DataFileError
 from lgae_pyg.data.jet import JetData, reference_factors, set_mark, unit_named, unit_numbers
-from lgae_pyg.data.shards import Shards
-from lgae_pyg.data.tensor_file import MEND, read_tensors, write_tensors
+from lgae_pyg.data.shards import INDEX, Shards, read_index
+from lgae_pyg.data.tensor_file import MEND, metadata_of, read_tensors, write_tensors
 from lgae_pyg.data.units import unit_factor
 from lgae_pyg.registry import choose
 
@@ -314,6 +314,20 @@ class JetStore:
         tensors |= {f"jet.{name}": self._cast(name, value[:]) for name, value in jets.items()}
         return {name: value.contiguous() for name, value in tensors.items()}
 
+    @staticmethod
+    def is_at(path: str | os.PathLike[str]) -> bool:
+        """Whether a file, or a folder of shards whose writing was finished, is there."""
+        return Path(path).is_file() or Path(path, INDEX).is_file()
+
+    @staticmethod
+    def read_meta(path: str | os.PathLike[str]) -> dict[str, Any]:
+        """The ``meta`` of a stored file or folder, at once; of a file, it is not compared with the checksum.
+
+        Raises:
+            DataFileError: as :meth:`load`.
+        """
+        return read_index(Path(path))["meta"] if Path(path).is_dir() else _meta(path, metadata_of(path))
+
     @classmethod
     def load(cls, path: str | os.PathLike[str], dtype: torch.dtype | None = None) -> JetStore:
         """Opens a file written by :meth:`save`, or a folder written by :class:`~lgae_pyg.data.JetStoreWriter`.
@@ -356,7 +370,7 @@ def _meta(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> dict[str
             f"reads format {_VERSION}: update it, or make the file again."
         )
     try:
-        if set(metadata) != _METADATA:
+        if set(metadata) - {"crc32"} != _METADATA:
             raise ValueError(f"its header has the entries {sorted(metadata)}")
         return json.loads(metadata["meta"])
     except ValueError as error:

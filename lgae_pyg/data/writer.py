@@ -51,7 +51,7 @@ class JetStoreWriter:
         path: The folder; it is made if missing.
         meta: Plain values that describe the store, as in :class:`JetStore`.
         shard_bytes: Size of a shard; the last of a piece may be smaller.
-        piece: Number of the piece that this writer writes. What an interrupted writer left of it is removed.
+        piece: Number of the piece that this writer writes, over what an interrupted writer left of it.
 
     Raises:
         FileExistsError: the folder holds a finished store.
@@ -72,9 +72,6 @@ class JetStoreWriter:
         self.meta = plain(meta or {}, "meta")
         self.path.mkdir(parents=True, exist_ok=True)
         _refuse_finished(self.path)
-        for pattern in (f"{piece:05d}-*.safetensors", f".{piece:05d}[-.]*.partial", f"{piece:05d}.json"):
-            for left in self.path.glob(pattern):
-                left.unlink()
         self._shards: list[dict[str, Any]] = []
         self._fields: dict[str, Any] | None = None
         self._held: list[tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]] = []
@@ -128,6 +125,10 @@ class JetStoreWriter:
         """Ends the piece: writes its last shard, and a receipt with ``notes``, which :meth:`resume` gives back."""
         if self._held:
             self._write_shard()
+        own = {shard["file"] for shard in self._shards}
+        for file in self.path.glob(f"{self.piece:05d}-*.safetensors"):
+            if file.name not in own:  # of an interrupted writer
+                file.unlink(missing_ok=True)
         receipt = {
             "meta": self.meta,
             "shard_bytes": self.shard_bytes,
@@ -163,13 +164,16 @@ class JetStoreWriter:
     ) -> dict[int, dict[str, Any]]:
         """Numbers of the pieces that were written whole with the same arguments and are intact, with their notes.
 
-        All bytes of their shards are read and compared with their checksums.
+        All bytes of their shards are read and compared with their checksums. What was being written is removed, so
+        nobody must be writing to the folder.
 
         Raises:
             FileExistsError: the folder holds a finished store.
         """
         path, wanted = Path(path), {"meta": plain(meta or {}, "meta"), "shard_bytes": shard_bytes}
         _refuse_finished(path)
+        for left in path.glob(".*.partial"):
+            left.unlink()
         done = {}
         for file in sorted(path.glob("[0-9]*.json")):
             try:
@@ -194,7 +198,8 @@ class JetStoreWriter:
             The folder.
 
         Raises:
-            FileNotFoundError: a piece is not finished.
+            FileNotFoundError: a piece is not finished, or a shard is missing.
+            DataFileError: a shard has another size than was written.
             ValueError: there are no jets, or pieces have different fields; the message names the piece.
         """
         path, fields, shards = Path(path), None, []
@@ -206,12 +211,15 @@ class JetStoreWriter:
                 )
             fields = receipt["fields"] if receipt["shards"] else fields
             shards += receipt["shards"]
+        for shard in shards:
+            if (path / shard["file"]).stat().st_size != shard["bytes"]:
+                raise DataFileError(f"{path / shard['file']} is not what was written: write its piece again.")
         if not shards:
             raise ValueError(f"a store cannot be made of no jets: nothing was written to {path}.")
         index = {"format": FORMAT, "version": VERSION, **fields, "shards": shards, "meta": plain(meta, "meta")}
         write_signed(path / INDEX, index)
         for piece in range(pieces):
-            (path / f"{piece:05d}.json").unlink()
+            (path / f"{piece:05d}.json").unlink(missing_ok=True)
         return path
 
     def _write_shard(self) -> None:

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 import os
+import shutil
 import sys
 import warnings
 from abc import ABC, abstractmethod
@@ -41,6 +42,7 @@ class JetDataset(Dataset, ABC):
     The file holds the jets of all splits, so that they share it; its name carries a hash of everything it
     depends on. It is written whole or not at all, contains no pickles, and is made again when a raw file or the
     code of :meth:`build_store` has changed. Where it exists, neither the raw files nor the network are needed.
+    More jets than memory holds are written to a folder of that name (:meth:`write_store`).
 
     A data set of one's own derives from this class, in a module that can be imported. Where its constructor takes
     the entries of its recipe (``unit``, ``seed`` and ``fractions`` may be fixed by the class), training and
@@ -88,9 +90,36 @@ class JetDataset(Dataset, ABC):
     def download(self) -> None:
         """Brings the missing raw files into place, or says how to get them."""
 
-    @abstractmethod
     def build_store(self) -> JetStore:
-        """Reads the raw files. Its ``meta`` may name the classes (``class_names``) and the jets (``origin``)."""
+        """Reads the raw files. Its ``meta`` may name the classes (``class_names``) and the jets (``origin``).
+
+        A data set defines this, or :meth:`write_store` if memory may not hold its jets.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines neither build_store nor write_store.")
+
+    def write_store(self, path: Path) -> None:
+        """Writes the processed jets: those of :meth:`build_store` to one file.
+
+        A data set that may be larger than memory replaces this method, and writes the jets as they come::
+
+            with JetStoreWriter(path, self.described({"class_names": ["QCD", "top"]})) as writer:
+                for sizes, p4, labels in chunks:
+                    writer.add(sizes, {"pos": p4}, {"y": labels})
+
+        Args:
+            path: What :meth:`JetStore.load` is to open; nothing is there, or what an interrupted writer left.
+        """
+        store = self.build_store()
+        if "admission" not in store.meta:
+            store = through_gate(store, self.unit, self.recipe["name"])
+        tell(self.recipe["name"], store.meta["admission"])
+        store.meta = self.described(store.meta)
+        store.save(path)
+
+    def described(self, meta: Mapping[str, Any]) -> dict[str, Any]:
+        """The meta of the processed jets: ``meta``, and by what they are recognised when they are outdated."""
+        named = {"class_names": [], "origin": self.recipe["name"], **meta}
+        return {**named, "recipe": self.file_recipe, "unit": self.unit, **self._made_of()}
 
     @property
     def unit(self) -> str:
@@ -166,14 +195,13 @@ class JetDataset(Dataset, ABC):
         return stratified_split(labels, self.split, fractions, seed)
 
     def process(self) -> None:
-        """Makes the processed file."""
-        store = self.build_store()
-        if "admission" not in store.meta:
-            store = through_gate(store, self.unit, self.recipe["name"])
-        tell(self.recipe["name"], store.meta["admission"])
-        described = {"class_names": [], "origin": self.recipe["name"], **store.meta}
-        store.meta = {**described, "recipe": self.file_recipe, "unit": self.unit, **self._made_of()}
-        store.save(self.processed_paths[0])
+        """Makes the processed file, in the place of an older one."""
+        path = Path(self.processed_paths[0])
+        if path.is_dir() and JetStore.is_at(path):
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.is_file() and type(self).write_store is not JetDataset.write_store:
+            path.unlink(missing_ok=True)
+        self.write_store(path)
 
     def lacks_raw_files(self) -> bool:
         """Whether a raw file is missing."""
@@ -181,19 +209,19 @@ class JetDataset(Dataset, ABC):
 
     def _download(self) -> None:
         """Fetches raw files only where they are needed."""
-        needed = self.force_reload or not Path(self.processed_paths[0]).is_file()
+        needed = self.force_reload or not JetStore.is_at(self.processed_paths[0])
         if needed and self.lacks_raw_files():
             self.download()
 
     def _process(self) -> None:
         """Replaces PyTorch Geometric's version, which keeps pickles beside the processed file."""
         path = Path(self.processed_paths[0])
-        if self.force_reload or not path.is_file() or self._is_outdated(path):
+        if self.force_reload or not JetStore.is_at(path) or self._is_outdated(path):
             self.process()
 
     def _is_outdated(self, path: Path) -> bool:
         """Whether the processed file was made of other raw files or by other code, and can be made again."""
-        meta = JetStore.load(path).meta
+        meta = JetStore.read_meta(path)
         if all(Path(raw).is_file() for raw in self.raw_paths):
             return "class_names" not in meta or any(meta.get(key) != now for key, now in self._made_of().items())
         code = code_fingerprint(type(self), JetDataset)
@@ -259,13 +287,13 @@ def stratified_split(y: Tensor, split: str, fractions: Sequence[float], seed: in
     check_choice("split", split, SPLITS)
     place = SPLITS.index(split)
     bounds = np.concatenate([[0.0], np.cumsum(fractions)])
-    chosen = []
+    chosen = torch.zeros(len(y), dtype=torch.bool)
     for number in y.unique().tolist():
         jets = (y == number).nonzero().flatten()
         order = np.random.default_rng([seed, number, SPLIT_STREAM]).permutation(len(jets))
         first, last = np.rint(bounds[place : place + 2] * len(jets)).astype(int)
-        chosen.append(jets[np.sort(order[first:last])])
-    return torch.cat(chosen).sort().values
+        chosen[jets[order[first:last]]] = True
+    return chosen.nonzero().flatten()
 
 
 def stratified_choice(y: Tensor, jets: int, seed: int) -> Tensor:
