@@ -14,19 +14,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from lgae_pyg.ops.backends import door
 from lgae_pyg.ops.backends.compiled import Inputs, sum_defines
 from lgae_pyg.ops.backends.compiler import NAMES, CompilationError, load_library
-from lgae_pyg.ops.backends.door import (
-    enter,
-    enter_gradient,
-    numbers,
-    pointer,
-    pointers,
-    refuse_second_derivatives,
-    register_shapes,
-    room,
-    threads,
-)
 from lgae_pyg.ops.levels import SCALAR_BLOCKS, VECTOR_BLOCKS, Level, Perceptron
 
 #: Multiplicities up to which the columns of a node lie on the stack.
@@ -110,18 +100,10 @@ class _Call:
         if len(parameters) != len(shapes):
             raise ValueError(f"the parameters of a level are {len(shapes)} tensors, not {len(parameters)}")
         what = "each of the parameters of a level"
-        self.parameters = [enter(what, *pair, inputs.precision) for pair in zip(parameters, shapes)]
+        self.parameters = [door.enter(what, *pair, inputs.precision) for pair in zip(parameters, shapes)]
         low = torch.float32 if single else inputs.precision
         self.library = level_library(inputs.precision, low, momenta.is_complex(), inputs.channels, *sizes)
-        self.values = (
-            *inputs.values,
-            pointers(self.parameters),
-            *numbers([bells]),
-            (ctypes.c_double * len(scales))(*scales),
-            ctypes.c_double(slope),
-            int(residual),
-            int(squash),
-        )
+        self.values = (*inputs.values, self.parameters, bells, [*scales], slope, residual, squash)
 
 
 def _shapes(
@@ -150,11 +132,11 @@ def _level(
 ) -> tuple[Tensor, Tensor]:
     call = _Call(features, momenta, parameters, scales, sizes, slope, residual, squash, single, ptr)
     out, sums = (features.new_empty(len(features), width) for width in (5 * sizes[0], 2 * features.shape[-1]))
-    call.library.level_forward(*call.values, pointer(sums), pointer(out), *threads())
+    door.call(call.library.level_forward, *call.values, sums, out)
     return out, sums
 
 
-@register_shapes(_level)
+@door.register_shapes(_level)
 def _(features, momenta, parameters, scales, sizes, slope, residual, squash, single, ptr):
     return tuple(features.new_empty(len(features), width) for width in (5 * sizes[0], 2 * features.shape[-1]))
 
@@ -177,27 +159,23 @@ def _level_backward(
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     call = _Call(features, momenta, parameters, scales, sizes, slope, residual, squash, single, ptr)
     nodes, dtype = len(features), features.dtype
-    sums = enter("the sums", sums, (nodes, 2 * features.shape[1]), dtype)
-    upstream = enter_gradient("the level", upstream, (nodes, 5 * sizes[0]), dtype)
+    sums = door.enter("the sums", sums, (nodes, 2 * features.shape[1]), dtype)
+    upstream = door.enter_gradient("the level", upstream, (nodes, 5 * sizes[0]), dtype)
     grad_features = torch.empty_like(call.inputs.features)
-    grad_momenta = room(call.inputs.momenta, momenta_too)
+    grad_momenta = door.room(call.inputs.momenta, momenta_too)
     grads = [torch.empty_like(part) for part in call.parameters]
-    call.library.level_backward(
-        *call.values,
-        *map(pointer, (sums, upstream, grad_features, grad_momenta if momenta_too else None)),
-        pointers(grads),
-        *threads(),
-    )
+    outputs = (grad_features, grad_momenta if momenta_too else None, grads)
+    door.call(call.library.level_backward, *call.values, sums, upstream, *outputs)
     return grad_features, grad_momenta, grads
 
 
-@register_shapes(_level_backward)
+@door.register_shapes(_level_backward)
 def _(upstream, sums, features, momenta, parameters, scales, sizes, slope, residual, squash, single, ptr, too):
     grads = [part.new_empty(part.shape) for part in parameters]
-    return features.new_empty(features.shape), room(momenta, too), grads
+    return features.new_empty(features.shape), door.room(momenta, too), grads
 
 
-refuse_second_derivatives(_level_backward)
+door.refuse_second_derivatives(_level_backward)
 
 
 def _save(ctx, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:

@@ -12,15 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from lgae_pyg.ops.backends import door
 from lgae_pyg.ops.backends.compiler import NAMES, CompilationError
-from lgae_pyg.ops.backends.door import (
-    enter,
-    enter_gradient,
-    enter_offsets,
-    precision_of,
-    refuse_second_derivatives,
-    register_shapes,
-)
 from lgae_pyg.ops.bells import Bells, self_factor
 
 #: Particles to a tile, one to a lane: the smaller tile for jets that fit into it.
@@ -101,7 +94,7 @@ def _enter(scalars: Tensor, vectors: Tensor, momenta: Tensor, width: Tensor, wei
     Raises:
         ValueError: if types or shapes do not fit together, or the tensors are not where the kernels can run.
     """
-    precision, (nodes, channels), device = precision_of("scalars", scalars), scalars.shape, scalars.device
+    precision, (nodes, channels), device = door.precision_of("scalars", scalars), scalars.shape, scalars.device
     if not (scalars.is_cuda or (scalars.is_cpu and _kernels().INTERPRETED)):
         raise ValueError(f"the Triton kernels need tensors on a CUDA device, not on {device}")
     if vectors.dtype != scalars.dtype or momenta.dtype not in (scalars.dtype, precision):
@@ -122,8 +115,8 @@ def _enter(scalars: Tensor, vectors: Tensor, momenta: Tensor, width: Tensor, wei
     tensors = {"scalars": scalars, "vectors": vectors, "momenta": momenta}
     parameters = {"widths": (width, (bells,)), "weights": (weight, weight.shape), "biases": (bias, factors)}
     return [
-        *(enter(name, tensor, tensor.shape, tensor.dtype, device) for name, tensor in tensors.items()),
-        *(enter(name, part, shape, weight.dtype, device) for name, (part, shape) in parameters.items()),
+        *(door.enter(name, tensor, tensor.shape, tensor.dtype, device) for name, tensor in tensors.items()),
+        *(door.enter(name, part, shape, weight.dtype, device) for name, (part, shape) in parameters.items()),
     ]
 
 
@@ -151,7 +144,7 @@ def _neighbour_sum(
     return tuple(torch.view_as_complex(part) for part in sums)
 
 
-@register_shapes(_neighbour_sum)
+@door.register_shapes(_neighbour_sum)
 def _(scalars, vectors, *_):
     return tuple(_empty(part) for part in (scalars, vectors, scalars, vectors))
 
@@ -178,14 +171,14 @@ def _neighbour_sum_backward(
     walk = _walk(scalars, vectors, momenta, width, weight, bias, ptr, largest)
     upstream = (scalar_from_scalar, vector_from_vector, scalar_from_vector, vector_from_scalar)
     like = zip(upstream, (scalars, vectors, scalars, vectors))
-    sums = [_real(enter_gradient("a sum", up, to.shape, to.dtype, to.device)) for up, to in like]
+    sums = [_real(door.enter_gradient("a sum", up, to.shape, to.dtype, to.device)) for up, to in like]
     nodes, parameters = (scalars, vectors, momenta), (width, weight, bias)
     of_nodes = of_features or of_momenta
     gradients = _node_gradients(walk, sums, momenta, of_momenta) if of_nodes else _nothing(nodes)
     return gradients + (_bell_gradients(walk, sums, *parameters) if of_bells else _nothing(parameters))
 
 
-@register_shapes(_neighbour_sum_backward)
+@door.register_shapes(_neighbour_sum_backward)
 def _(
     scalars, vectors, momenta, width, weight, bias, ptr, largest, ss, vv, sv, vs, of_features, of_momenta, of_bells
 ):
@@ -194,7 +187,7 @@ def _(
     return tuple(_empty(part) if need else part.new_empty(0) for part, need in zip(parts, needed))
 
 
-refuse_second_derivatives(_neighbour_sum_backward)
+door.refuse_second_derivatives(_neighbour_sum_backward)
 
 
 def _save(ctx, inputs: tuple, output: tuple) -> None:
@@ -267,7 +260,7 @@ def _walk(
     """Packs the arguments for the kernels, the momenta with the particles last; errors are those of the door."""
     parts = _enter(scalars, vectors, momenta, width, weight, bias)
     scalars, vectors, momenta, width, weight, bias = parts
-    (nodes, channels), ptr = scalars.shape, enter_offsets(ptr, scalars)
+    (nodes, channels), ptr = scalars.shape, door.enter_offsets(ptr, scalars)
     size = largest or -(-nodes // max(1, len(ptr) - 1))
     own = next((tile for tile in TILES if size <= tile), TILES[-1])
     lanes = min(channels, 2) or 1
