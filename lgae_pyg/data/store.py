@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from lgae_pyg.data.collation import first_difference
+from lgae_pyg.data.collation import check_name, collate
 from lgae_pyg.data.errors import DataFileError
-from lgae_pyg.data.jet import JetData, reference_factors, set_mark, unit_named, unit_numbers
+from lgae_pyg.data.jet import JetData, reference_factors, set_mark, unit_numbers
 from lgae_pyg.data.shards import INDEX, Shards, read_index
 from lgae_pyg.data.tensor_file import MEND, metadata_of, read_tensors, write_tensors
 from lgae_pyg.data.units import unit_factor
@@ -26,7 +26,6 @@ Ids = int | slice | Sequence[int] | np.ndarray | Tensor
 
 _FORMAT = "lgae_pyg.JetStore"
 _VERSION = 1
-_PARTICLE_FIELDS = ("pos", "x")
 _METADATA = {"format", "version", "meta"}
 
 
@@ -95,44 +94,7 @@ class JetStore:
         Raises:
             ValueError: names the field, and the jet in which it is missing or of another kind.
         """
-        jets = list(jets)
-        if not jets:
-            raise ValueError("A JetStore cannot be made of no jets.")
-        names = dict.fromkeys(name for jet in jets for name in jet.keys())
-        for number, jet in enumerate(jets):
-            missing = [name for name in ("pos", *names) if name not in jet]
-            if missing:
-                raise ValueError(f"Jet {number} has no field '{missing[0]}': give it to all jets or to none.")
-        for name in names:
-            _check_name(name)
-        try:
-            whole = Batch.from_data_list(jets)
-        except Exception as error:
-            raise ValueError(first_difference(jets, names) or f"The jets cannot be collated: {error}") from error
-        particle_fields, jet_fields = {}, {}
-        ptr, one_each = whole._slice_dict["pos"], torch.arange(len(jets) + 1)
-        for name in names:
-            value, slices = whole[name], whole._slice_dict[name]
-            if not isinstance(value, Tensor):
-                kind = type(jets[0][name]).__name__
-                raise ValueError(f"The field '{name}' is a {kind}: a JetStore holds numbers and tensors only.")
-            if name not in _PARTICLE_FIELDS and torch.equal(slices, one_each):
-                jet_fields[name] = value
-            elif torch.equal(slices, ptr):
-                particle_fields[name] = value
-            else:
-                rows = slices.diff()
-                number = int((rows != ptr.diff()).nonzero()[0])
-                raise ValueError(
-                    f"The field '{name}' of jet {number} has {rows[number]} rows, neither one per particle "
-                    f"({len(jets[number].pos)}) nor one: what belongs to a whole jet has the shape (1, ...)."
-                )
-        meta = dict(meta or {})
-        if "unit_in_gev" in jet_fields:
-            unit = unit_named(jet_fields.pop("unit_in_gev"))
-            if meta.setdefault("unit", unit) != unit:
-                raise ValueError(f"The jets are in {unit}, and not in {meta['unit']} as the meta says.")
-        return cls(ptr, particle_fields, jet_fields, meta)
+        return cls(*collate(jets, meta))
 
     def __len__(self) -> int:
         return len(self.ptr) - 1 if self._rows is None else len(self._rows)
@@ -391,12 +353,7 @@ def _check_ptr(ptr: Tensor) -> None:
 def _check_fields(fields: Mapping[str, Tensor], rows: int, owner: str) -> None:
     """All fields have that many rows and a name that collation leaves alone, or a ``ValueError``."""
     for name, value in fields.items():
-        _check_name(name)
+        check_name(name)
         if value.dim() == 0 or len(value) != rows:
             shape = tuple(value.shape)
             raise ValueError(f"The {owner} field '{name}' must have {rows} rows; its shape is {shape}.")
-
-
-def _check_name(name: str) -> None:
-    if "index" in name or "batch" in name or name in ("ptr", "face", "p4", "num_nodes"):
-        raise ValueError(f"The field name '{name}' means something else to PyTorch Geometric.")
