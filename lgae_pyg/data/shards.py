@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -105,7 +106,7 @@ class Shards:
             storage = self._map(number)
             place = self._places[number][name] // dtype.itemsize
             tensor = torch.empty(0, dtype=dtype).set_(storage, place, shape)
-        except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise DataFileError(f"{self.path / file['file']} is damaged ({error}): {_MEND}.") from error
         if (number, name) not in self._sound:
             if checksum(tensor) != file["crc32"][name]:
@@ -170,7 +171,7 @@ class ShardedField:
 
     def __getitem__(self, rows: slice | Tensor) -> Tensor:
         if isinstance(rows, slice):
-            rows = torch.arange(*rows.indices(len(self)))
+            rows = torch.from_numpy(np.arange(*rows.indices(len(self))))
         return self.index_select(0, rows)
 
     def index_select(self, dim: int, rows: Tensor) -> Tensor:
