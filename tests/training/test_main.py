@@ -231,7 +231,8 @@ MISTAKES = [
 @pytest.mark.parametrize(("target", "message"), MISTAKES)
 def test_a_typo_in_the_name_of_a_class_is_told_before_the_long_imports(tmp_path, target, message):
     (tmp_path / "my_nets.py").write_text("raise RuntimeError('imported')\nclass Net: ...")
-    program = CALL.replace("raise SystemExit(", "status = ").rstrip(")") + "); print(status, 'torch' in sys.modules)"
+    program = CALL.replace("raise SystemExit(", "status = ").rstrip(")")
+    program += "); print(status, 'torch' in sys.modules)"
     command = [sys.executable, "-c", program, "train", f"model._target_={target}"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout.split() == ["1", "False"], done.stderr
