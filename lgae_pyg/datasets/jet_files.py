@@ -140,8 +140,8 @@ class JetFiles(JetDataset):
             )
             store = collect(map(store_fields, reading))
         store.meta = description(reading, store) | {"files": self._files, "card": self.card.name}
-        for line in (*reading.admission.lines(), *store.meta["notes"]):
-            print(line, file=sys.stderr)
+        for note in store.meta["notes"]:  # the account of the gate is told with it
+            print(f"{self.recipe['name']}: {note}", file=sys.stderr)
         return store
 
     def split_ids(self, whole: JetStore) -> Tensor:
