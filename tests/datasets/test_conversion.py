@@ -108,14 +108,19 @@ def test_the_command(file: str, tmp_path: Path, capsys) -> None:
 
 def test_a_card_of_weaver_reads_the_same_jets(file: str, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("""
-new_variables: {mask: ak.ones_like(part_energy), is_b: label == 0, is_s: label == 1, logpt: "np.log(pt)", pt: "np.hypot(part_px, part_py)"}
+new_variables:
+  mask: ak.ones_like(part_energy)
+  pt: np.hypot(part_px, part_py)
+  logpt: np.log(pt)
+  is_b: label == 0
+  is_s: label == 1
 inputs:
   pf_features: {length: 4, vars: [[logpt, 1, 2, -3, 3]]}
   pf_vectors: {length: 4, vars: [[part_px, null], [part_py, null], [part_pz, null], [part_energy, null]]}
   pf_mask: {length: 4, vars: [[mask, null]]}
 labels: {type: simple, value: [is_b, is_s]}
 weights: {use_precomputed_weights: true, weight_branches: [w, w]}
-""".replace(", is_b", ",\n  is_b").replace(", logpt", ",\n  logpt"))
+""")
     with pytest.warns(UserWarning, match="num_particles=4"):
         mine = JetFiles(file, card=str(tmp_path / "mine.yaml"), root=tmp_path / "a")
     plain = JetFiles(file, card="weaver", root=tmp_path / "b")
