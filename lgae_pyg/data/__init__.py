@@ -7,4 +7,13 @@ from lgae_pyg.data.loader import JetLoader
 from lgae_pyg.data.store import JetStore
 from lgae_pyg.data.writer import JetStoreWriter
 
-__all__ = ["DataFileError", "JetData", "JetLoader", "JetStore", "JetStoreWriter", "check_batch", "jet_name", "unit_of"]
+__all__ = [
+    "DataFileError",
+    "JetData",
+    "JetLoader",
+    "JetStore",
+    "JetStoreWriter",
+    "check_batch",
+    "jet_name",
+    "unit_of",
+]

@@ -142,8 +142,8 @@ class JetFiles(JetDataset):
         store.meta = description(self.card, account_of(reading)) | {"files": self._files}
         if not store.meta["published_split"]:
             store.jet_fields.pop("split", None)
-        for line in (*reading.admission.lines(), *store.meta["notes"]):
-            print(line, file=sys.stderr)
+        for note in store.meta["notes"]:  # the account of the gate is told with it
+            print(f"{self.recipe['name']}: {note}", file=sys.stderr)
         return store
 
     def split_ids(self, whole: JetStore) -> Tensor:

@@ -29,9 +29,9 @@ def is_weaver(values: Mapping[str, Any]) -> bool:
 def from_weaver(values: Mapping[str, Any], name: str = "weaver") -> tuple[dict[str, Any], list[str]]:
     r"""The entries of a :class:`~lgae_pyg.datasets.cards.Card` that say the same as a card of weaver.
 
-    Formulas of ``new_variables`` are put in the place of their names. ``pf_vectors`` are the momenta (by
-    the ends of their variables' names, else in the order px, py, pz, E), ``pf_mask`` the mask, and ``pf_features``
-    the features, each as :math:`\mathrm{clip}((v - c)\, s, l, h)` where the card says so. Labels are those of either
+    Formulas of ``new_variables`` are put in the place of their names. ``pf_vectors`` are the momenta (by the ends
+    of their variables' names, else in the order px, py, pz, E), ``pf_mask`` the mask, and ``pf_features`` are the
+    features, each as :math:`\mathrm{clip}((v - c)\, s, l, h)` where the card says so. Labels are those of either
     type (of several complex ones the first), weights the product of precomputed ones, observers those of the card.
 
     Args:

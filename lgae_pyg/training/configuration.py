@@ -16,8 +16,8 @@ FREE |= {f"data.{key}" for key in ("root", "download", "generate", "workers", "f
 FREE |= {f"trainer.{key}" for key in ("accelerator", "max_epochs", "max_minutes", "patience")}
 FREE |= {f"trainer.{key}" for key in ("devices", "strategy", "progress", "threads")}
 
-#: Keys of a configuration and of its groups, and the kinds of their values. Those of models and data sets are in their
-#: constructors; optimisers and schedules may have others.
+#: Keys of a configuration and of its groups, and the kinds of their values. Those of models and data sets are in
+#: their constructors; optimisers and schedules may have others.
 KINDS: dict[str, dict[str, Any]] = {
     "": {
         **{"seed": int, "name": str, "runs": str, "warm_start": str | None},

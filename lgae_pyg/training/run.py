@@ -97,7 +97,7 @@ def train_in(folder: Path, config: Mapping[str, Any], command: str) -> int:
 
 
 def check_config(config: Mapping[str, Any]) -> None:
-    """Raises :class:`ValueError` for a configuration that no training can begin with, whatever model and jets are."""
+    """Raises :class:`ValueError` for a configuration that no training can begin with, whatever the jets."""
     if missing := sorted(set(NEEDED) - set(config)):
         raise ValueError(f"configuration: missing {', '.join(missing)}")
     trainer = config["trainer"]

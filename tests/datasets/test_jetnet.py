@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from torch_geometric.loader import DataLoader
 
 from lgae_pyg.data import DataFileError, JetData
+from lgae_pyg.data.gate import Admission
 from lgae_pyg.datasets import JetNet, build_dataset
 from lgae_pyg.lorentz.kinematics import (
     energy,
     from_pt_eta_phi_m,
+    mass,
     pseudorapidity,
     relative_coordinates,
     spatial,
@@ -275,6 +277,43 @@ def test_missing_files_are_explained_and_the_network_is_left_alone(tmp_path: Pat
     assert processed(tmp_path) == []
 
 
+def test_captions_say_jetnet_only_of_its_files_or_where_it_is_stated(root: Path):
+    assert JetNet(root).origin == "jets in JetNet's format"
+    stated = JetNet(root, origin="JetNet")
+    assert stated.origin == build_dataset(stated.recipe).origin == "JetNet"
+    assert stated.processed_file_names == JetNet(root).processed_file_names
+
+
+def test_what_the_format_and_the_cut_cost_is_counted_and_said(root: Path, capsys):
+    dataset = JetNet(root, ("g",), num_particles=4, unit="GeV")
+    report = Admission.from_dict(dataset.store.meta["admission"])
+    whole = JetNet(root, ("g",), unit="GeV").store
+    before, after = (totals(store.batch(slice(None))) for store in (whole, dataset.store))
+    lost = mass(before) - mass(after)
+    assert (report.read, report.kept, report.unit) == (25, 25, "GeV")
+    assert report.cut == int((whole.sizes > 4).sum())
+    assert report.mass_lost == pytest.approx(float(lost.sum()))
+    given = dataset.store.jet_field("jet_ref")[:, 3]
+    assert report.reference_lost == pytest.approx(float((given - mass(after)).sum()))
+    said = capsys.readouterr().err
+    assert "jets cut" in said and "below the one in the file" in said
+
+
+def totals(batch):
+    return torch.zeros(batch.num_graphs, 4, dtype=torch.float64).index_add(0, batch.batch, batch.pos)
+
+
+def test_unsorted_jets_and_particles_without_energy_are_counted(root: Path):
+    features, jets = make_arrays(6, smallest=3)
+    features[1, :2] = features[1, 1::-1]
+    features[2, 1:3, 2] = 0
+    write_file(root / "raw" / "z.hdf5", features, jets)
+    store = JetNet(root, ("z",)).store
+    report = Admission.from_dict(store.meta["admission"])
+    assert report.sorted >= 1 and report.padding == 2
+    assert (store.batch(slice(None)).pos[:, 0] > 0).all()
+
+
 def test_download_fetches_missing_files_only(root: Path, monkeypatch):
     utils = pytest.importorskip("jetnet.datasets.utils")
     asked = []
@@ -287,9 +326,11 @@ def test_download_fetches_missing_files_only(root: Path, monkeypatch):
     monkeypatch.setattr(utils, "checkDownloadZenodoDataset", fetch)
     assert len(JetNet(root, ("g", "w"), download=True)) == 29
     assert asked == [("w", 6975118, True)]
-    assert sorted(file.name for file in (root / "raw").iterdir()) == [
-        "g.hdf5", "q.hdf5", "t.hdf5", "w.hdf5", "w.hdf5.source"
-    ]  # fmt: skip
+    assert JetNet(root, ("w",)).origin == "JetNet"
+    assert JetNet(root, ("g", "w")).origin == "jets in JetNet's format"
+    write_file(root / "raw" / "w.hdf5", *make_arrays(5))  # put in its place later
+    assert JetNet(root, ("w",)).origin == "jets in JetNet's format"
+    assert sorted(file.name for file in (root / "raw").iterdir()) == ["g.hdf5", "q.hdf5", "t.hdf5", "w.hdf5"]
 
 
 def test_a_failed_download_leaves_nothing(root: Path, monkeypatch):

@@ -208,6 +208,15 @@ def test_marked_batches_are_not_looked_at_again_until_they_change(jets, monkeypa
     assert len(looked) >= 5
 
 
+def test_no_gpu_is_waited_for_where_a_batch_is_marked(jets):
+    """On the device "meta" there are no values: to look at one is an error."""
+    store = JetStore.from_jets(jets.to_data_list(), {"admission": {}, "unit": "TeV"})
+    model = fitted(jets)
+    model.check(store.batch([0, 2, 5]).to("meta"))
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        model.check(Batch.from_data_list(jets.to_data_list()).to("meta"))
+
+
 def test_the_unit_is_compared_also_where_the_mark_saves_the_rest(jets):
     store = JetStore.from_jets(jets.to_data_list(), {"admission": {}, "unit": "GeV"})
     with pytest.raises(ValueError, match="in GeV, but the model works in TeV"):

@@ -75,6 +75,13 @@ def test_fast_experiments_take_some_minutes(name, like):
     assert model["aggregation"] == like
 
 
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name.endswith("_fast")])
+def test_a_fast_experiment_runs_on_other_data(name):
+    """Nothing of the generated jets is left over that another data set would not know."""
+    data = composed(f"experiment={name}", "data=jetnet")["data"]
+    assert data == composed("data=jetnet")["data"] and data["name"] == "JetNet"
+
+
 def test_every_experiment_has_its_own_name():
     for name in EXPERIMENTS:
         text = (config_directory() / "experiment" / f"{name}.yaml").read_text()
@@ -231,7 +238,8 @@ MISTAKES = [
 @pytest.mark.parametrize(("target", "message"), MISTAKES)
 def test_a_typo_in_the_name_of_a_class_is_told_before_the_long_imports(tmp_path, target, message):
     (tmp_path / "my_nets.py").write_text("raise RuntimeError('imported')\nclass Net: ...")
-    program = CALL.replace("raise SystemExit(", "status = ").rstrip(")") + "); print(status, 'torch' in sys.modules)"
+    program = CALL.replace("raise SystemExit(", "status = ").rstrip(")")
+    program += "); print(status, 'torch' in sys.modules)"
     command = [sys.executable, "-c", program, "train", f"model._target_={target}"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout.split() == ["1", "False"], done.stderr

@@ -78,7 +78,7 @@ class Reader(ABC):
         """Chunks of columns that are there, from a row on."""
 
     def seams(self, names: Sequence[str]) -> Sequence[int]:
-        """Rows at which reading some columns may begin without unpacking rows before; none where all rows will do."""
+        """Rows at which reading may begin without unpacking rows before; none where all rows will do."""
         return ()
 
     def chunks(self, names: Sequence[str], rows: int = ROWS, first: int = 0) -> Iterator[dict[str, Any]]:
