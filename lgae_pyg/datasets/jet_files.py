@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,19 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from lgae_pyg.data import JetData, JetStore
+from lgae_pyg.data import JetData, JetStore, JetStoreWriter
 from lgae_pyg.data.admission import Admission
 from lgae_pyg.data.gate import Rules
-from lgae_pyg.datasets.base import SPLITS, JetDataset, fingerprint
+from lgae_pyg.datasets.base import SPLITS, JetDataset, fingerprint, tell
 from lgae_pyg.datasets.cards import Card, read_card
 from lgae_pyg.datasets.readers import find_files
 from lgae_pyg.datasets.reading import JetReading, account_of, description, store_fields
 from lgae_pyg.datasets.recognition import recognise_card
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+#: Jets of more bytes than this are not collected in memory, but written to a folder of shards.
+IN_MEMORY_BYTES = 512 << 20
 
 
 class JetFiles(JetDataset):
@@ -118,9 +122,32 @@ class JetFiles(JetDataset):
         """Says what is missing."""
         find_files(self.recipe["path"])
 
-    def build_store(self) -> JetStore:
-        """Reads the files through the gate."""
-        recipe = self.recipe
+    def write_store(self, path: Path) -> None:
+        """Reads the files through the gate; more jets than memory should hold are written in shards."""
+        with self._reading() as reading:
+            parts, few, held = map(store_fields, reading), [], 0
+            for part in parts:
+                few.append(part)
+                held += sum(field.nbytes for fields in part[1:] for field in fields.values())
+                if held > IN_MEMORY_BYTES:
+                    break
+            if held <= IN_MEMORY_BYTES:
+                store = collect(few)
+                store.meta = self._account(reading)
+                if not store.meta["published_split"]:
+                    store.jet_fields.pop("split", None)
+                store.save(path)
+                return
+            with JetStoreWriter(path) as writer:
+                while few:
+                    writer.add(*few.pop(0))
+                for part in parts:
+                    writer.add(*part)
+                writer.close(**self._account(reading))
+
+    @contextmanager
+    def _reading(self) -> Iterator[JetReading]:
+        """The reading of the files, with a bar."""
         with tqdm(total=len(self._files), unit="files", disable=None, leave=False) as bar:
 
             def show(path: str, done: int, rows: int) -> None:
@@ -128,23 +155,24 @@ class JetFiles(JetDataset):
                 bar.n = self._files.index(path) + done / max(1, rows)
                 bar.refresh()
 
-            reading = JetReading(
+            yield JetReading(
                 self._files,
                 self.card,
                 self._rules,
-                recipe["unit"],
-                recipe["seed"],
-                recipe.get("classes"),
-                recipe.get("max_jets"),
+                self.recipe["unit"],
+                self.recipe["seed"],
+                self.recipe.get("classes"),
+                self.recipe.get("max_jets"),
                 show,
             )
-            store = collect(map(store_fields, reading))
-        store.meta = description(self.card, account_of(reading)) | {"files": self._files}
-        if not store.meta["published_split"]:
-            store.jet_fields.pop("split", None)
-        for note in store.meta["notes"]:  # the account of the gate is told with it
+
+    def _account(self, reading: JetReading) -> dict[str, Any]:
+        """The meta of the jets that were read; what was done to them is told."""
+        meta = description(self.card, account_of(reading)) | {"files": self._files}
+        tell(self.recipe["name"], meta["admission"])
+        for note in meta["notes"]:
             print(f"{self.recipe['name']}: {note}", file=sys.stderr)
-        return store
+        return self.described(meta)
 
     def split_ids(self, whole: JetStore) -> Tensor:
         """The published split where it is asked for and there, else shares of each class."""
@@ -156,7 +184,7 @@ class JetFiles(JetDataset):
         return {path: fingerprint(path) for path in self.raw_paths}  # names may be the same in several folders
 
 
-def collect(parts: Iterator[tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]]) -> JetStore:
+def collect(parts: Iterable[tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]]) -> JetStore:
     """A store in memory of the parts that :func:`~lgae_pyg.datasets.reading.store_fields` gives."""
     sizes, particles, jets = zip(*parts)
     ptr = torch.cat([torch.zeros(1, dtype=torch.long), torch.cat(sizes).cumsum(0)])

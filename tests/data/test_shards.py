@@ -19,7 +19,7 @@ from lgae_pyg.data import DataFileError, JetLoader, JetStore, JetStoreWriter
 from lgae_pyg.data import loader as loader_module
 from lgae_pyg.data import shards as shards_module
 from lgae_pyg.data.shards import read_signed, write_signed
-from lgae_pyg.datasets import JetDataset
+from lgae_pyg.datasets import JetDataset, JetFiles, jet_files
 
 META = {"unit": "GeV", "class_names": ["QCD", "top"]}
 
@@ -476,3 +476,25 @@ def test_resuming_inside_an_epoch_of_shards(tmp_path_factory, stop, batch_size):
         while len(seen) < len(uninterrupted):
             seen += [batch.jet_id.tolist() for batch in resumed]
         assert seen[: len(uninterrupted)] == uninterrupted
+
+
+def test_many_jets_from_files_are_written_in_shards(tmp_path: Path, monkeypatch):
+    store = make_store([1 + number % 4 for number in range(60)])
+    momenta = store.particle_fields["pos"].numpy()
+    momenta[:, 0] = 2 * np.linalg.norm(momenta[:, 1:], axis=1)
+    for name, chosen in (("a", slice(0, 30)), ("b", slice(30, 60))):
+        few = store.gather(chosen).select(slice(None))
+        np.savez(
+            tmp_path / name,
+            p4=few.batch(slice(None)).pos,
+            ptr=few.batch(slice(None)).ptr,
+            label=few.jet_field("y"),
+        )
+    one = JetFiles(tmp_path, root=tmp_path / "one")
+    monkeypatch.setattr(jet_files, "IN_MEMORY_BYTES", 100)
+    many = JetFiles(tmp_path, root=tmp_path / "many")
+    assert many.store.is_sharded and not one.store.is_sharded and len(many) == 60
+    found, expected = many.store.batch(slice(None)), one.store.batch(slice(None))
+    assert_same(found, expected)
+    assert many.store.meta == one.store.meta
+    assert many.class_names == one.class_names and many.summary == one.summary
