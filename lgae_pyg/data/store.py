@@ -283,11 +283,7 @@ class JetStore:
 
     @staticmethod
     def read_meta(path: str | os.PathLike[str]) -> dict[str, Any]:
-        """The ``meta`` of a stored file or folder, at once; of a file, it is not compared with the checksum.
-
-        Raises:
-            DataFileError: as :meth:`load`.
-        """
+        """The ``meta`` of a file or folder, without the jets; of a file, not compared with the checksum."""
         return read_index(Path(path))["meta"] if Path(path).is_dir() else _meta(path, metadata_of(path))
 
     @classmethod
@@ -303,8 +299,7 @@ class JetStore:
 
         Raises:
             FileNotFoundError: if there is no such file, or the folder was not finished.
-            DataFileError: if the file is cut short, damaged, of another format, or does not fit together. Damage
-                of a shard is found when its jets are taken.
+            DataFileError: if it is cut short, damaged or of another format (of a shard: when its jets are taken).
         """
         if Path(path).is_dir():
             shards = Shards(path)
