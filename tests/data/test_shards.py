@@ -429,7 +429,7 @@ def test_blocks_are_shuffled_within_windows(tmp_path: Path, small_windows):
     assert not torch.equal(order, loader.order(1)) and torch.equal(order, JetLoader(loaded, 9, True, 3).order(0))
     for window in order.split(16):
         assert len((window // 4).unique()) <= 5  # blocks, of which one may be cut
-        assert window.diff().abs().min() >= 1 and (window.diff() < 0).any()
+        assert len(window) < 12 or (window.diff() == 1).double().mean() < 0.5  # neighbours are torn apart
     assert [ids for batch in loader for ids in batch.jet_id.tolist()] == order.tolist()
 
 
