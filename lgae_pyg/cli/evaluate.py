@@ -81,11 +81,10 @@ def _evaluate(asked: list[str] | None, options: argparse.Namespace) -> tuple[lis
     from lgae_pyg.evaluation import StudyOptions, Subject, default_folder, run_study
 
     root, files = _shown(options.data, options.card)
-    split = options.split or ("test" if files is None else "all")
     wanted = StudyOptions(
         jets=options.jets,
         signals=options.signals.split(",") if options.signals else None,
-        split=split,
+        split=options.split,
         root=root,
         batch_size=options.batch_size,
         resamples=options.resamples,
@@ -95,7 +94,7 @@ def _evaluate(asked: list[str] | None, options: argparse.Namespace) -> tuple[lis
         progress=not options.quiet,
     )
     subject = Subject.load(options.source, options.generate, files, options.card)
-    base = Path(options.out or default_folder(options.source, "test" if files else split, options.data))
+    base = Path(options.out or default_folder(options.source, options.split or "test", options.data))
 
     def one(name: str) -> tuple[Any, Path]:
         results = _kept(base, name, subject) if options.keep else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -77,6 +77,22 @@ class JetData(Data):
         super().__setattr__(key, value)
         if key == "pos" and getattr(self, "_mark", None) is not None:
             self._mark = MOVED
+
+    def to(self, *args: Any, **kwargs: Any) -> JetData:
+        """On another device, as of PyTorch Geometric; jets that were checked need not be checked again there."""
+        return _still_marked(self, super().to, *args, **kwargs)
+
+    def cpu(self, *args: str) -> JetData:
+        """As :meth:`to`, to the processor."""
+        return _still_marked(self, super().cpu, *args)
+
+    def cuda(self, *args: Any, **kwargs: Any) -> JetData:
+        """As :meth:`to`, to a GPU."""
+        return _still_marked(self, super().cuda, *args, **kwargs)
+
+    def pin_memory(self, *args: str) -> JetData:
+        """In memory that is copied to a GPU faster; as :meth:`to`."""
+        return _still_marked(self, super().pin_memory, *args)
 
     def in_unit(self, unit: str) -> JetData:
         """The jet, or the batch, in another unit: a copy with other ``pos`` and ``jet_ref``.
@@ -168,13 +184,21 @@ def reference_factors(reference: Tensor, factor: float) -> Tensor:
 
 def set_mark(jets: JetData) -> None:
     """Marks momenta as checked, so that models need not look at them again."""
-    jets._mark = _state(jets.pos)
+    jets._mark = jets.pos, _state(jets.pos)
 
 
 def check_mark(jets: Any) -> bool:
     """Whether the momenta were marked as checked and not changed since."""
     mark = getattr(jets, "_mark", None)
-    return mark is not None and mark == _state(jets.pos)
+    return isinstance(mark, tuple) and mark[0] is jets.pos and mark[1] == _state(jets.pos)
+
+
+def _still_marked(jets: JetData, move: Callable[..., JetData], *args: Any, **kwargs: Any) -> JetData:
+    marked = check_mark(jets)
+    moved = move(*args, **kwargs)
+    if marked:
+        set_mark(moved)
+    return moved
 
 
 def _state(pos: Tensor) -> int:

@@ -41,7 +41,7 @@ class StudyOptions:
             :data:`~lgae_pyg.evaluation.subject.JETS`.
         signals: names of the classes that count as anomalous, or files of jets that do; see
             :meth:`~lgae_pyg.evaluation.subject.Subject.contrast`.
-        split: the split of the data set that the jets of the model's own kind are taken from.
+        split: the split that ordinary jets are taken from; by default ``test``, and all of other files.
         root: root folder of other jets of the same recipe.
         batch_size: jets per batch. Small batches stay in the processor's cache.
         resamples: bootstrap samples behind each statistical error.
@@ -58,7 +58,7 @@ class StudyOptions:
 
     jets: int | None = None
     signals: Sequence[str] | None = None
-    split: str = "test"
+    split: str | None = None
     root: str | os.PathLike[str] | None = None
     batch_size: int = 64
     resamples: int = 200

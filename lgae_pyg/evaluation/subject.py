@@ -48,8 +48,8 @@ class Sample:
 
     @classmethod
     def of(cls, name: str, dataset: Any) -> "Sample":
-        """The jets of a data set."""
-        return cls(name, dataset.store, origin_of(dataset), getattr(dataset, "class_names", ()))
+        """The jets of a data set, in the precision of the studies."""
+        return cls(name, dataset.store.to(torch.float64), origin_of(dataset), getattr(dataset, "class_names", ()))
 
     def __len__(self) -> int:
         return len(self.store)
@@ -170,12 +170,12 @@ class Subject:
         is_tagger = self.facts.task == "classification"
         return "+".join(classes) if is_tagger and classes else sample_name(classes)
 
-    def dataset(self, split: str = "test", root: str | os.PathLike[str] | None = None) -> Any:
+    def dataset(self, split: str | None = None, root: str | os.PathLike[str] | None = None) -> Any:
         """Jets of the kind that the model was trained on, or those that it is to be shown instead.
 
         Args:
-            split: which of them; the test split was not seen in the training. ``train`` is always that of
-                the training.
+            split: which of them; when omitted, the test split, which was not seen in the training, and all of
+                other kinds. ``train`` is always that of the training.
             root: root folder of other jets of the same recipe.
 
         Raises:
@@ -184,6 +184,7 @@ class Subject:
             FileNotFoundError: if nothing is known of the training jets.
             OSError: if they are not there.
         """
+        split = split or ("test" if self.elsewhere is None else "all")
         if split in self.given:
             return self._checked(self.given[split])
         recipe = self.recipe if self.elsewhere is None or split == "train" else self.elsewhere
@@ -192,7 +193,7 @@ class Subject:
         return self._checked(self._build(recipe, split, root))
 
     def background(
-        self, jets: int | None = None, split: str = "test", root: str | os.PathLike[str] | None = None
+        self, jets: int | None = None, split: str | None = None, root: str | os.PathLike[str] | None = None
     ) -> Sample:
         """A sample of the jets of :meth:`dataset`, all classes together."""
         dataset = self.dataset(split, root)
@@ -203,7 +204,7 @@ class Subject:
         self,
         signals: Sequence[str] | None = None,
         jets: int = JETS,
-        split: str = "test",
+        split: str | None = None,
         root: str | os.PathLike[str] | None = None,
     ) -> tuple[Sample, list[Sample]]:
         """Ordinary jets, and samples of anomalous ones, all of which are new to the model.
@@ -233,7 +234,9 @@ class Subject:
             samples.append(Sample.of(Path(file).stem, self._build(recipe, "all", None)).choose(jets))
         return background, samples
 
-    def _parted(self, named: Sequence[str], alone: bool, jets: int, split: str) -> tuple[Sample, list[Sample]]:
+    def _parted(
+        self, named: Sequence[str], alone: bool, jets: int, split: str | None
+    ) -> tuple[Sample, list[Sample]]:
         """Ordinary and anomalous jets of the files that the model is shown."""
         dataset = self.dataset(split)
         everything, known = Sample.of("jets", dataset), tuple(dataset.class_names)

@@ -7,7 +7,10 @@ import h5py
 import numpy as np
 import pyarrow
 import pyarrow.parquet as parquet
+import torch
 import uproot
+
+from lgae_pyg.datasets import JetFiles
 
 SLOTS = 12
 NAMES = ("QCD", "top")
@@ -171,3 +174,14 @@ def nano(path: Path, jets: Jets, ntuple: bool = False) -> None:
         }
         file.mktree("Events", types)
         file["Events"].extend(columns)
+
+
+#: Rounding of single precision, relative to the energy.
+SINGLE = 3e-7
+
+
+def deviation(found: JetFiles, wanted: np.ndarray) -> float:
+    """Largest deviation of a momentum, in units of its energy."""
+    pos = found.store.particle_fields["pos"].double()
+    assert pos.shape == wanted.shape
+    return float(((pos - torch.from_numpy(wanted)).abs().amax(1) / torch.from_numpy(wanted[:, 0])).max())

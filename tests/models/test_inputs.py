@@ -1,6 +1,7 @@
 """What models refuse and warn of: units, padding, columns, order, values; and what passes unseen."""
 
 import copy
+import math
 import warnings
 
 import pytest
@@ -10,6 +11,7 @@ from torch_geometric.loader import DataLoader
 
 from lgae_pyg.checkpoint import load_model, save_checkpoint
 from lgae_pyg.data import JetData, JetLoader, JetStore
+from lgae_pyg.data.jet import check_mark, set_mark
 from lgae_pyg.lorentz import boost, equivariance_error
 from lgae_pyg.models import LGAE, LinearAE, ShellLGAE, Tagger, stated_unit
 from lgae_pyg.ops.jets import jet_sum
@@ -242,3 +244,26 @@ def test_batches_of_every_loader_know_their_unit(jets):
     assert ordinary.unit == ours.unit == store.unit == "TeV"
     assert torch.equal(ordinary.unit_in_gev, ours.unit_in_gev)
     assert fitted(ours)(ordinary).p4.shape == jets.pos.shape
+
+
+@pytest.mark.parametrize("change", ["set", "item", "in place", "apply"])
+def test_momenta_that_were_changed_since_are_checked_again(change: str, jets: Batch) -> None:
+    model = LinearAE(2, 30).fit([jets])
+    model(jets)
+    bad = torch.full_like(jets.pos, math.nan)
+    if change == "set":
+        jets.pos = bad
+    elif change == "item":
+        jets["pos"] = bad
+    elif change == "in place":
+        jets.pos[0, 0] = math.nan
+    else:
+        jets.apply(lambda pos: pos * math.nan, "pos")
+    with pytest.raises(ValueError, match="not finite"):
+        model(jets)
+
+
+def test_a_mark_survives_moves_and_copies(jets: Batch) -> None:
+    set_mark(jets)
+    assert check_mark(copy.copy(jets)) and check_mark(jets.to("cpu")) and check_mark(jets.cpu())
+    assert check_mark(copy.copy(jets).to("meta"))

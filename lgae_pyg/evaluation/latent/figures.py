@@ -193,8 +193,10 @@ def _edges(values: NDArray) -> NDArray:
     return np.linspace(low - margin, high + margin, PLANE_BINS + 1)
 
 
-def probe_bars(results: Results) -> Figure:
-    """R² of the linear probes, by target and input."""
+def probe_bars(results: Results) -> Figure | None:
+    """R² of the linear probes, by target and input; nothing for too few jets."""
+    if "latent_probes" not in results.tables:
+        return None
     rows = results.tables["latent_probes"].records()
     targets = list(dict.fromkeys(row["target"] for row in rows))
     inputs = list(dict.fromkeys(row["input"] for row in rows))

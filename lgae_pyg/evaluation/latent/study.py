@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lgae_pyg.evaluation.latent.codes import JET, Codes, encode_sample
-from lgae_pyg.evaluation.latent.probes import probe_table
+from lgae_pyg.evaluation.latent.probes import FEWEST, probe_table
 from lgae_pyg.evaluation.latent.traversal import traversals
 from lgae_pyg.evaluation.results import Results
 from lgae_pyg.evaluation.study import Study, StudyOptions
@@ -38,7 +38,7 @@ def run(subject: Subject, options: StudyOptions) -> Results:
 
     Raises:
         LeftOut: if the model has no such methods or shows no codes, or the data have no classes by name.
-        ValueError: if a code is not finite, or there are too few jets for the probes.
+        ValueError: if a code is not finite.
         OSError: if jets are missing.
     """
     if not all(hasattr(subject.model, name) for name in ("encode", "decode_like")):
@@ -60,10 +60,13 @@ def run(subject: Subject, options: StudyOptions) -> Results:
         tick()
         tables.append(correlation_table(correlations, background.name, about))
         tick()
-        tables.append(probe_table(own, background, subject, about, options.resamples))
+        few = len(own.jets) < FEWEST
+        if not few:
+            tables.append(probe_table(own, background, subject, about, options.resamples))
         tick()
         moved, pictures, notes = traversals(subject, background, own, about)
         tick()
+    notes += [f"No probes: they need at least {FEWEST} jets, and there are {len(own.jets)}."] if few else []
     tables.append(moved)
     arrays |= pictures
     for name, found in masses.items():

@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 from lgae_pyg.data import JetLoader, JetStore
 from lgae_pyg.evaluation.baselines import fit_baselines, num_particles
 from lgae_pyg.evaluation.reconstruction.pixels import Pixels
@@ -47,7 +49,7 @@ def run(subject: Subject, options: StudyOptions) -> Results:
         OSError: if jets are missing.
     """
     dataset = subject.dataset(options.split, options.root)
-    store, factor = choose(dataset.store, options.jets), subject.unit_in_gev
+    store, factor = choose(dataset.store.to(torch.float64), options.jets), subject.unit_in_gev
     models = {"model": (subject.label, subject.model)}
     notes, scan_jets = [], options.scan_jets
     if options.baseline:

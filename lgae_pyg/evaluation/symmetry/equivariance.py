@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lgae_pyg.data.jet import set_mark
 from lgae_pyg.lorentz import boost, equivariance_error, rotation
 from lgae_pyg.tables import Table
 
@@ -56,6 +57,7 @@ def records_function(model: torch.nn.Module, batches: Sequence[Any], records: Re
             encoded, context = records.encode(p4, batch.ptr)
             moved = copy.copy(batch)
             moved.pos = encoded
+            set_mark(moved)  # a model is shown transformed jets on purpose, in other units too
             result = model(moved)
             outputs.append(records.decode(result.p4, result.ptr, context))
         return torch.cat(outputs)
