@@ -73,7 +73,7 @@ def store(jets: int, spread: float, seed: int) -> JetStore:
 class Toy(Subject):
     """A subject whose samples are made here: signals have wider jets."""
 
-    def background(self, jets=None, split="test", root=None):
+    def background(self, jets=None, split=None, root=None):
         return Sample("QCD", store(200, 0.05, 1), "toy")
 
     def signals(self, classes=None, jets=20_000, root=None):
@@ -262,7 +262,7 @@ def test_codes_that_are_nan_are_errors_and_few_jets_have_no_probes() -> None:
         latent_space.run(subject(Nan()), OPTIONS)
 
     class Few(Toy):
-        def background(self, jets=None, split="test", root=None):
+        def background(self, jets=None, split=None, root=None):
             return Sample("QCD", store(20, 0.05, 1), "toy")
 
     results = latent_space.run(Few(Known(), "Known", "TeV", {"classes": ["g", "q"]}), OPTIONS)
