@@ -13,6 +13,15 @@ from torch import Tensor, nn
 
 #: Kinds of models, and the functions of this package that build them.
 LOADERS = {"lgae": "load_lgn_autoencoder", "gnn": "load_gnn_autoencoder"}
+#: Those of taggers, whose weights are in one file.
+TAGGER_LOADERS = {
+    "lorentz_net": "load_lorentz_net",
+    "particle_net": "load_particle_net",
+    "pfn": "load_pfn",
+    "lgn": "load_lgn",
+}
+#: Where some originals keep the state dict among other things.
+STATES = ("state_dict", "model_state")
 
 
 class OriginalFileError(ValueError):
@@ -54,6 +63,36 @@ def load_original(
         raise OriginalFileError(f"{os.fspath(file)}: {error}") from error
 
 
+def load_original_tagger(
+    kind: str, weights: str | os.PathLike[str], config: str | os.PathLike[str]
+) -> tuple[nn.Module, dict[str, Any]]:
+    """Builds our tagger from the files that an original implementation wrote.
+
+    Args:
+        kind: ``"lorentz_net"``, ``"particle_net"``, ``"pfn"`` or ``"lgn"``.
+        weights: file of the state dict, as :func:`torch.save` wrote it.
+        config: JSON file of the original's arguments.
+
+    Returns:
+        the model and the arguments.
+
+    Raises:
+        OSError: a file cannot be read.
+        OriginalFileError: it holds something else, or the two do not belong together; the message begins with the
+            file and names the key.
+        ValueError: for an unknown kind.
+    """
+    if kind not in TAGGER_LOADERS:
+        raise ValueError(f"unknown kind '{kind}': choose one of {', '.join(TAGGER_LOADERS)}")
+    load = getattr(importlib.import_module("lgae_pyg.legacy"), TAGGER_LOADERS[kind])
+    arguments, state = read_arguments(config), read_state_dict(weights)
+    try:
+        return load(state, arguments), arguments
+    except ValueError as error:
+        file = weights if "of the original " in str(error) or "state dict" in str(error) else config
+        raise OriginalFileError(f"{os.fspath(file)}: {error}") from error
+
+
 def read_state_dict(path: str | os.PathLike[str]) -> Mapping[str, Tensor]:
     """Reads a state dict with ``weights_only=True``: tensors and plain values, never code.
 
@@ -74,7 +113,7 @@ def read_state_dict(path: str | os.PathLike[str]) -> Mapping[str, Tensor]:
         raise OriginalFileError(f"{os.fspath(path)}: damaged, or no file of torch.save") from error
     if not isinstance(state, Mapping):
         raise OriginalFileError(f"{os.fspath(path)}: holds a {type(state).__name__}, not a state dict")
-    return state
+    return next((state[name] for name in STATES if isinstance(state.get(name), Mapping)), state)
 
 
 def read_arguments(path: str | os.PathLike[str]) -> dict[str, Any]:

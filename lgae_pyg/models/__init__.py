@@ -9,6 +9,10 @@ from lgae_pyg.models.linear_ae import LinearAE
 from lgae_pyg.models.registry import MODELS, build_model, check_config
 from lgae_pyg.models.result import Images, Latent, Native, Reconstruction
 from lgae_pyg.models.shell_lgae import ShellLGAE
+from lgae_pyg.models.taggers.lgn import LGNClassifier
+from lgae_pyg.models.taggers.lorentz_net import LorentzNet, LorentzNetBase
+from lgae_pyg.models.taggers.particle_net import ParticleNet, ParticleNetLite
+from lgae_pyg.models.taggers.pfn import PFN
 from lgae_pyg.models.warm_start import warm_start_from_linear
 
 __all__ = [
@@ -16,13 +20,19 @@ __all__ = [
     "GNNAE",
     "LGAE",
     "MODELS",
+    "PFN",
     "Autoencoder",
     "Behaviour",
     "Images",
+    "LGNClassifier",
     "Latent",
     "LinearAE",
+    "LorentzNet",
+    "LorentzNetBase",
     "Model",
     "Native",
+    "ParticleNet",
+    "ParticleNetLite",
     "Reconstruction",
     "ShellLGAE",
     "Tagger",

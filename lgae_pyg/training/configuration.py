@@ -34,8 +34,10 @@ KINDS: dict[str, dict[str, Any]] = {
         **dict.fromkeys(("lr", "weight_decay", "eps", "alpha", "momentum"), float | None),
     },
     "schedule": {
-        **{"name": str, "patience": int | None, "warmup_epochs": float | None, "epochs": float | None},
-        **dict.fromkeys(("final_factor", "decay", "factor", "threshold", "min_lr"), float | None),
+        "name": str,
+        **dict.fromkeys(("patience", "restarts"), int | None),
+        **dict.fromkeys(("warmup_epochs", "epochs", "final_factor", "flat", "decay"), float | None),
+        **dict.fromkeys(("factor", "threshold", "min_lr"), float | None),
     },
     "trainer": {
         **{"accelerator": str, "precision": str, "strategy": str | None, "devices": Any},
