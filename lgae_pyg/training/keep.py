@@ -59,15 +59,10 @@ class RunCheckpoints(Checkpoint):
         max_minutes: float | None = None,
         wandb_id: str | None = None,
     ) -> None:
-        self.folder = Path(folder)
-        self.recorder = recorder
-        self.stop = stop
-        self.patience = patience
+        self.folder, self.recorder, self.stop = Path(folder), recorder, stop
+        self.patience, self.wandb_id = patience, wandb_id
         self.max_seconds = math.inf if max_minutes is None else 60 * max_minutes
-        self.wandb_id = wandb_id
-        self.best = math.inf
-        self.best_epoch: int | None = None
-        self.stale = 0
+        self.best, self.stale, self.best_epoch = math.inf, 0, None
         self.finished: str | None = None
         self._random_states: dict[str, Any] | None = None
 

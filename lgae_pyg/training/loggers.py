@@ -23,15 +23,8 @@ from lgae_pyg.files import first_line
 from lgae_pyg.models import contract_of
 
 #: Arguments of ``wandb.init`` and the variables that W&B reads for them.
-VARIABLES = {
-    "project": "WANDB_PROJECT",
-    "entity": "WANDB_ENTITY",
-    "group": "WANDB_RUN_GROUP",
-    "job_type": "WANDB_JOB_TYPE",
-    "tags": "WANDB_TAGS",
-    "name": "WANDB_NAME",
-    "dir": "WANDB_DIR",
-}
+VARIABLES = {key: f"WANDB_{key.upper()}" for key in ("project", "entity", "job_type", "tags", "name", "dir")}
+VARIABLES["group"] = "WANDB_RUN_GROUP"
 
 
 def wandb_setting(name: str) -> str | None:
@@ -249,9 +242,3 @@ class RunLogger(Logger):
         if metrics.get(self.watch, math.nan) < self.best.get(f"best/{self.watch}", math.inf):
             kept = {key: value for key, value in metrics.items() if key.startswith("val/") or key == "epoch"}
             self.best = {f"best/{key}": value for key, value in kept.items()}
-
-
-def finish(logger: "RunLogger | None", exit_code: int) -> None:
-    """Ends the W&B run of a logger, if there is one."""
-    if logger is not None:
-        logger.finish(exit_code)

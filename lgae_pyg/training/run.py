@@ -21,7 +21,7 @@ from lgae_pyg.training.folder import RunFolder, advice, begin, open_folder
 from lgae_pyg.training.guard import NonFiniteError, NonFiniteGuard
 from lgae_pyg.training.keep import AtomicCheckpointIO, RunCheckpoints
 from lgae_pyg.training.lock import locked
-from lgae_pyg.training.loggers import build_logger, finish
+from lgae_pyg.training.loggers import build_logger
 from lgae_pyg.training.memory import keep_freed_memory
 from lgae_pyg.training.optimization import build_optimizer
 from lgae_pyg.training.panels import Panels
@@ -83,7 +83,8 @@ def train_in(folder: Path, config: Mapping[str, Any], command: str) -> int:
     status = 1
     with GracefulStop() as stop:
         try:
-            status = fit(config, run, data, task, logger, stop, [seen])
+            fit(config, run, data, task, logger, stop, seen)
+            status = DONE
         except TrainingInterrupted as interruption:
             status = INTERRUPTED
             show(f"Stopped by {stop.requested.name} {interruption}; saved {run.checkpoints / 'last.ckpt'}.")
@@ -92,7 +93,8 @@ def train_in(folder: Path, config: Mapping[str, Any], command: str) -> int:
             status = NOT_FINITE
             print(f"Stopped: {error}", file=sys.stderr, flush=True)
         finally:
-            finish(logger, status)
+            if logger is not None:
+                logger.finish(status)
     return status
 
 
@@ -147,22 +149,6 @@ def prepare(task: Task, data: JetDataModule, config: Mapping[str, Any]) -> None:
     task.class_names = tuple(data.train.class_names)
 
 
-def build_callbacks(
-    config: Mapping[str, Any], run: RunFolder, task: Task, logger: Any, stop: GracefulStop
-) -> tuple[list[pl.Callback], EpochRecorder, RunCheckpoints]:
-    """Returns the callbacks in the order in which they are called; the checkpoints come last."""
-    trainer = config["trainer"]
-    guard = NonFiniteGuard(run.path)
-    recorder = EpochRecorder(run.path / "metrics.csv", task.columns)
-    wandb_id = None if logger is None else logger.experiment.id
-    limits = (trainer.get("patience"), trainer.get("max_minutes"))
-    checkpoints = RunCheckpoints(run.checkpoints, recorder, stop, *limits, wandb_id)
-    callbacks: list[pl.Callback] = [guard, recorder]
-    if logger is not None and config["logger"].get("panels_every"):
-        callbacks.append(Panels(logger, config["logger"]["panels_every"]))
-    return [*callbacks, *progress_callbacks(trainer.get("progress")), checkpoints], recorder, checkpoints
-
-
 def build_trainer(config: Mapping[str, Any], run: RunFolder, callbacks: list, logger: Any) -> pl.Trainer:
     """Makes Lightning's trainer, with nothing of its own but the loop."""
     trainer = config["trainer"]
@@ -187,19 +173,22 @@ def build_trainer(config: Mapping[str, Any], run: RunFolder, callbacks: list, lo
 
 
 def fit(
-    config: Mapping[str, Any],
-    run: RunFolder,
-    data: JetDataModule,
-    module: Task,
-    logger: Any,
-    stop: GracefulStop,
-    more: list[pl.Callback],
-) -> int:
-    """Trains, and says what came of it."""
-    if config["trainer"].get("threads"):
-        torch.set_num_threads(config["trainer"]["threads"])
-    callbacks, recorder, checkpoints = build_callbacks(config, run, module, logger, stop)
-    trainer = build_trainer(config, run, [*more, *callbacks], logger)
+    config: Mapping[str, Any], run: RunFolder, data: JetDataModule, module: Task, logger: Any, *watching: Any
+) -> None:
+    """Trains, and says what came of it; ``watching``: who asks for a stop, and what was seen of the jets."""
+    options, (stop, seen) = config["trainer"], watching
+    if options.get("threads"):
+        torch.set_num_threads(options["threads"])
+    recorder = EpochRecorder(run.path / "metrics.csv", module.columns)
+    wandb_id = None if logger is None else logger.experiment.id
+    limits = (options.get("patience"), options.get("max_minutes"))
+    checkpoints = RunCheckpoints(run.checkpoints, recorder, stop, *limits, wandb_id)
+    every = None if logger is None else config["logger"].get("panels_every")
+    panels = [Panels(logger, every)] if every else []
+    shown = progress_callbacks(options.get("progress"))
+    trainer = build_trainer(
+        config, run, [seen, NonFiniteGuard(run.path), recorder, *panels, *shown, checkpoints], logger
+    )
     show(describe_run(run, data, module.model))
     if not module.facts.closed_form:
         with warnings.catch_warnings():
@@ -214,7 +203,6 @@ def fit(
         checkpoints.save_last(trainer)
     best = f"best epoch {checkpoints.best_epoch}, val/loss {checkpoints.best:.6g}"
     show(f"Finished ({checkpoints.finished}): {best}: {run.best}")
-    return DONE
 
 
 def describe_run(run: RunFolder, data: JetDataModule, model: nn.Module) -> str:
