@@ -22,15 +22,11 @@ WIDEST = 4096
 
 
 def compiled_edge_sum(x: Tensor, network: EdgeNetwork, ptr: Tensor) -> Tensor:
-    r"""The sums :math:`m_i` of :func:`~lgae_pyg.ops.edge_networks.edge_network_sum`, on the CPU.
+    r"""The sums :math:`m_i` of :func:`~lgae_pyg.ops.edge_networks.edge_network_sum`; arguments as there.
 
     Raises:
         CompilationError: if the kernel cannot be built.
         ValueError: if tensors do not fit each other, or the slope is negative.
-
-    Shapes:
-        - x: :math:`(n, F)`, ptr: :math:`(B+1,)`
-        - **output:** :math:`(n, \text{out})`
     """
     first = split_linear(x, network.weights[0], network.biases[0])
     layers = [tuple(weight.shape) for weight in network.weights[1:]]

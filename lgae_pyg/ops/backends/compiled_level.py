@@ -24,21 +24,10 @@ MOST_CHANNELS = 512
 
 
 def compiled_level(features: Tensor, momenta: Tensor, level: Level, ptr: Tensor, single: bool = False) -> Tensor:
-    r"""A level of message passing without self-loops.
-
-    Args:
-        features: packed scalars and vectors of each node.
-        momenta: real or complex.
-        level: its parameters.
-        ptr: offsets of the jets.
-        single: evaluate radial functions and perceptron in float32.
+    """A level of message passing without self-loops; arguments as of :func:`~lgae_pyg.ops.levels.whole_level`.
 
     Raises:
         CompilationError: if the kernels cannot be built.
-
-    Shapes:
-        - features: :math:`(n, 5\tau)`, complex, momenta: :math:`(n, 4)`, ptr: :math:`(B+1,)`
-        - **output:** :math:`(n, 5\tau')`, complex
     """
     parameters = [*level.radial, level.scalar_weight, level.vector_weight]
     options = (0.0, False, False)

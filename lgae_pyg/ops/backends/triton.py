@@ -58,13 +58,8 @@ def triton_neighbour_sum(
 
     Values and first derivatives are the same bits in every run. Nothing waits for the device.
 
-    Args:
-        scalars: complex node scalars.
-        vectors: complex node vectors, of the same type.
-        momenta: node momenta of the same precision, complex if and only if the bells take complex arguments.
-        bells: the radial functions.
-        ptr: offsets of the jets.
-        self_loops: whether :math:`j = i` is part of the sum.
+    Args are those of :func:`lgae_pyg.ops.messages.neighbour_sum`, all of one precision, momenta complex if and
+    only if the bells take complex arguments; and besides:
         radial_dtype: precision in which the bells and their mixture are evaluated, and the gradients of their
             parameters; that of the parameters when omitted. Differences, Minkowski products, messages and sums
             keep the precision of the features.
@@ -73,9 +68,6 @@ def triton_neighbour_sum(
 
     Raises:
         ValueError: if types or shapes do not fit together, or the tensors are not where the kernels can run.
-
-    Shapes:
-        - scalars: :math:`(n, \tau)`, vectors: :math:`(n, \tau, 4)`, momenta: :math:`(n, 4)`, ptr: :math:`(B+1,)`
     """
     if bells.complex_argument != momenta.is_complex():
         raise ValueError("bells of complex arguments go with complex momenta, and bells of real ones with real")
