@@ -1,6 +1,5 @@
 """Files of the original implementations: weights saved by PyTorch, arguments as JSON; no code is run."""
 
-import importlib
 import json
 import os
 import pickle
@@ -11,14 +10,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-#: Kinds of models, and the functions of this package that build them.
-LOADERS = {"lgae": "load_lgn_autoencoder", "gnn": "load_gnn_autoencoder"}
+from lgae_pyg.legacy.gnn_autoencoder import load_gnn_autoencoder
+from lgae_pyg.legacy.lgn_autoencoder import load_lgn_autoencoder
+from lgae_pyg.legacy.lgn_classifier import load_lgn
+from lgae_pyg.legacy.lorentz_net import load_lorentz_net
+from lgae_pyg.legacy.weaver import load_particle_net, load_pfn
+from lgae_pyg.registry import choose
+
+#: Kinds of models, and the functions that build them.
+LOADERS = {"lgae": load_lgn_autoencoder, "gnn": load_gnn_autoencoder}
 #: Those of taggers, whose weights are in one file.
 TAGGER_LOADERS = {
-    "lorentz_net": "load_lorentz_net",
-    "particle_net": "load_particle_net",
-    "pfn": "load_pfn",
-    "lgn": "load_lgn",
+    "lorentz_net": load_lorentz_net,
+    "particle_net": load_particle_net,
+    "pfn": load_pfn,
+    "lgn": load_lgn,
 }
 #: Where some originals keep the state dict among other things.
 STATES = ("state_dict", "model_state")
@@ -48,11 +54,7 @@ def load_original(
             the file and names the key.
         ValueError: for an unknown kind.
     """
-    if kind not in LOADERS:
-        raise ValueError(f"unknown kind '{kind}': choose one of {', '.join(LOADERS)}")
-    load = getattr(importlib.import_module("lgae_pyg.legacy"), LOADERS[kind], None)
-    if load is None:
-        raise ValueError(f"this version of lgae_pyg cannot import kind '{kind}'")
+    load = choose("kind", kind, LOADERS)
     arguments = read_arguments(config)
     states = read_state_dict(encoder), read_state_dict(decoder)
     try:
@@ -82,9 +84,7 @@ def load_original_tagger(
             file and names the key.
         ValueError: for an unknown kind.
     """
-    if kind not in TAGGER_LOADERS:
-        raise ValueError(f"unknown kind '{kind}': choose one of {', '.join(TAGGER_LOADERS)}")
-    load = getattr(importlib.import_module("lgae_pyg.legacy"), TAGGER_LOADERS[kind])
+    load = choose("kind", kind, TAGGER_LOADERS)
     arguments, state = read_arguments(config), read_state_dict(weights)
     try:
         return load(state, arguments), arguments

@@ -81,24 +81,28 @@ class Inputs:
         self.values = (self.features, self.momenta, self.ptr, len(self.ptr) - 1)
 
 
+#: Arguments of the operators, and of a call.
+INPUTS = "Tensor features, Tensor momenta, Tensor radial, SymInt bells, Tensor ptr"
+
+
 class _Call:
     """A call of the neighbour sum: the library, and the arguments that forward and backward begin with."""
 
-    def __init__(self, features: Tensor, momenta: Tensor, radial: Tensor, bells: int, ptr: Tensor):
+    def __init__(self, features, momenta, radial, bells, ptr):
         self.inputs = Inputs(features, momenta, ptr)
         if bells < 0 or radial.dtype not in NAMES:
             raise ValueError(f"the radial functions must be float32 or float64, not {radial.dtype}, {bells} bells")
         count = bells + (bells + 1) * self.inputs.factors
         self.radial = door.enter("the parameters of the radial functions", radial, (count,), radial.dtype)
         needs = (self.inputs.precision, radial.dtype, momenta.is_complex(), self.inputs.channels)
-        self.library = sum_library(*needs)
+        self.shape, self.library = (len(features), 2 * features.shape[1]), sum_library(*needs)
         self.values = (*self.inputs.values, self.radial, bells)
 
 
-@torch.library.custom_op("lgae_pyg::neighbour_sum", mutates_args=())
-def _sum(features: Tensor, momenta: Tensor, radial: Tensor, bells: int, ptr: Tensor) -> Tensor:
-    call = _Call(features, momenta, radial, bells, ptr)
-    sums = features.new_empty(len(features), 2 * features.shape[-1])
+@door.operator("neighbour_sum", f"({INPUTS}) -> Tensor")
+def _sum(features, *more):
+    call = _Call(features, *more)
+    sums = features.new_empty(call.shape)
     door.call(call.library.neighbour_sum_forward, *call.values, sums)
     return sums
 
@@ -108,13 +112,13 @@ def _(features, momenta, radial, bells, ptr):
     return features.new_empty(len(features), 2 * features.shape[-1])
 
 
-@torch.library.custom_op("lgae_pyg::neighbour_sum_backward", mutates_args=())
-def _sum_backward(
-    upstream: Tensor, features: Tensor, momenta: Tensor, radial: Tensor, bells: int, ptr: Tensor, momenta_too: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    call = _Call(features, momenta, radial, bells, ptr)
-    shape = (len(features), 2 * features.shape[1])
-    upstream = door.enter_gradient("the sums", upstream, shape, features.dtype)
+@door.operator(
+    "neighbour_sum_backward", f"(Tensor upstream, {INPUTS}, bool momenta_too) -> (Tensor, Tensor, Tensor)"
+)
+def _sum_backward(upstream, features, *more):
+    *more, momenta_too = more
+    call = _Call(features, *more)
+    upstream = door.enter_gradient("the sums", upstream, call.shape, features.dtype)
     grad_features = torch.zeros_like(call.inputs.features)
     grad_momenta = door.room(call.inputs.momenta, momenta_too)
     grad_radial = torch.empty_like(call.radial)

@@ -52,20 +52,15 @@ def edge_library(dtype: torch.dtype, features: int, widths: Sequence[int]) -> ct
     )
 
 
+#: Arguments of the operators, and of a call.
+INPUTS = "Tensor x, Tensor target, Tensor source, Tensor parameters, SymInt[] widths, float slope, bool norm, "
+INPUTS += "Tensor ptr"
+
+
 class _Call:
     """A call of the kernel: the library, and the arguments that forward and backward begin with."""
 
-    def __init__(
-        self,
-        x: Tensor,
-        target: Tensor,
-        source: Tensor,
-        parameters: Tensor,
-        widths: Sequence[int],
-        slope: float,
-        norm: bool,
-        ptr: Tensor,
-    ):
+    def __init__(self, x, target, source, parameters, widths, slope, norm, ptr):
         dtype, nodes = door.precision_of("node features", x, is_complex=False), len(x)
         if not widths or not slope >= 0:  # the backward pass knows the input of a leaky ReLU by its output's sign
             raise ValueError(f"the kernel needs a layer at least and a slope from 0 up, not {[*widths]}, {slope}")
@@ -76,24 +71,15 @@ class _Call:
             door.enter("the terms of the sources", source, (nodes, widths[0]), dtype),
             door.enter("the parameters of the edge network", parameters, (count,), dtype),
         )
-        self.ptr = door.enter_offsets(ptr, x)
-        self.library = edge_library(dtype, x.shape[1], tuple(widths))
-        self.values = (*self.tensors, slope, norm, self.ptr, len(self.ptr) - 1)
+        ptr = door.enter_offsets(ptr, x)
+        self.shape, self.library = (nodes, widths[-1]), edge_library(dtype, x.shape[1], tuple(widths))
+        self.values = (*self.tensors, slope, norm, ptr, len(ptr) - 1)
 
 
-@torch.library.custom_op("lgae_pyg::edge_sum", mutates_args=())
-def _sum(
-    x: Tensor,
-    target: Tensor,
-    source: Tensor,
-    parameters: Tensor,
-    widths: list[int],
-    slope: float,
-    norm: bool,
-    ptr: Tensor,
-) -> Tensor:
-    call = _Call(x, target, source, parameters, widths, slope, norm, ptr)
-    out = x.new_empty(len(x), widths[-1])
+@door.operator("edge_sum", f"({INPUTS}) -> Tensor")
+def _sum(x, *more):
+    call = _Call(x, *more)
+    out = x.new_empty(call.shape)
     door.call(call.library.edge_sum_forward, *call.values, out)
     return out
 
@@ -103,23 +89,13 @@ def _(x, target, source, parameters, widths, slope, norm, ptr):
     return x.new_empty(len(x), widths[-1])
 
 
-@torch.library.custom_op("lgae_pyg::edge_sum_backward", mutates_args=())
-def _sum_backward(
-    upstream: Tensor,
-    x: Tensor,
-    target: Tensor,
-    source: Tensor,
-    parameters: Tensor,
-    widths: list[int],
-    slope: float,
-    norm: bool,
-    ptr: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    call = _Call(x, target, source, parameters, widths, slope, norm, ptr)
-    upstream = door.enter_gradient("the messages", upstream, (len(x), widths[-1]), x.dtype)
-    grads = [torch.empty_like(tensor) for tensor in call.tensors]
+@door.operator("edge_sum_backward", f"(Tensor upstream, {INPUTS}) -> (Tensor, Tensor, Tensor, Tensor)")
+def _sum_backward(upstream, x, *more):
+    call = _Call(x, *more)
+    upstream = door.enter_gradient("the messages", upstream, call.shape, x.dtype)
+    grads = tuple(torch.empty_like(tensor) for tensor in call.tensors)
     door.call(call.library.edge_sum_backward, *call.values, upstream, *grads)
-    return tuple(grads)
+    return grads
 
 
 @door.register_shapes(_sum_backward)

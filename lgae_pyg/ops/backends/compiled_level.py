@@ -8,7 +8,6 @@ tensors would cost as much time as a fifth of the kernels. The definitions are t
 """
 
 import ctypes
-from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -65,22 +64,15 @@ def level_library(
     return load_library(("level.cpp",), (*sums, ("COMPUTE", NAMES[low]), *shape))
 
 
+#: Arguments of the operators, and of a call.
+INPUTS = "Tensor features, Tensor momenta, Tensor[] parameters, float[] scales, SymInt[] sizes, float slope, "
+INPUTS += "bool residual, bool squash, bool single, Tensor ptr"
+
+
 class _Call:
     """A call of the kernels: the library, and the arguments that forward and backward begin with."""
 
-    def __init__(
-        self,
-        features: Tensor,
-        momenta: Tensor,
-        parameters: Sequence[Tensor],
-        scales: Sequence[float],
-        sizes: Sequence[int],
-        slope: float,
-        residual: bool,
-        squash: bool,
-        single: bool,
-        ptr: Tensor,
-    ):
+    def __init__(self, features, momenta, parameters, scales, sizes, slope, residual, squash, single, ptr):
         self.inputs = inputs = Inputs(features, momenta, ptr)
         if len(sizes) != 3 or min(sizes) < 0 or len(scales) != SCALAR_BLOCKS + VECTOR_BLOCKS or not slope >= 0:
             raise ValueError(f"a level has 3 sizes, 9 scales, a slope from 0 up, not {sizes}, {scales}, {slope}")
@@ -106,20 +98,9 @@ def _shapes(
     return [*[(bells,)] * 3, (*mixed, bells), mixed, *mixing, *layers]
 
 
-@torch.library.custom_op("lgae_pyg::lmp_level", mutates_args=())
-def _level(
-    features: Tensor,
-    momenta: Tensor,
-    parameters: list[Tensor],
-    scales: list[float],
-    sizes: list[int],
-    slope: float,
-    residual: bool,
-    squash: bool,
-    single: bool,
-    ptr: Tensor,
-) -> tuple[Tensor, Tensor]:
-    call = _Call(features, momenta, parameters, scales, sizes, slope, residual, squash, single, ptr)
+@door.operator("lmp_level", f"({INPUTS}) -> (Tensor, Tensor)")
+def _level(features, momenta, parameters, scales, sizes, *more):
+    call = _Call(features, momenta, parameters, scales, sizes, *more)
     out, sums = (features.new_empty(len(features), width) for width in (5 * sizes[0], 2 * features.shape[-1]))
     door.call(call.library.level_forward, *call.values, sums, out)
     return out, sums
@@ -130,23 +111,13 @@ def _(features, momenta, parameters, scales, sizes, slope, residual, squash, sin
     return tuple(features.new_empty(len(features), width) for width in (5 * sizes[0], 2 * features.shape[-1]))
 
 
-@torch.library.custom_op("lgae_pyg::lmp_level_backward", mutates_args=())
-def _level_backward(
-    upstream: Tensor,
-    sums: Tensor,
-    features: Tensor,
-    momenta: Tensor,
-    parameters: list[Tensor],
-    scales: list[float],
-    sizes: list[int],
-    slope: float,
-    residual: bool,
-    squash: bool,
-    single: bool,
-    ptr: Tensor,
-    momenta_too: bool,
-) -> tuple[Tensor, Tensor, list[Tensor]]:
-    call = _Call(features, momenta, parameters, scales, sizes, slope, residual, squash, single, ptr)
+@door.operator(
+    "lmp_level_backward",
+    f"(Tensor upstream, Tensor sums, {INPUTS}, bool momenta_too) -> (Tensor, Tensor, Tensor[])",
+)
+def _level_backward(upstream, sums, features, momenta, parameters, scales, sizes, *more):
+    *more, momenta_too = more
+    call = _Call(features, momenta, parameters, scales, sizes, *more)
     nodes, dtype = len(features), features.dtype
     sums = door.enter("the sums", sums, (nodes, 2 * features.shape[1]), dtype)
     upstream = door.enter_gradient("the level", upstream, (nodes, 5 * sizes[0]), dtype)

@@ -96,8 +96,8 @@ class _Mix:
         self.values = (self.x, *x.shape, self.width, (_Block * len(blocks))(*blocks), len(blocks))
 
 
-@torch.library.custom_op("lgae_pyg::mix_channels", mutates_args=())
-def _mix(x: Tensor, weights: list[Tensor], irreps: list[int]) -> Tensor:
+@door.operator("mix_channels", "(Tensor x, Tensor[] weights, SymInt[] irreps) -> Tensor")
+def _mix(x, weights, irreps):
     call = _Mix(x, weights, irreps)
     out = x.new_empty(len(x), call.width)
     door.call(call.library.mix_forward, *call.values, out)
@@ -155,10 +155,11 @@ def _blocks(blocks: Sequence[int]) -> tuple[int, int]:
     return sum(channels * dim for channels, dim in zip(blocks[::2], blocks[1::2])), 2 * sum(blocks[::2])
 
 
-@torch.library.custom_op("lgae_pyg::extremum", mutates_args=())
-def _extremum(
-    x: Tensor, ptr: Tensor, blocks: list[int], largest: bool, by_square: bool, rounding: float
-) -> tuple[Tensor, Tensor]:
+@door.operator(
+    "extremum",
+    "(Tensor x, Tensor ptr, SymInt[] blocks, bool largest, bool by_square, float rounding) -> (Tensor, Tensor)",
+)
+def _extremum(x, ptr, blocks, largest, by_square, rounding):
     precision, (width, choices) = door.precision_of("features", x), _blocks(blocks)
     if x.shape[1] != width:
         raise ValueError(f"{tuple(x.shape)} features do not fit channels and dimensions {blocks}")

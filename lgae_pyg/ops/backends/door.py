@@ -112,6 +112,11 @@ def room(tensor: Tensor, wanted: bool) -> Tensor:
     return tensor.new_empty(tensor.shape) if wanted else tensor.new_empty(0)
 
 
+def operator(name: str, schema: str) -> Callable:
+    """Decorates an operator that changes none of its arguments, whose types are in the schema."""
+    return torch.library.custom_op(f"lgae_pyg::{name}", mutates_args=(), schema=schema)
+
+
 def register_shapes(operator: torch.library.CustomOpDef) -> Callable:
     """Decorates the function that says, for stand-ins of tensors, what an operator returns.
 

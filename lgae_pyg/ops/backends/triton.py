@@ -118,19 +118,16 @@ def _kernels() -> ModuleType:
     return triton_kernels
 
 
-@torch.library.custom_op("lgae_pyg::triton_neighbour_sum", mutates_args=())
-def _neighbour_sum(
-    scalars: Tensor,
-    vectors: Tensor,
-    momenta: Tensor,
-    width: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    ptr: Tensor,
-    largest: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The four sums over :math:`j \\ne i`; ``largest`` is 0 if unknown."""
-    walk = _walk(scalars, vectors, momenta, width, weight, bias, ptr, largest)
+#: Arguments of the operators; ``largest`` is 0 if unknown.
+INPUTS = "Tensor scalars, Tensor vectors, Tensor momenta, Tensor width, Tensor weight, Tensor bias, Tensor ptr, "
+INPUTS += "SymInt largest"
+SUMS = "Tensor scalar_from_scalar, Tensor vector_from_vector, Tensor scalar_from_vector, Tensor vector_from_scalar"
+
+
+@door.operator("triton_neighbour_sum", f"({INPUTS}) -> (Tensor, Tensor, Tensor, Tensor)")
+def _neighbour_sum(*inputs):
+    """The four sums over :math:`j \\ne i`."""
+    walk = _walk(*inputs)
     sums = [torch.zeros_like(part) for part in (walk.scalars, walk.vectors, walk.scalars, walk.vectors)]
     walk.launch(_kernels().forward_kernel, (walk.blocks,), *walk.inputs, *sums)
     return tuple(torch.view_as_complex(part) for part in sums)
@@ -141,27 +138,15 @@ def _(scalars, vectors, *_):
     return tuple(_empty(part) for part in (scalars, vectors, scalars, vectors))
 
 
-@torch.library.custom_op("lgae_pyg::triton_neighbour_sum_backward", mutates_args=())
-def _neighbour_sum_backward(
-    scalars: Tensor,
-    vectors: Tensor,
-    momenta: Tensor,
-    width: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    ptr: Tensor,
-    largest: int,
-    scalar_from_scalar: Tensor,
-    vector_from_vector: Tensor,
-    scalar_from_vector: Tensor,
-    vector_from_scalar: Tensor,
-    of_features: bool,
-    of_momenta: bool,
-    of_bells: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+@door.operator(
+    "triton_neighbour_sum_backward",
+    f"({INPUTS}, {SUMS}, bool of_features, bool of_momenta, bool of_bells) -> ({', '.join(6 * ['Tensor'])})",
+)
+def _neighbour_sum_backward(*inputs):
     """Gradients of the first six arguments from those of the sums; empty where nobody asks for them."""
-    walk = _walk(scalars, vectors, momenta, width, weight, bias, ptr, largest)
-    upstream = (scalar_from_scalar, vector_from_vector, scalar_from_vector, vector_from_scalar)
+    (scalars, vectors, momenta, width, weight, bias, *_), upstream = inputs[:8], inputs[8:12]
+    of_features, of_momenta, of_bells = inputs[12:]
+    walk = _walk(*inputs[:8])
     like = zip(upstream, (scalars, vectors, scalars, vectors))
     sums = [_real(door.enter_gradient("a sum", up, to.shape, to.dtype, to.device)) for up, to in like]
     nodes, parameters = (scalars, vectors, momenta), (width, weight, bias)
@@ -239,16 +224,7 @@ class _Walk(NamedTuple):
             )
 
 
-def _walk(
-    scalars: Tensor,
-    vectors: Tensor,
-    momenta: Tensor,
-    width: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    ptr: Tensor,
-    largest: int,
-) -> _Walk:
+def _walk(scalars, vectors, momenta, width, weight, bias, ptr, largest) -> _Walk:
     """Packs the arguments for the kernels, the momenta with the particles last; errors are those of the door."""
     parts = _enter(scalars, vectors, momenta, width, weight, bias)
     scalars, vectors, momenta, width, weight, bias = parts
