@@ -11,8 +11,8 @@ import lgae_pyg
 from lgae_pyg.checkpoint import load_checkpoint
 from lgae_pyg.cli import main
 from lgae_pyg.data import JetData
-from lgae_pyg.legacy.files import LOADERS
 from lgae_pyg.legacy import load_lgn_autoencoder
+from lgae_pyg.legacy.files import LOADERS
 
 CONFIG = {
     "map_to_latent": "mix",
