@@ -52,9 +52,9 @@ class CardColumns:
         """The file."""
         return self.reader.path
 
-    def chunks(self, rows: int = ROWS, first: int = 0) -> Iterator[dict[str, Any]]:
+    def chunks(self, rows: int = ROWS, first: int = 0, stop: int | None = None) -> Iterator[dict[str, Any]]:
         """The columns that the card names, a few rows at a time; numbered columns and axes have their names."""
-        for raw in self.reader.chunks(self.needed, rows, first):
+        for raw in self.reader.chunks(self.needed, rows, first, stop):
             chunk = {name: raw[name] for name in raw if name not in self.axes}
             chunk |= {
                 name: raw[column][..., place] for name, (column, place) in self.axes.items() if column in raw

@@ -154,18 +154,13 @@ class JetReading:
         rows = EVENTS if source.card.links else ROWS
         split = split_of(source.card, source.path)
         first = done = self.piece.first if self.piece else 0
-        stop = self.piece.stop if self.piece else source.reader.rows
-        for chunk in source.chunks(rows, done):
-            left = min(stop - done, len(next(iter(chunk.values()))))
-            chunk = {name: values[:left] for name, values in chunk.items()}
+        for chunk in source.chunks(rows, done, self.piece.stop if self.piece else None):
             jets = assemble(source, chunk, first, self.unit, (self.seed, number))
-            first, done = first + self._count(jets, chunk, source), done + left
+            first, done = first + self._count(jets, chunk, source), done + len(next(iter(chunk.values())))
             more = {"file_id": np.full(len(jets), number)} if len(self.files) > 1 else {}
             more |= {} if split is None else {"split": np.full(len(jets), split)}
             self.progress(source.path, done, source.reader.rows)
             yield replace(jets, jets={**jets.jets, **more})
-            if done >= stop:
-                break
 
     @staticmethod
     def _count(jets: FlatJets, chunk: Any, source: CardColumns) -> int:

@@ -46,10 +46,12 @@ class ArrayReader(Reader):
     def opened(self, names: Sequence[str]) -> Any:
         """A context that gives the function ``take(name, first, last)``; it is called with rising ``first``."""
 
-    def read(self, names: Sequence[str], rows: int, first: int) -> Iterator[dict[str, Any]]:
+    def read(self, names: Sequence[str], rows: int, first: int, stop: int) -> Iterator[dict[str, Any]]:
         """Reads slices of the arrays."""
         if not self.offsets and len({self._lengths[name] for name in names}) == 1:
+            whole = stop == self.rows
             self.rows = self._lengths[names[0]]  # whatever length the other arrays have
+            stop = self.rows if whole else stop
         for name in names:
             if self._lengths[name] != self.rows and not self._per_particle(self._lengths[name]):
                 raise DataFileError(
@@ -57,9 +59,9 @@ class ArrayReader(Reader):
                     "the file does not fit together, or it needs another card."
                 )
         with self.opened(names) as take:
-            for start in range(first, self.rows, rows):
-                stop = min(start + rows, self.rows)
-                yield {name: self._slice(take, name, start, stop) for name in names}
+            for start in range(first, stop, rows):
+                end = min(start + rows, stop)
+                yield {name: self._slice(take, name, start, end) for name in names}
 
     def whole(self, name: str) -> Any:
         """All of an array, which need not have an entry per jet."""

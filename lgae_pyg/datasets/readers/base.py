@@ -74,20 +74,23 @@ class Reader(ABC):
         """Fills ``table``, ``tables``, ``rows`` and ``columns``."""
 
     @abstractmethod
-    def read(self, names: Sequence[str], rows: int, first: int) -> Iterator[dict[str, Any]]:
-        """Chunks of columns that are there, from a row on."""
+    def read(self, names: Sequence[str], rows: int, first: int, stop: int) -> Iterator[dict[str, Any]]:
+        """Chunks of columns that are there, from a row up to another."""
 
     def seams(self, names: Sequence[str]) -> Sequence[int]:
         """Rows at which reading may begin without unpacking rows before; none where all rows will do."""
         return ()
 
-    def chunks(self, names: Sequence[str], rows: int = ROWS, first: int = 0) -> Iterator[dict[str, Any]]:
+    def chunks(
+        self, names: Sequence[str], rows: int = ROWS, first: int = 0, stop: int | None = None
+    ) -> Iterator[dict[str, Any]]:
         """Some columns, a few rows at a time.
 
         Args:
             names: which columns.
             rows: how many rows at a time.
             first: the row to begin with.
+            stop: the row to stop before; the end of the file where ``None``.
 
         Yields:
             The columns by name: NumPy arrays where all rows have the same shape, awkward arrays elsewhere.
@@ -96,8 +99,9 @@ class Reader(ABC):
             DataFileError: if a column is not there, or cannot be read.
         """
         self.require(names)
-        if self.rows > first:
-            yield from self.read(names, rows, first)
+        stop = self.rows if stop is None else min(stop, self.rows)
+        if stop > first:
+            yield from self.read(names, rows, first, stop)
 
     def whole(self, name: str) -> Any:
         """All of a small column, whatever its length.
@@ -106,7 +110,7 @@ class Reader(ABC):
             DataFileError: if it is not there, or cannot be read.
         """
         self.require([name])
-        parts = [chunk[name] for chunk in self.read([name], self.rows or 1, 0)]
+        parts = [chunk[name] for chunk in self.read([name], self.rows or 1, 0, self.rows)]
         return np.concatenate(parts)
 
     def require(self, names: Sequence[str], why: str = "") -> None:

@@ -30,20 +30,22 @@ class ParquetReader(Reader):
         with reading(self.path, "Parquet"), _open(self.path) as file:
             return _row_groups(file).tolist()
 
-    def read(self, names: Sequence[str], rows: int, first: int) -> Iterator[dict[str, Any]]:
+    def read(self, names: Sequence[str], rows: int, first: int, stop: int) -> Iterator[dict[str, Any]]:
         """Reads row groups as they are needed."""
         with reading(self.path, "Parquet"), _open(self.path) as file:
             top = {field.name for field in file.schema_arrow}
             groups = _row_groups(file)
             begin = int(np.searchsorted(groups, first, side="right")) - 1
-            skip = first - int(groups[begin])
+            end = int(np.searchsorted(groups, stop, side="left"))
+            skip, left = first - int(groups[begin]), stop - first
             wanted = sorted({_top(name, top) for name in names})
-            batches = file.iter_batches(rows, row_groups=range(begin, file.num_row_groups), columns=wanted)
+            batches = file.iter_batches(rows, row_groups=range(begin, end), columns=wanted)
             for batch in batches:
                 if skip >= len(batch):
                     skip -= len(batch)
                     continue
-                batch, skip = batch.slice(skip), 0
+                batch, skip = batch.slice(skip, left), 0
+                left -= len(batch)
                 yield {name: _values(batch, name, _top(name, top)) for name in names}
 
 

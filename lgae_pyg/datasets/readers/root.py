@@ -48,33 +48,33 @@ class RootReader(Reader):
             wanted = {id(branches[name]) for name in names}
             return file[self.table].common_entry_offsets(filter_branch=lambda branch: id(branch) in wanted)
 
-    def read(self, names: Sequence[str], rows: int, first: int) -> Iterator[dict[str, Any]]:
+    def read(self, names: Sequence[str], rows: int, first: int, stop: int) -> Iterator[dict[str, Any]]:
         """Reads baskets (clusters) as they are needed."""
         import uproot
 
         with reading(self.path, "ROOT"), uproot.open(Path(self.path)) as file:
             tree = file[self.table]
-            yield from (_read_tree if self._is_tree else _read_fields)(tree, names, rows, first)
+            yield from (_read_tree if self._is_tree else _read_fields)(tree, names, rows, first, stop)
 
 
-def _read_tree(tree: Any, names: Sequence[str], rows: int, first: int) -> Iterator[dict[str, Any]]:
+def _read_tree(tree: Any, names: Sequence[str], rows: int, first: int, stop: int) -> Iterator[dict[str, Any]]:
     branches = _branches(tree)
     wanted = {id(branches[name]) for name in names}
     short = [branches[name].name for name in names]
     if len(set(short)) < len(short):  # uproot names its results by the branch alone
-        for start in range(first, tree.num_entries, rows):
-            window = {"entry_start": start, "entry_stop": start + rows, "library": "ak"}
+        for start in range(first, stop, rows):
+            window = {"entry_start": start, "entry_stop": min(start + rows, stop), "library": "ak"}
             yield {name: _values(branches[name].array(**window)) for name in names}
         return
-    options = {"step_size": rows, "entry_start": first, "how": dict, "library": "ak"}
+    options = {"step_size": rows, "entry_start": first, "entry_stop": stop, "how": dict, "library": "ak"}
     for chunk in tree.iterate(filter_branch=lambda branch: id(branch) in wanted, **options):
         yield {name: _values(chunk[branches[name].name]) for name in names}
 
 
-def _read_fields(ntuple: Any, names: Sequence[str], rows: int, first: int) -> Iterator[dict[str, Any]]:
+def _read_fields(ntuple: Any, names: Sequence[str], rows: int, first: int, stop: int) -> Iterator[dict[str, Any]]:
     top = sorted({name.partition(".")[0] for name in names})
-    for start in range(first, ntuple.num_entries, rows):
-        chunk = ntuple.arrays(top, entry_start=start, entry_stop=min(start + rows, ntuple.num_entries))
+    for start in range(first, stop, rows):
+        chunk = ntuple.arrays(top, entry_start=start, entry_stop=min(start + rows, stop))
         yield {name: _values(chunk[tuple(name.split("."))]) for name in names}
 
 
