@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -64,6 +65,23 @@ class FlatJets:
     def owner(self) -> np.ndarray:
         """The jet of each particle, (n,)."""
         return np.repeat(np.arange(len(self)), self.sizes)
+
+    @cached_property
+    def columns(self) -> np.ndarray:
+        """The components of the momenta one after another in float64, (4, n); computed once."""
+        return self.p4.T.astype(np.float64, order="C")
+
+    @cached_property
+    def length2(self) -> np.ndarray:
+        r"""The squares :math:`|\vec p|^2` in float64, (n,); computed once."""
+        _, px, py, pz = self.columns
+        return px * px + py * py + pz * pz
+
+    @cached_property
+    def pt(self) -> np.ndarray:
+        r"""The transverse momenta :math:`p_T = \sqrt{p_x^2 + p_y^2}` in float64, (n,); computed once."""
+        _, px, py, _ = self.columns
+        return np.sqrt(px * px + py * py)
 
     def take_particles(self, chosen: np.ndarray) -> FlatJets:
         """The jets with some of their particles.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -69,6 +69,7 @@ def admit(jets: FlatJets, rules: Rules | None = None, where: str = "") -> tuple[
     check_choice("unit", jets.unit, UNITS_IN_GEV)
     if jets.p4.dtype not in (np.float32, np.float64):
         _refuse(where, None, f"holds {jets.p4.dtype}", "Momenta must be float32 or float64")
+    jets = replace(jets)  # what was computed of these momenta before may be of others
     counts: dict[str, Any] = {"unit": jets.unit, "read": len(jets)}
     with np.errstate(over="ignore", invalid="ignore"):
         _check_columns(jets, where)
@@ -77,16 +78,15 @@ def admit(jets: FlatJets, rules: Rules | None = None, where: str = "") -> tuple[
         jets, disordered = _ordered(jets, rules)
         counts["sorted" if rules.order == "pt" else "unsorted"] = disordered
         jets, losses = _cut(jets, rules.num_particles)
-        counts |= {"kept": len(jets), **losses, **_kinds_of_particles(jets.p4)}
+        counts |= {"kept": len(jets), **losses, **_kinds_of_particles(jets)}
     return jets, Admission(**counts)
 
 
 def _check_columns(jets: FlatJets, where: str) -> None:
     """Refuses momenta whose last column looks like the energy, and the first does not."""
-    energy, px, py, pz = _columns(jets.p4)
-    length = np.sqrt(px * px + py * py + pz * pz)
-    far = energy < FAR_BELOW * length
-    if 2 * np.count_nonzero(far) <= np.count_nonzero(length):
+    energy, px, py, pz = jets.columns
+    far = energy < FAR_BELOW * np.sqrt(jets.length2)
+    if 2 * np.count_nonzero(far) <= np.count_nonzero(jets.length2):
         return
     if 2 * np.count_nonzero(pz[far] >= 0.999 * np.sqrt(energy * energy + px * px + py * py)[far]) <= far.sum():
         return  # whatever it is; such particles are counted
@@ -123,7 +123,7 @@ def _empty(jets: FlatJets, _: str) -> np.ndarray:
 
 
 def _not_finite(jets: FlatJets, _: str) -> np.ndarray:
-    return ~np.isfinite(_sums(jets, _columns(jets.p4))).all(axis=0)
+    return ~np.isfinite(_sums(jets, jets.columns)).all(axis=0)
 
 
 def _negative(jets: FlatJets, _: str) -> np.ndarray:
@@ -150,7 +150,7 @@ _REASONS = (
 
 def _ordered(jets: FlatJets, rules: Rules) -> tuple[FlatJets, int]:
     """Sorts the jets that are not ordered by falling pT beyond rounding; how many there are."""
-    pt = _transverse(_columns(jets.p4))
+    pt = jets.pt
     slack = 1 + ROUNDING_STEPS * np.finfo(jets.p4.dtype).eps
     rises = np.zeros(len(pt), dtype=bool)
     rises[1:] = pt[1:] > pt[:-1] * slack
@@ -202,10 +202,10 @@ def _against_reference(jets: FlatJets, mass: np.ndarray) -> dict[str, float]:
     return totals | {"reference_worst": _worst(np.abs(lost), given[known])}
 
 
-def _kinds_of_particles(p4: np.ndarray) -> dict[str, int]:
+def _kinds_of_particles(jets: FlatJets) -> dict[str, int]:
     r"""How many particles have mass, and how many :math:`E < |\vec p|` beyond the rounding of the source."""
-    energy, px, py, pz = _columns(p4)
-    square, length2 = energy * energy, px * px + py * py + pz * pz
+    p4, length2 = jets.p4, jets.length2
+    square = jets.columns[0] * jets.columns[0]
     massive = np.count_nonzero(length2 < square * (1 - MASSIVE))
     below = np.flatnonzero(length2 > square * _slack(p4.dtype))
     if p4.dtype == np.float64 and len(below):  # float32 numbers in a float64 column keep their rounding
@@ -217,15 +217,6 @@ def _kinds_of_particles(p4: np.ndarray) -> dict[str, int]:
 def _slack(dtype: Any) -> float:
     """What the square of a number of that type may be off by, as a factor."""
     return (1 + ROUNDING_STEPS * float(np.finfo(dtype).eps)) ** 2
-
-
-def _columns(p4: np.ndarray) -> np.ndarray:
-    """The columns one after another in float64, (4, n)."""
-    return p4.T.astype(np.float64, order="C")
-
-
-def _transverse(columns: np.ndarray) -> np.ndarray:
-    return np.sqrt(columns[1] * columns[1] + columns[2] * columns[2])
 
 
 def _sums(jets: FlatJets, values: np.ndarray) -> np.ndarray:
@@ -243,10 +234,9 @@ def _any(jets: FlatJets, flags: np.ndarray) -> np.ndarray:
 
 def _pt_and_mass(jets: FlatJets) -> tuple[np.ndarray, np.ndarray]:
     """Scalar sum of the particles' pT and invariant mass of each jet, (J,) each; masses below zero are zero."""
-    columns = _columns(jets.p4)
-    energy, px, py, pz = _sums(jets, columns)
+    energy, px, py, pz = _sums(jets, jets.columns)
     mass = np.sqrt(np.maximum(energy * energy - px * px - py * py - pz * pz, 0))
-    return _sums(jets, _transverse(columns)), mass
+    return _sums(jets, jets.pt), mass
 
 
 def _worst(lost: np.ndarray, whole: np.ndarray) -> float:

@@ -91,6 +91,8 @@ def _values(batch: Any, name: str, top: str) -> Any:
         return column.to_numpy(zero_copy_only=False)
     if pyarrow.types.is_dictionary(column.type):
         return column.dictionary_decode().to_numpy(zero_copy_only=False)
+    if pyarrow.types.is_primitive(column.type) and not column.null_count:
+        return column.to_numpy(zero_copy_only=False)
     array = ak.from_arrow(column)
     for part in name[len(top) + 1 :].split(".") if name != top else ():
         array = array[part]
