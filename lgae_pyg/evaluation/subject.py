@@ -157,7 +157,7 @@ class Subject:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Letters of the classes that the model was trained on."""
+        """Names of the classes that the model was trained on; none where it was trained on all of its data."""
         return tuple(self.recipe.get("classes") or ())
 
     @property
@@ -259,7 +259,7 @@ class Subject:
     ) -> list[Sample]:
         """Samples of other classes of the set that the model was trained on, see :meth:`other_classes`."""
         classes = classes or self.other_classes(root)
-        known = sorted(set(classes) & set(self.classes))
+        known = sorted(set(classes) & set(self.classes or self._all_classes(root)))
         if known:
             raise ValueError(f"the model was trained on {', '.join(known)}: choose other signals")
         few = {"jets": jets} if "jets" in self.recipe else {"max_jets": jets}
@@ -268,15 +268,24 @@ class Subject:
 
     def other_classes(self, root: str | os.PathLike[str] | None = None) -> Sequence[str]:
         """What is anomalous by default."""
-        if not self.classes:
-            raise LeftOut("its data have no classes by name, of which some could be signals")
-        if set(self.classes) <= {*QCD, *SIGNALS}:
+        if self.classes and set(self.classes) <= {*QCD, *SIGNALS}:
             return SIGNALS if set(self.classes) <= set(QCD) else QCD
-        known = self._build({**self.recipe, "classes": None}, "all", root).class_names
-        others = [name for name in known if name not in self.classes]
+        known = self._all_classes(root)
+        if not known:
+            raise LeftOut("its data have no classes by name, of which some could be signals")
+        others = [name for name in known if name not in self.classes] if self.classes else []
         if not others:
-            raise LeftOut(f"the model was trained on all classes of its data, {', '.join(known)}")
+            raise LeftOut(
+                f"the model was trained on all classes of its data, {', '.join(known)}: train it on the ordinary "
+                "ones (data.classes=[...]), or show it other files (--data)"
+            )
         return others
+
+    def _all_classes(self, root: str | os.PathLike[str] | None = None) -> Sequence[str]:
+        """Names of all classes of the set that the model was trained on, if it can choose among them."""
+        if "classes" not in self.recipe:
+            return ()
+        return tuple(self._build({**self.recipe, "classes": None}, "all", root).class_names)
 
     @property
     def slots(self) -> int | None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lgae_pyg.checkpoint import save_checkpoint
+from lgae_pyg.checkpoint import load_model, save_checkpoint
 from lgae_pyg.cli import main
 from lgae_pyg.data import JetLoader, JetStore
 from lgae_pyg.evaluation.results import Results
@@ -93,3 +93,18 @@ def test_what_is_anomalous_is_not_guessed(checkpoint: Path, tmp_path, massless_j
 def test_a_path_that_is_not_there_is_named(checkpoint: Path, tmp_path: Path, capsys) -> None:
     assert evaluate(checkpoint, tmp_path / "no.npz") == 1
     assert f"there is no data folder {tmp_path / 'no.npz'}, and no such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("classes", [None, ["QCD"]])
+def test_signals_of_the_training_files(checkpoint: Path, file: Path, classes) -> None:
+    """What was trained on is no signal: all classes of the files, where the training did not choose."""
+    recipe = {"name": "JetFiles", "path": str(file), "unit": "TeV", "num_particles": 8, "classes": classes}
+    subject = Subject.load(save_checkpoint(checkpoint, load_model(checkpoint), unit="TeV", data=recipe))
+    if classes:
+        _, (tops,) = subject.contrast()
+        assert (tops.name, len(tops)) == ("top", 22)
+        return
+    with pytest.raises(LeftOut, match="all classes of its data, QCD, top: train it on the ordinary ones"):
+        subject.contrast()
+    with pytest.raises(ValueError, match="was trained on top"):
+        subject.contrast(["top"])
