@@ -76,6 +76,11 @@ class Admission:
     crowded: int = 0
     light: int = 0
 
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if hasattr(value, "item"):  # NumPy's numbers, which JSON does not know
+                object.__setattr__(self, name, value.item())
+
     def __add__(self, other: Admission) -> Admission:
         if self.unit and other.unit and self.unit != other.unit:
             raise ValueError(f"reports in {self.unit} and in {other.unit} do not add up: convert the jets first")

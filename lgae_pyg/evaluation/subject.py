@@ -294,10 +294,11 @@ class Subject:
 
     def caption(self, samples: Sequence[Sample]) -> str:
         """The sentences that name data and model."""
-        counts = ", ".join(f"{len(sample)} {sample.name}" for sample in samples)
+        counts = ", ".join(f"{len(one)} {one.name}".removesuffix(" jets") for one in samples)
         particles = (self.elsewhere or self.recipe).get("num_particles")
         cut = f", up to {particles} particles" if particles else ""
-        trained = f"trained on {self.kind}" if self.classes else "trained"
+        known = self.kind if self.classes else "all classes" if "classes" in self.recipe else ""
+        trained = f"trained on {known}" if known else "trained"
         return (
             f"Data: {samples[0].origin}, {counts} jets{cut}. "
             f"Model: {self.label}, {trained}, {self.precision}, unit {self.unit}."

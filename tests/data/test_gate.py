@@ -222,5 +222,8 @@ def test_the_report_survives_json():
 
     report = admit(jets_of([5, 0, 9], unit="TeV"), Rules(num_particles=4))[1]
     assert Admission.from_dict(json.loads(json.dumps(report.to_dict()))) == report
+    assert json.dumps(Admission(read=np.int64(3), pt=np.float32(0.5)).to_dict()) == json.dumps(
+        Admission(read=3, pt=0.5).to_dict()
+    )
     with pytest.raises(ValueError, match="convert"):
         report + replace(report, unit="GeV")
