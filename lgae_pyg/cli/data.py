@@ -55,7 +55,7 @@ def inspect_file(options: argparse.Namespace) -> int:
     print(f"{path}{more}: {reader.format}", *(f", {reader.table}" if reader.table else ""), sep="")
     if len(reader.tables) > 1:
         print("tables: " + ", ".join(f"{name} ({rows:,} rows)" for name, rows in reader.tables.items()))
-    print(f"{reader.rows:,} rows\n")
+    print(f"{reader.rows:,} rows; {reader.protection(list(reader.columns))}\n")
     print(_columns(list(reader.columns.values())))
     doubts: Sequence[str] = ()
     if options.card:

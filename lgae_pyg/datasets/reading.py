@@ -132,6 +132,8 @@ class JetReading:
                     "of them has: read them apart, or take these columns out of the card."
                 )
         names = class_names_of(source)
+        if (said := source.reader.protection(source.needed)) not in self.notes:
+            self.notes.append(said)
         if source is first:
             self.x_names, self.observer_names = list(card.features), list(card.observers)
             self.class_names = names

@@ -81,6 +81,19 @@ class Reader(ABC):
         """Rows at which reading may begin without unpacking rows before; none where all rows will do."""
         return ()
 
+    def checksums(self, names: Sequence[str]) -> str:
+        """Which checksums guard these columns, in words; empty where none do and flipped bytes go unnoticed."""
+        return ""
+
+    def protection(self, names: Sequence[str]) -> str:
+        """A sentence on whether flipped bytes in these columns are noticed."""
+        if sums := self.checksums(names):
+            return f"the columns of the {self.format} file have checksums ({sums}): flipped bytes are noticed"
+        return (
+            f"columns of the {self.format} file have no checksums: flipped bytes in them cannot be noticed there; "
+            "in a store made of them (`lgae data convert`) they are (CRC-32)"
+        )
+
     def chunks(
         self, names: Sequence[str], rows: int = ROWS, first: int = 0, stop: int | None = None
     ) -> Iterator[dict[str, Any]]:
