@@ -17,11 +17,12 @@ from tqdm import tqdm
 from lgae_pyg.data import JetData, JetStore, JetStoreWriter
 from lgae_pyg.data.admission import Admission
 from lgae_pyg.data.gate import Rules
+from lgae_pyg.data.shards import INDEX
 from lgae_pyg.datasets.base import SPLITS, JetDataset, fingerprint, tell
 from lgae_pyg.datasets.cards import Card, read_card
-from lgae_pyg.datasets.readers import find_files
+from lgae_pyg.datasets.readers import find_files, recognise
 from lgae_pyg.datasets.reading import JetReading, account_of, description, store_fields
-from lgae_pyg.datasets.recognition import recognise_card
+from lgae_pyg.datasets.recognition import card_of_store, recognise_card
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -29,98 +30,56 @@ Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 IN_MEMORY_BYTES = 512 << 20
 
 
-class JetFiles(JetDataset):
-    r"""Jets from ROOT, HDF5, Parquet or NumPy files.
-
-    A data card says which columns are what (:class:`~lgae_pyg.datasets.cards.Card`): a preset by name, a YAML
-    file, a mapping (``{"base": "pfnano", "names": {"jet": "Jet"}}``), or none, and the files are recognised by
-    what is in them. All jets pass the gate (:func:`~lgae_pyg.data.gate.admit`); what it did is printed and kept
-    in ``store.meta["admission"]`` (:attr:`summary`). The jets are read once, into a store under
-    ``root/processed``, and again when a file or the card has changed.
+class CardJets(JetDataset):
+    """Jets of files with a data card: what :class:`JetFiles` and the public sets share, and their arguments.
 
     Args:
-        path: a file, a folder, a pattern (``*``, ``**``), or several.
-        card: the data card.
-        root: folder of the processed store; by default ``.lgae_pyg`` beside the files, or where nothing can be
-            written there, a folder of the user's cache.
-        num_particles: jets are cut to that many leading particles; all are kept when ``None``.
-        order: ``"pt"`` sorts particles by falling pT where they are not; ``"kept"`` leaves them.
-        bad_jets: ``"drop"`` leaves out jets that no network can read, and counts them; ``"stop"`` raises.
-        unit: unit of the momenta in the store: GeV, TeV or PeV; the card says what the files have.
-        classes: only these classes, by name; their order is that of the class numbers. All when ``None``.
-        split: ``"train"``, ``"val"``, ``"test"`` or ``"all"``.
-        fractions: shares of the three splits; when ``None``, the split that was published with the jets, where the
-            card knows it and all three are there, else 0.6, 0.2, 0.2.
-        seed: seed of the splits, and of the azimuths of jets that have none.
-        max_jets: of each class (of all jets where there are no labels) the first so many.
-        transform: change applied to each jet when it is taken.
-        force_reload: make the processed store again.
-
-    Raises:
-        FileNotFoundError: there are no such files, and no store that was made of them.
-        DataFileError: a file is broken or does not fit the card; it names file, column and mend.
-        ValueError: for a card that cannot be, or classes that are not in it.
-
-    Example:
-        >>> jets = JetFiles("top/*.h5", card="top_tagging", num_particles=100, split="train")
-        >>> jets.class_names, jets.unit, len(jets)
+        root: folder of the data set.
+        files: absolute paths of the files that are there.
+        card: what is in them.
+        where: entries of the recipe that say which files they are.
+        split, transform, force_reload: as for :class:`JetFiles`, like the others.
     """
 
     def __init__(
         self,
-        path: Paths,
-        card: str | os.PathLike[str] | Mapping[str, Any] | Card | None = None,
-        root: str | os.PathLike[str] | None = None,
-        num_particles: int | None = None,
-        order: str = "pt",
-        bad_jets: str = "drop",
-        unit: str = "GeV",
-        classes: Sequence[str] | None = None,
-        split: str = "all",
-        fractions: Sequence[float] | None = None,
-        seed: int = 0,
-        max_jets: int | None = None,
-        transform: Callable[[JetData], JetData] | None = None,
-        force_reload: bool = False,
+        root: str | os.PathLike[str],
+        files: Sequence[str],
+        card: Card,
+        where: Mapping[str, Any],
+        *,
+        num_particles: int | None,
+        order: str,
+        bad_jets: str,
+        unit: str,
+        classes: Sequence[str] | None,
+        split: str,
+        fractions: Sequence[float] | None,
+        seed: int,
+        max_jets: int | None,
+        transform: Callable[[JetData], JetData] | None,
+        force_reload: bool,
     ) -> None:
         if max_jets is not None and max_jets < 1:
             raise ValueError(f"max_jets must be at least 1, not {max_jets}.")
         self._rules = Rules(num_particles, order, bad_jets)
-        paths = [path] if isinstance(path, str | os.PathLike) else list(path)
-        paths = [os.path.abspath(os.path.expanduser(os.fspath(one))) for one in paths]
-        self._files = _files_of(paths)
-        if card is None:
-            first = (self._files or find_files(paths))[0]
-            card = recognise_card(first)
-            print(f"{first} is read with the card '{card.name}'", file=sys.stderr)
-        self.card = read_card(card)
-        recipe = {
-            "path": paths if len(paths) > 1 else paths[0],
-            "card": self.card.to_dict(),
-            "unit": unit,
-            "seed": seed,
-        }
+        self._files, self.card = list(files), card
+        recipe = {**where, "unit": unit, "seed": seed}
         given = {"num_particles": num_particles, "order": order, "bad_jets": bad_jets, "max_jets": max_jets}
         given |= {"classes": classes, "fractions": fractions}
         recipe |= {key: value for key, value in given.items() if value is not None}
-        root = cache_folder(paths) if root is None else root
         super().__init__(root, recipe, split, transform=transform, force_reload=force_reload)
 
     @property
     def raw_file_names(self) -> list[str]:
-        """Absolute paths of the files; the paths asked for where there are none."""
-        paths = self.recipe["path"]
-        return self._files or ([paths] if isinstance(paths, str) else paths)
+        """Absolute paths of the files; of a store in a folder, of what is written last."""
+        return [os.path.join(path, INDEX) if os.path.isdir(path) else path for path in self._files]
 
     @property
     def summary(self) -> list[str]:
         """What was done to the jets on the way in, in sentences."""
         meta = self._store.meta
         return [*Admission.from_dict(meta.get("admission", {})).lines(), *meta.get("notes", [])]
-
-    def download(self) -> None:
-        """Says what is missing."""
-        find_files(self.recipe["path"])
 
     def write_store(self, path: Path) -> None:
         """Reads the files through the gate; more jets than memory should hold are written in shards."""
@@ -184,6 +143,116 @@ class JetFiles(JetDataset):
         return {path: fingerprint(path) for path in self.raw_paths}  # names may be the same in several folders
 
 
+class JetFiles(CardJets):
+    r"""Jets from ROOT, HDF5, Parquet or NumPy files.
+
+    A data card says which columns are what (:class:`~lgae_pyg.datasets.cards.Card`): a preset by name, a YAML
+    file, a mapping (``{"base": "pfnano", "names": {"jet": "Jet"}}``), or none, and the files are recognised by
+    what is in them. All jets pass the gate (:func:`~lgae_pyg.data.gate.admit`); what it did is printed and kept
+    in ``store.meta["admission"]`` (:attr:`summary`). The jets are read once, into a store under
+    ``root/processed``, and again when a file or the card has changed.
+
+    A store of jets (``lgae data convert``, :meth:`~lgae_pyg.data.JetStore.save`) is such a file, too, and says
+    itself what is in it. Alone, it is used where it lies, unless its jets have to be cut, sorted or chosen.
+
+    Args:
+        path: a file, a folder, a pattern (``*``, ``**``), a store, or several.
+        card: the data card.
+        root: folder of the processed store; by default ``.lgae_pyg`` beside the files, or where nothing can be
+            written there, a folder of the user's cache.
+        num_particles: jets are cut to that many leading particles; all are kept when ``None``.
+        order: ``"pt"`` sorts particles by falling pT where they are not; ``"kept"`` leaves them.
+        bad_jets: ``"drop"`` leaves out jets that no network can read, and counts them; ``"stop"`` raises.
+        unit: unit of the momenta in the store: GeV, TeV or PeV; the card says what the files have.
+        classes: only these classes, by name; their order is that of the class numbers. All when ``None``.
+        split: ``"train"``, ``"val"``, ``"test"`` or ``"all"``.
+        fractions: shares of the three splits; when ``None``, the split that was published with the jets, where the
+            card knows it and all three are there, else 0.6, 0.2, 0.2.
+        seed: seed of the splits, and of the azimuths of jets that have none.
+        max_jets: of each class (of all jets where there are no labels) the first so many.
+        transform: change applied to each jet when it is taken.
+        force_reload: make the processed store again.
+
+    Raises:
+        FileNotFoundError: there are no such files, and no store that was made of them.
+        DataFileError: a file is broken or does not fit the card; it names file, column and mend.
+        ValueError: for a card that cannot be, or classes that are not in it.
+
+    Example:
+        >>> jets = JetFiles("top/*.h5", card="top_tagging", num_particles=100, split="train")
+        >>> jets.class_names, jets.unit, len(jets)
+    """
+
+    def __init__(
+        self,
+        path: Paths,
+        card: str | os.PathLike[str] | Mapping[str, Any] | Card | None = None,
+        root: str | os.PathLike[str] | None = None,
+        num_particles: int | None = None,
+        order: str = "pt",
+        bad_jets: str = "drop",
+        unit: str = "GeV",
+        classes: Sequence[str] | None = None,
+        split: str = "all",
+        fractions: Sequence[float] | None = None,
+        seed: int = 0,
+        max_jets: int | None = None,
+        transform: Callable[[JetData], JetData] | None = None,
+        force_reload: bool = False,
+    ) -> None:
+        paths = [path] if isinstance(path, str | os.PathLike) else list(path)
+        paths = [os.path.abspath(os.path.expanduser(os.fspath(one))) for one in paths]
+        files = _files_of(paths)
+        if card is None:
+            first = (files or find_files(paths))[0]
+            card = recognise_card(first)
+            print(f"{first} is read with the card '{card.name}'", file=sys.stderr)
+        card = read_card(card)
+        self._ready = ""
+        if len(files) == 1 and not force_reload and recognise(files[0]) == "store":
+            rules = Rules(num_particles, order, bad_jets)
+            if max_jets is None and card == card_of_store(files[0]) and _is_ready(files[0], rules, classes):
+                self._ready = files[0]
+        super().__init__(
+            cache_folder(paths) if root is None else root,
+            files,
+            card,
+            {"path": paths if len(paths) > 1 else paths[0], "card": card.to_dict()},
+            num_particles=num_particles,
+            order=order,
+            bad_jets=bad_jets,
+            unit=unit,
+            classes=classes,
+            split=split,
+            fractions=fractions,
+            seed=seed,
+            max_jets=max_jets,
+            transform=transform,
+            force_reload=force_reload,
+        )
+        if self._ready and self._store.unit != unit:
+            self._store = self._store.in_unit(unit)
+
+    @property
+    def raw_file_names(self) -> list[str]:
+        """Absolute paths of the files; the paths asked for where there are none."""
+        paths = self.recipe["path"]
+        return super().raw_file_names or ([paths] if isinstance(paths, str) else paths)
+
+    @property
+    def processed_file_names(self) -> list[str]:
+        """The store that was given, where it can be used as it is; else the one that is made."""
+        return [self._ready] if self._ready else super().processed_file_names
+
+    def download(self) -> None:
+        """Says what is missing."""
+        find_files(self.recipe["path"])
+
+    def _process(self) -> None:
+        if not self._ready:
+            super()._process()
+
+
 def collect(parts: Iterable[tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]]) -> JetStore:
     """A store in memory of the parts that :func:`~lgae_pyg.datasets.reading.store_fields` gives."""
     sizes, particles, jets = zip(*parts)
@@ -214,3 +283,13 @@ def _files_of(paths: Sequence[str]) -> list[str]:
         return find_files(paths)
     except FileNotFoundError:  # a store that was made of them will do
         return []
+
+
+def _is_ready(path: str, rules: Rules, classes: Sequence[str] | None) -> bool:
+    """Whether the jets of a store are as they are wanted."""
+    meta = JetStore.read_meta(path)
+    if "admission" not in meta or (classes is not None and list(classes) != list(meta.get("class_names", []))):
+        return False
+    if rules.order == "pt" and Admission.from_dict(meta["admission"]).unsorted:
+        return False
+    return rules.num_particles is None or JetStore.load(path).max_particles <= rules.num_particles

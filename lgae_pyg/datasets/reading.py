@@ -131,6 +131,8 @@ class JetReading:
                     f"{source.path} and {first.path} differ in {', '.join(sorted(lacks))} ({key}), which only one "
                     "of them has: read them apart, or take these columns out of the card."
                 )
+        if source.reader.unit not in ("", card.unit):
+            raise DataFileError(f"{source.path} is in {source.reader.unit}, not in {card.unit}: read it apart.")
         names = class_names_of(source)
         if (said := source.reader.protection(source.needed)) not in self.notes:
             self.notes.append(said)

@@ -54,6 +54,7 @@ class Reader(ABC):
         rows: number of rows.
         columns: the columns by name.
         tables: what the file holds beside it: number of rows by name of the tree or group.
+        unit: unit of the momenta, where the file itself says it.
 
     Raises:
         OSError: if the system does not let the file be read.
@@ -64,7 +65,7 @@ class Reader(ABC):
 
     def __init__(self, path: str | os.PathLike[str], table: str = "", offsets: str = "") -> None:
         self.path, self.table, self.offsets = os.fspath(path), table, offsets
-        self.rows = 0
+        self.rows, self.unit = 0, ""
         self.columns: dict[str, Column] = {}
         self.tables: dict[str, int] = {}
         self.look()
