@@ -272,7 +272,8 @@ class Subject:
             raise LeftOut("its data have no classes by name, of which some could be signals")
         if set(self.classes) <= {*QCD, *SIGNALS}:
             return SIGNALS if set(self.classes) <= set(QCD) else QCD
-        known = self._build({**self.recipe, "classes": None}, "all", root).class_names
+        few = {} if {"jets", "_target_"} & set(self.recipe) else {"max_jets": 1}  # for their names alone
+        known = self._build({**self.recipe, "classes": None, **few}, "all", root).class_names
         others = [name for name in known if name not in self.classes]
         if not others:
             raise LeftOut(f"the model was trained on all classes of its data, {', '.join(known)}")
