@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,10 @@ Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 #: Jets of more bytes than this are not collected in memory, but written to a folder of shards.
 IN_MEMORY_BYTES = 512 << 20
+
+
+class _MixedPrecision(Exception):
+    """Jets in another precision than those that were written before."""
 
 
 class CardJets(JetDataset):
@@ -82,7 +87,16 @@ class CardJets(JetDataset):
         return [*Admission.from_dict(meta.get("admission", {})).lines(), *meta.get("notes", [])]
 
     def write_store(self, path: Path) -> None:
-        """Reads the files through the gate; more jets than memory should hold are written in shards."""
+        """Reads the files through the gate; more jets than memory should hold are written in shards.
+
+        Where some files are in single and others in double precision, all are kept in double.
+        """
+        try:
+            self._write(path)
+        except _MixedPrecision:  # shards were written before it was seen
+            self._write(path, double=True)
+
+    def _write(self, path: Path, double: bool = False) -> None:
         with self._reading() as reading:
             parts, few, held = map(store_fields, reading), [], 0
             for part in parts:
@@ -91,18 +105,20 @@ class CardJets(JetDataset):
                 if held > IN_MEMORY_BYTES:
                     break
             if held <= IN_MEMORY_BYTES:
+                mixed = len({particles["pos"].dtype for _, particles, _ in few}) > 1
                 store = collect(few)
-                store.meta = self._account(reading)
+                store.meta = self._account(reading, mixed)
                 if not store.meta["published_split"]:
                     store.jet_fields.pop("split", None)
                 store.save(path)
                 return
+            first = torch.float64 if double else few[0][1]["pos"].dtype
             with JetStoreWriter(path) as writer:
-                while few:
-                    writer.add(*few.pop(0))
-                for part in parts:
-                    writer.add(*part)
-                writer.close(**self._account(reading))
+                for sizes, particles, jets in chain((few.pop(0) for _ in range(len(few))), parts):
+                    if not double and particles["pos"].dtype != first:
+                        raise _MixedPrecision
+                    writer.add(sizes, particles | {"pos": particles["pos"].to(first)}, jets)
+                writer.close(**self._account(reading, double))
 
     @contextmanager
     def _reading(self) -> Iterator[JetReading]:
@@ -125,8 +141,10 @@ class CardJets(JetDataset):
                 show,
             )
 
-    def _account(self, reading: JetReading) -> dict[str, Any]:
+    def _account(self, reading: JetReading, mixed: bool = False) -> dict[str, Any]:
         """The meta of the jets that were read; what was done to them is told."""
+        if mixed:
+            reading.notes.append("some momenta are in single, others in double precision: all are kept in double")
         meta = description(self.card, account_of(reading)) | {"files": self._files}
         tell(self.recipe["name"], meta["admission"])
         for note in meta["notes"]:

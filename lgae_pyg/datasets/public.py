@@ -142,9 +142,9 @@ class PublicJets(CardJets, ABC):
         self._notes, self._whole = self._compared()
         super().write_store(path)
 
-    def _account(self, reading: JetReading) -> dict[str, Any]:
+    def _account(self, reading: JetReading, mixed: bool = False) -> dict[str, Any]:
         reading.notes += self._notes
-        meta = super()._account(reading)
+        meta = super()._account(reading, mixed)
         about = self.card.about
         return meta if self._whole else {**meta, "origin": f"a part of, or other files in the layout of: {about}"}
 
