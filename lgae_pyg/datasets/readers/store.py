@@ -63,12 +63,12 @@ class StoreReader(Reader):
         """All of a column, or the names of the classes."""
         return self.meta.get("class_names", []) if name == "class_names" else super().whole(name)
 
-    def read(self, names: Sequence[str], rows: int, first: int) -> Iterator[dict[str, Any]]:
+    def read(self, names: Sequence[str], rows: int, first: int, stop: int) -> Iterator[dict[str, Any]]:
         """Gathers jets in their order."""
         import awkward as ak
 
-        for start in range(first, self.rows, rows):
-            part = self._store.gather(range(start, min(start + rows, self.rows)))
+        for start in range(first, stop, rows):
+            part = self._store.gather(range(start, min(start + rows, stop)))
             offsets, chunk = ak.index.Index64(part.ptr.numpy()), {}
             for name in names:
                 field, place = self._places[name]
