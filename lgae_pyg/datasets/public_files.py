@@ -1,7 +1,7 @@
-"""Names and checksums (md5) of the files of public sets, as their authors or users give them."""
+"""Names and checksums (md5) of the files of public sets, as authors and users of the sets give them."""
 
-#: Checksums of the files of a Zenodo record. They were read in: 2603256 (top tagging), three public repositories
-#: that agree; 3164691 (quark and gluon jets), the source of EnergyFlow 1.4, datasets/qg_jets.py.
+#: Checksums of the files of a Zenodo record. Not read there, but in: 2603256 (top tagging), three scripts
+#: in public repositories, which agree; 3164691 (quark and gluon jets), EnergyFlow 1.4, datasets/qg_jets.py.
 PUBLISHED_MD5 = {
     2603256: {
         "train.h5": "45663819f47c13724f67eb0fd80bfa5c",
