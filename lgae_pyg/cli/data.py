@@ -55,7 +55,7 @@ def inspect_file(options: argparse.Namespace) -> int:
     print(f"{path}{more}: {reader.format}", *(f", {reader.table}" if reader.table else ""), sep="")
     if len(reader.tables) > 1:
         print("tables: " + ", ".join(f"{name} ({rows:,} rows)" for name, rows in reader.tables.items()))
-    print(f"{reader.rows:,} rows\n")
+    print(f"{reader.rows:,} rows; {reader.protection(list(reader.columns))}\n")
     print(_columns(list(reader.columns.values())))
     doubts: Sequence[str] = ()
     if options.card:
@@ -102,6 +102,7 @@ def convert_files(options: argparse.Namespace) -> int:
     seconds = time.perf_counter() - begin
     print("\n".join(admission.lines()))
     print(f"{options.out}: {admission.read:,} jets in {seconds:.1f} s, {admission.read / seconds:,.0f} jets/s")
+    print(f"Train on it: lgae train data=files data.path={options.out}")
     print(f"Open it in Python: lgae_pyg.data.JetStore.load({str(options.out)!r})")
     return 0
 

@@ -41,7 +41,8 @@ class Admission:
         mass_lost: what the cut took of it.
         mass_worst: largest share of its mass that a jet lost.
         reference_mass: sum of the jet masses that the file gives (``jet_ref``), where it does.
-        reference_lost: by how much the masses of the kept particles fall short of them, summed.
+        reference_lost: by how much the masses of the kept particles fall short of them, summed; negative where
+            they are larger.
         reference_worst: largest difference of the two in a jet, as a share.
         particles: particles kept.
         massive: those with mass, m²/E² above 1e-4.
@@ -134,9 +135,10 @@ class Admission:
                 f"{self.pt_worst:.1%} and {self.mass_worst:.1%})"
             )
         if self.reference_mass:
+            side = "above" if self.reference_lost < 0 else "below"
             lines.append(
-                f"the jet mass of the kept particles is {_share(self.reference_lost, self.reference_mass)} below "
-                f"the one in the file (worst jet: {self.reference_worst:.1%} off)"
+                f"the jet mass of the kept particles is {_share(abs(self.reference_lost), self.reference_mass)} "
+                f"{side} the one in the file (worst jet: {self.reference_worst:.1%} off)"
             )
         if self.massive:
             lines.append(f"{_share(self.massive, self.particles)} of {self.particles:,} particles have mass")

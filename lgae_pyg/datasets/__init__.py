@@ -10,16 +10,20 @@ from lgae_pyg.datasets.base import JetDataset, stratified_choice, stratified_spl
 from lgae_pyg.datasets.in_memory import JetsInMemory, from_arrays, from_awkward, from_numpy
 from lgae_pyg.datasets.jet_files import JetFiles
 from lgae_pyg.datasets.jetnet import JetNet
+from lgae_pyg.datasets.public import JetClass, QuarkGluon, TopTagging
 from lgae_pyg.datasets.pythia_jets import PythiaJets
 from lgae_pyg.files import plain
 from lgae_pyg.registry import check_keys, locate, suggestion
 
 __all__ = [
+    "JetClass",
     "JetDataset",
     "JetFiles",
     "JetNet",
     "JetsInMemory",
     "PythiaJets",
+    "QuarkGluon",
+    "TopTagging",
     "build_dataset",
     "from_arrays",
     "from_awkward",
@@ -28,7 +32,7 @@ __all__ = [
     "stratified_split",
 ]
 
-_DATASETS = {"JetFiles": JetFiles, "JetNet": JetNet, "PythiaJets": PythiaJets}
+_DATASETS = {kind.__name__: kind for kind in (JetClass, JetFiles, JetNet, PythiaJets, QuarkGluon, TopTagging)}
 #: Entries of every recipe; a class whose constructor does not take them fixes them itself.
 _COMMON = ("root", "unit", "seed", "fractions")
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lgae_pyg.data import JetData
 from lgae_pyg.datasets.jetnet_format import SHORT_FILE, JetNetFormat
+from lgae_pyg.datasets.zenodo import address, fetch
 from lgae_pyg.files import write_atomically
 
 SHORT_RECORD, LONG_RECORD = 6975118, 6975117
@@ -83,15 +83,14 @@ class JetNet(JetNetFormat):
             files = ", ".join(f"{name}.hdf5" for name in names)
             raise FileNotFoundError(
                 f"{files} not found in {self.raw_dir}. Download JetNet with download=True, or by hand from "
-                f"https://zenodo.org/records/{record} into that folder; or make jets of the same format "
-                "yourself with `lgae generate`."
+                f"{address(record)} into that folder; or make jets of that format yourself with `lgae generate`."
             )
         for name in names:
-            fetch(self.raw_dir, name, record)
+            fetch_class(self.raw_dir, name, record)
 
 
-def fetch(folder: str | os.PathLike[str], name: str, record: int) -> None:
-    """Downloads one file of JetNet through jetnet, which checks its checksum, and moves it into place.
+def fetch_class(folder: str | os.PathLike[str], name: str, record: int) -> None:
+    """Downloads one file of JetNet (:func:`~lgae_pyg.datasets.zenodo.fetch`), and notes that it did.
 
     Args:
         folder: Folder of the file.
@@ -102,23 +101,7 @@ def fetch(folder: str | os.PathLike[str], name: str, record: int) -> None:
         ImportError: if jetnet is missing or broken.
         OSError: if the file cannot be fetched.
     """
-    try:
-        from jetnet.datasets.utils import checkDownloadZenodoDataset
-    except (ImportError, AttributeError) as error:
-        raise ImportError(
-            f"Downloading JetNet needs jetnet ({error}): pip install 'lgae-pyg[jetnet]' (numpy 1.26, Python up to "
-            f"3.12), or fetch {name}.hdf5 by hand from https://zenodo.org/records/{record} into {folder}."
-        ) from error
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as temporary:
-        try:
-            path = checkDownloadZenodoDataset(temporary, name, record, f"{name}.hdf5", download=True)
-        except (OSError, RuntimeError, KeyError, StopIteration) as error:
-            raise OSError(
-                f"{name}.hdf5 could not be downloaded ({error}): try again, or fetch it by hand from "
-                f"https://zenodo.org/records/{record} into {folder}."
-            ) from error
-        os.replace(path, file := Path(folder, f"{name}.hdf5"))
+    file = fetch(folder, f"{name}.hdf5", record)
     note = _note(file)
     known = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
     text = json.dumps({**known, file.name: _facts(file, record)}, indent=1)
@@ -126,7 +109,7 @@ def fetch(folder: str | os.PathLike[str], name: str, record: int) -> None:
 
 
 def was_fetched(file: Path) -> bool:
-    """Whether a file is the one that :func:`fetch` downloaded and whose checksum was right."""
+    """Whether a file is the one that :func:`fetch_class` downloaded and whose checksum was right."""
     note = _note(file)
     known = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
     return file.name in known and known[file.name] == _facts(file, known[file.name].get("record"))

@@ -131,7 +131,11 @@ class JetReading:
                     f"{source.path} and {first.path} differ in {', '.join(sorted(lacks))} ({key}), which only one "
                     "of them has: read them apart, or take these columns out of the card."
                 )
+        if source.reader.unit not in ("", card.unit):
+            raise DataFileError(f"{source.path} is in {source.reader.unit}, not in {card.unit}: read it apart.")
         names = class_names_of(source)
+        if (said := source.reader.protection(source.needed)) not in self.notes:
+            self.notes.append(said)
         if source is first:
             self.x_names, self.observer_names = list(card.features), list(card.observers)
             self.class_names = names
@@ -245,12 +249,19 @@ def class_names_of(source: CardColumns) -> list[str]:
 
 
 def split_of(card: Card, path: str) -> int | None:
-    """Place in the published split that a file's name gives; -1 for none, ``None`` where names do not give it."""
+    """Place in the published split that a file's name gives, or that of its folder; -1 for none.
+
+    ``None`` where the card does not take it from names.
+    """
     patterns = card.split.get("files")
     if not patterns:
         return None
-    name = os.path.basename(path)
-    return next((SPLITS.index(key) for key, one in patterns.items() if fnmatch.fnmatch(name, one)), -1)
+    folder, name = os.path.split(path)
+    for text in (name, os.path.basename(folder)):
+        for key, pattern in patterns.items():
+            if fnmatch.fnmatch(text, pattern):
+                return SPLITS.index(key)
+    return -1
 
 
 def store_fields(jets: FlatJets) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:

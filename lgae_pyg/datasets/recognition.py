@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from lgae_pyg.data import DataFileError
+from lgae_pyg.datasets.base import SPLITS
 from lgae_pyg.datasets.cards import Card, preset_names, read_card
 from lgae_pyg.datasets.columns import CardColumns
-from lgae_pyg.datasets.readers import Column, Reader, open_reader
+from lgae_pyg.datasets.readers import Column, Reader, open_reader, recognise
 from lgae_pyg.datasets.readers.base import ManyTables
+from lgae_pyg.datasets.readers.store import StoreReader
 
 #: Endings of the names of columns, in small letters, by what the columns are.
 _ENDINGS = {
@@ -33,7 +35,9 @@ _LABELS = ("label", "labels", "y", "target", "class", "truth", "is_signal", "is_
 
 
 def fitting_presets(path: str) -> list[Card]:
-    """Presets whose format and columns a file has, the one with most columns first."""
+    """Presets whose format and columns a file has, the one with most columns first; of a store, its own card."""
+    if recognise(path) == "store":
+        return [card_of_store(path)]
     fits = []
     for name in preset_names():
         card = read_card(name)
@@ -63,6 +67,29 @@ def recognise_card(path: str) -> Card:
     raise DataFileError(
         f"{path} is not recognised; it holds: {inside}. Say what its columns are in a data card (card=FILE.yaml); "
         "`lgae data inspect` shows what is inside and proposes one."
+    )
+
+
+def card_of_store(path: str) -> Card:
+    """What the fields of a store are, as it says itself.
+
+    Raises:
+        DataFileError: it is damaged, or does not say its unit.
+    """
+    store = StoreReader(path)
+    split = {"column": "split", **{name: place for place, name in enumerate(SPLITS)}}
+    return Card(
+        {name: name for name in ("E", "px", "py", "pz")},
+        name="store",
+        about=store.meta.get("origin", ""),
+        format="store",
+        unit=store.unit,
+        labels={"column": "y", "names": "class_names"} if "y" in store.columns else {},
+        weight="weight" if "weight" in store.columns else "",
+        features=store.group("x"),
+        observers=store.group("observers"),
+        jet_ref=store.group("jet_ref"),
+        split=split if "split" in store.columns else {},
     )
 
 

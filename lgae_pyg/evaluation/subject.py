@@ -285,7 +285,8 @@ class Subject:
         """Names of all classes of the set that the model was trained on, if it can choose among them."""
         if "classes" not in self.recipe:
             return ()
-        return tuple(self._build({**self.recipe, "classes": None}, "all", root).class_names)
+        few = {} if {"jets", "_target_"} & set(self.recipe) else {"max_jets": 1}  # for their names alone
+        return tuple(self._build({**self.recipe, "classes": None, **few}, "all", root).class_names)
 
     @property
     def slots(self) -> int | None:

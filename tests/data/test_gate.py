@@ -227,3 +227,10 @@ def test_the_report_survives_json():
     )
     with pytest.raises(ValueError, match="convert"):
         report + replace(report, unit="GeV")
+
+
+@pytest.mark.parametrize(("lost", "side"), [(-44.5, "44.5% above"), (44.5, "44.5% below")])
+def test_masses_above_those_of_the_file_are_called_so(lost, side):
+    lines = Admission(reference_mass=100.0, reference_lost=lost, reference_worst=0.5).lines()
+    assert any(f"{side} the one in the file" in line for line in lines)
+    assert not any("-" in line for line in lines)

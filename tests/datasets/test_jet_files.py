@@ -216,21 +216,6 @@ def test_published_split_is_kept(tmp_path: Path, jets: Jets):
     assert len(own) == len(jets)
 
 
-def test_several_files_patterns_and_folders(tmp_path: Path):
-    for number, name in enumerate(("train_a", "val_a", "test_a")):
-        (tmp_path / name).mkdir()
-        write.neutral(tmp_path / name / f"{name}.npz", Jets(3 + number, number))
-    card = {"base": "neutral", "split": {"files": {"train": "train*", "val": "val*", "test": "test*"}}}
-    store = tmp_path / "store"
-    found = JetFiles(tmp_path, card, store)
-    assert len(found) == 12 and found.store.jet_field("file_id").unique().tolist() == [0, 1, 2]
-    assert [Path(path).name for path in found.store.meta["files"]] == ["test_a.npz", "train_a.npz", "val_a.npz"]
-    assert len(JetFiles(tmp_path, card, store, split="val")) == 4
-    assert len(JetFiles(str(tmp_path / "*" / "t*.npz"), card, store)) == 8
-    with pytest.raises(FileNotFoundError, match="none"):
-        JetFiles(tmp_path / "none*.npz", card, store)
-
-
 def test_the_recipe_rebuilds_and_changes_are_noticed(tmp_path: Path, jets: Jets):
     write.neutral(tmp_path / "jets.npz", jets)
     first = read(tmp_path / "jets.npz")

@@ -1,4 +1,4 @@
-"""Readers of files with jets: ROOT, HDF5, Parquet and NumPy, recognised by what is in them."""
+"""Readers of files with jets: ROOT, HDF5, Parquet, NumPy and our own stores, recognised by what is in them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lgae_pyg.data import DataFileError
+from lgae_pyg.data.shards import INDEX
 from lgae_pyg.datasets.readers.arrays import NumpyReader
 from lgae_pyg.datasets.readers.base import ROWS, Column, Reader, refuse
 from lgae_pyg.datasets.readers.hdf5 import Hdf5Reader
 from lgae_pyg.datasets.readers.parquet import ParquetReader
 from lgae_pyg.datasets.readers.root import RootReader
+from lgae_pyg.datasets.readers.store import StoreReader
 
 __all__ = ["FORMATS", "ROWS", "Column", "Reader", "find_files", "open_reader", "recognise", "refuse"]
 
 FORMATS = {"root": RootReader, "hdf5": Hdf5Reader, "parquet": ParquetReader, "npz": NumpyReader}
+FORMATS |= {"store": StoreReader}
 _MAGIC = {
     b"root": "root",
     b"\x89HDF\r\n\x1a\n": "hdf5",
@@ -24,7 +27,7 @@ _MAGIC = {
     b"PK\x03\x04": "npz",
     b"\x93NUMPY": "npz",
 }
-_WORDS = {"root": "ROOT", "hdf5": "HDF5", "parquet": "Parquet", "npz": "NumPy"}
+_WORDS = {"root": "ROOT", "hdf5": "HDF5", "parquet": "Parquet", "npz": "NumPy", "store": "jet store"}
 _FOREIGN = {
     b"\x1f\x8b": "gzip",
     b"BZh": "bzip2",
@@ -37,16 +40,21 @@ _FOREIGN = {
 
 
 def recognise(path: str | os.PathLike[str]) -> str:
-    """The format of a file by its first bytes: ``root``, ``hdf5``, ``parquet`` or ``npz``; not by its suffix.
+    """The format of a file by its first bytes, not by its suffix: ``root``, ``hdf5``, ``parquet``, ``npz`` or
+    ``store``, which may be a folder.
 
     Raises:
         OSError: if the system does not let it be read.
         DataFileError: if it is none of them.
     """
+    if os.path.isfile(os.path.join(path, INDEX)):
+        return "store"
     if os.path.isdir(path):
         raise IsADirectoryError(f"{path} is a folder, not a file of jets.")
     with open(path, "rb") as file:
-        head = file.read(32)
+        head = file.read(64)
+        if head[8:9] == b"{" and b'"lgae_pyg.JetStore"' in head:
+            return "store"
         for magic, name in _MAGIC.items():
             if head.startswith(magic):
                 return name
@@ -93,8 +101,9 @@ def open_reader(
 def find_files(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str]:
     """Absolute paths of the files that are meant by paths, patterns (``*``, ``**``) and folders.
 
-    Folders give what lies in them and below and is of a known format, hidden files and folders aside. The order is
-    that of the arguments, sorted by name within each; a file is taken once.
+    Folders give what lies in them and below and is of a known format, hidden files and folders and stores aside; a
+    store is meant where it is named itself. The order is that of the arguments, sorted by name within each; a file
+    is taken once.
 
     Raises:
         FileNotFoundError: if one of them gives no file.
@@ -102,14 +111,14 @@ def find_files(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]])
     found: dict[str, None] = {}
     for one in [paths] if isinstance(paths, str | os.PathLike) else paths:
         one = os.path.abspath(os.path.expanduser(os.fspath(one)))
-        if os.path.isfile(one):
+        if _is_one(one):
             files = [one]
         elif os.path.isdir(one):
             inside = (path for path in Path(one).rglob("*") if path.is_file())
             shown = (path for path in inside if not any(p.startswith(".") for p in path.relative_to(one).parts))
             files = sorted(str(path) for path in shown if _is_known(path))
         else:
-            files = sorted(path for path in glob.glob(one, recursive=True) if os.path.isfile(path))
+            files = sorted(path for path in glob.glob(one, recursive=True) if _is_one(path))
         if not files:
             kind = (
                 "folder without files of jets" if os.path.isdir(one) else "no such file, and no pattern that fits"
@@ -119,8 +128,13 @@ def find_files(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]])
     return list(found)
 
 
+def _is_one(path: str) -> bool:
+    """Whether this is a file, or the folder of a store."""
+    return os.path.isfile(path) or os.path.isfile(os.path.join(path, INDEX))
+
+
 def _is_known(path: Path) -> bool:
     try:
-        return bool(recognise(path))
+        return recognise(path) != "store"
     except OSError:
         return False

@@ -54,6 +54,7 @@ class Reader(ABC):
         rows: number of rows.
         columns: the columns by name.
         tables: what the file holds beside it: number of rows by name of the tree or group.
+        unit: unit of the momenta, where the file itself says it.
 
     Raises:
         OSError: if the system does not let the file be read.
@@ -64,7 +65,7 @@ class Reader(ABC):
 
     def __init__(self, path: str | os.PathLike[str], table: str = "", offsets: str = "") -> None:
         self.path, self.table, self.offsets = os.fspath(path), table, offsets
-        self.rows = 0
+        self.rows, self.unit = 0, ""
         self.columns: dict[str, Column] = {}
         self.tables: dict[str, int] = {}
         self.look()
@@ -80,6 +81,19 @@ class Reader(ABC):
     def seams(self, names: Sequence[str]) -> Sequence[int]:
         """Rows at which reading may begin without unpacking rows before; none where all rows will do."""
         return ()
+
+    def checksums(self, names: Sequence[str]) -> str:
+        """Which checksums guard these columns, in words; empty where none do and flipped bytes go unnoticed."""
+        return ""
+
+    def protection(self, names: Sequence[str]) -> str:
+        """A sentence on whether flipped bytes in these columns are noticed."""
+        if sums := self.checksums(names):
+            return f"the columns of the {self.format} file have checksums ({sums}): flipped bytes are noticed"
+        return (
+            f"columns of the {self.format} file have no checksums: flipped bytes in them cannot be noticed there; "
+            "in a store made of them (`lgae data convert`) they are (CRC-32)"
+        )
 
     def chunks(
         self, names: Sequence[str], rows: int = ROWS, first: int = 0, stop: int | None = None

@@ -18,6 +18,9 @@ from lgae_pyg.datasets.readers.base import reading
 
 _PLUGINS = {32001: "blosc", 32026: "blosc2", 32015: "zstd", 32004: "lz4", 307: "bzip2", 305: "lzo"}
 
+#: Filters of HDF5 that verify what they give.
+_GUARDS = {h5py.h5z.FILTER_FLETCHER32: "fletcher32", h5py.h5z.FILTER_DEFLATE: "Adler-32 of gzip"}
+
 
 @dataclass(frozen=True)
 class _Source:
@@ -54,6 +57,15 @@ class Hdf5Reader(ArrayReader):
             else:
                 self._sources = _dataset_columns(self.table, group)
             self.settle({name: _shape(file, source) for name, source in self._sources.items()})
+
+    def checksums(self, names: Sequence[str]) -> str:
+        """Those of the filters; gzip brings one of its own."""
+        with reading(self.path, "HDF5"), open_hdf5(self.path) as file:
+            found = [
+                next((word for code, word in _GUARDS.items() if code in _filters(file[dataset])), "")
+                for dataset in sorted({self._sources[name].dataset for name in names})
+            ]
+        return " and ".join(sorted(set(found))) if all(found) else ""
 
     @contextmanager
     def opened(self, names: Sequence[str]) -> Iterator[Take]:
@@ -161,11 +173,15 @@ def _shape(file: h5py.File, source: _Source) -> tuple[tuple[int, ...], str]:
     return (shape[:-1] if source.place is not None else shape), str(dtype)
 
 
+def _filters(dataset: h5py.Dataset) -> list[int]:
+    """Numbers of the filters that its chunks pass through."""
+    properties = dataset.id.get_create_plist()
+    return [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
+
+
 def _check_filters(path: str, dataset: h5py.Dataset) -> None:
     """Says which compression is missing, in place of HDF5's general words."""
-    properties = dataset.id.get_create_plist()
-    codes = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
-    missing = [code for code in codes if not h5py.h5z.filter_avail(code)]
+    missing = [code for code in _filters(dataset) if not h5py.h5z.filter_avail(code)]
     if missing and _has_plugins():
         missing = [code for code in missing if not h5py.h5z.filter_avail(code)]
     if missing:

@@ -48,6 +48,20 @@ class RootReader(Reader):
             wanted = {id(branches[name]) for name in names}
             return file[self.table].common_entry_offsets(filter_branch=lambda branch: id(branch) in wanted)
 
+    def checksums(self, names: Sequence[str]) -> str:
+        """Those that come with the compression of a tree's baskets, of which the first ones are looked at."""
+        import uproot
+
+        if not self._is_tree:
+            return ""
+        kinds: set[str] = set()
+        with reading(self.path, "ROOT"), uproot.open(Path(self.path)) as file:
+            branches = _branches(file[self.table])
+            for branch in (branches[name] for name in names):
+                blocks = branch.basket(0).block_compression_info if branch.num_baskets else None
+                kinds |= {block[0] for block in blocks or [("none",)]}
+        return f"of {' and '.join(sorted(kinds))}" if kinds and kinds <= {"ZLIB", "LZMA", "LZ4"} else ""
+
     def read(self, names: Sequence[str], rows: int, first: int, stop: int) -> Iterator[dict[str, Any]]:
         """Reads baskets (clusters) as they are needed."""
         import uproot
