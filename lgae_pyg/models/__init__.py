@@ -12,6 +12,7 @@ from lgae_pyg.models.shell_lgae import ShellLGAE
 from lgae_pyg.models.taggers.lgn import LGNClassifier
 from lgae_pyg.models.taggers.lorentz_net import LorentzNet, LorentzNetBase
 from lgae_pyg.models.taggers.particle_net import ParticleNet, ParticleNetLite
+from lgae_pyg.models.taggers.peers import LGATrSlim, Pelican
 from lgae_pyg.models.taggers.pfn import PFN
 from lgae_pyg.models.warm_start import warm_start_from_linear
 
@@ -19,6 +20,7 @@ __all__ = [
     "CNNAE",
     "GNNAE",
     "LGAE",
+    "LGATrSlim",
     "MODELS",
     "PFN",
     "Autoencoder",
@@ -33,6 +35,7 @@ __all__ = [
     "Native",
     "ParticleNet",
     "ParticleNetLite",
+    "Pelican",
     "Reconstruction",
     "ShellLGAE",
     "Tagger",

@@ -16,6 +16,7 @@ from lgae_pyg.models.shell_lgae import ShellLGAE
 from lgae_pyg.models.taggers.lgn import LGNClassifier
 from lgae_pyg.models.taggers.lorentz_net import LorentzNet, LorentzNetBase
 from lgae_pyg.models.taggers.particle_net import ParticleNet, ParticleNetLite
+from lgae_pyg.models.taggers.peers import LGATrSlim, Pelican
 from lgae_pyg.models.taggers.pfn import PFN
 from lgae_pyg.registry import choose, locate, suggestion
 
@@ -23,6 +24,7 @@ MODELS: dict[str, type[nn.Module]] = {
     "CNNAE": CNNAE,
     "GNNAE": GNNAE,
     "LGAE": LGAE,
+    "LGATrSlim": LGATrSlim,
     "LGNClassifier": LGNClassifier,
     "LinearAE": LinearAE,
     "LorentzNet": LorentzNet,
@@ -30,6 +32,7 @@ MODELS: dict[str, type[nn.Module]] = {
     "PFN": PFN,
     "ParticleNet": ParticleNet,
     "ParticleNetLite": ParticleNetLite,
+    "Pelican": Pelican,
     "ShellLGAE": ShellLGAE,
 }
 

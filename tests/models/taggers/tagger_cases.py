@@ -1,5 +1,6 @@
 """What the tests of taggers share: recorded numbers, jets, the models by name."""
 
+import importlib.util
 import json
 import os
 from itertools import pairwise
@@ -13,7 +14,16 @@ from torch_geometric.data import Batch
 
 from lgae_pyg.data import JetData
 from lgae_pyg.lorentz.kinematics import massless
-from lgae_pyg.models import PFN, LGNClassifier, LorentzNet, LorentzNetBase, ParticleNet, ParticleNetLite
+from lgae_pyg.models import (
+    PFN,
+    LGATrSlim,
+    LGNClassifier,
+    LorentzNet,
+    LorentzNetBase,
+    ParticleNet,
+    ParticleNetLite,
+    Pelican,
+)
 
 RECORDED = Path(__file__).parents[2] / "parity"
 SMALL = ((8, 8), (16, 16))
@@ -34,6 +44,12 @@ MODELS = {
     "LGNClassifier": lambda: LGNClassifier(channels=(2, 3, 2), num_bells=4),
     "LGNClassifier, beams": lambda: LGNClassifier(channels=(2, 2), num_bells=4, beams=True, activation="bell"),
 }
+if importlib.util.find_spec("lgatr"):
+    MODELS["LGATrSlim"] = lambda: LGATrSlim(blocks=2, vectors=8, scalars=8, heads=2)
+    MODELS["LGATrSlim, beams"] = lambda: LGATrSlim(blocks=2, vectors=8, scalars=8, heads=2, beams=True)
+if importlib.util.find_spec("pelican"):
+    MODELS["Pelican"] = lambda: Pelican(blocks=2, hidden=4)
+    MODELS["Pelican, beams"] = lambda: Pelican(blocks=2, hidden=4, beams=True, time_direction=True)
 
 
 def model_of(name: str) -> nn.Module:

@@ -13,7 +13,7 @@ from lgae_pyg.lorentz import boost, pseudorapidity, random_lorentz, representati
 from lgae_pyg.models import LGNClassifier, LorentzNet
 from lgae_pyg.ops.references import with_references
 
-INVARIANT = ("LorentzNet", "LGNClassifier")
+INVARIANT = ("LorentzNet", "LGNClassifier", "LGATrSlim", "Pelican")
 
 
 def transformed(jets, transform):
@@ -59,6 +59,16 @@ def test_logits_are_invariant(name, limit, m, massless_jet, generator):
     assert (before[0] - before[1]).abs().max() > 1e-3 * before.abs().max()  # they tell the jets apart
     for transform in [random_lorentz(3.0, generator) for _ in range(6)] + [boost(3.0, axis) for axis in "xyz"]:
         assert relative(model(transformed(jets, transform)), before) < limit
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name in INVARIANT])
+@torch.no_grad()
+def test_small_models_are_invariant(name, some_jets, generator):
+    """Untrained ones of every kind, those of other packages, too."""
+    model = model_of(name)
+    before = model(some_jets)
+    assert (before[0] - before[1]).abs().max() > 1e-3 * before.abs().max()
+    assert relative(model(transformed(some_jets, random_lorentz(2.0, generator))), before) < 1e-8
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name not in INVARIANT])
@@ -144,8 +154,8 @@ def test_gradients_are_finite(name, some_jets):
     massless[:10, 0] = massless[:10, 1:].norm(dim=-1)
     some_jets.pos = massless.requires_grad_()
     model(some_jets).square().sum().backward()
-    unused = {key for key, parameter in model.named_parameters() if parameter.grad is None}
-    assert not unused
-    gradients = [some_jets.pos.grad, *(parameter.grad for parameter in model.parameters())]
+    learned = {key: one for key, one in model.named_parameters() if one.requires_grad and one.numel()}
+    assert not {key for key, parameter in learned.items() if parameter.grad is None}
+    gradients = [some_jets.pos.grad, *(parameter.grad for parameter in learned.values())]
     assert all(gradient.isfinite().all() for gradient in gradients)
     assert some_jets.pos.grad.abs().max() > 0
