@@ -83,6 +83,11 @@ def of_autoencoders(facts: Any) -> str | None:
     return None if facts.task == "reconstruction" else f"{facts.label} does not rebuild jets ({facts.task})"
 
 
+def of_taggers(facts: Any) -> str | None:
+    """Fits models that classify jets."""
+    return None if facts.task == "classification" else f"{facts.label} is no tagger ({facts.task})"
+
+
 @dataclass(frozen=True)
 class Study:
     """One way to look at a trained model.
