@@ -18,7 +18,7 @@ from lgae_pyg.training.tagging_panels import (
     grid,
 )
 
-#: Bins of equal numbers of jets in which scores are shown against mass and pT, at most, and the fewest jets in one.
+#: Bins of equal numbers of jets for scores against mass and pT, at most, and the fewest jets in one.
 SLICES, FEWEST = 15, 20
 
 

@@ -18,10 +18,11 @@ from lgae_pyg.training.tagging_panels import class_name
 
 EXPLANATION = (
     "Each class against all others by its own score, the softmax of its logit (of two classes only the second: "
-    "the first has the same curve, reversed). AUC: area under the ROC curve; rejection: 1 / background efficiency "
-    "at a signal efficiency (inf: none passes; its error is nan where none passes in some draw); equal mass: AUC among jets of one mass, in bins of 10 GeV with at least "
-    f"{FEWEST} jets of either kind (nan: there is none); accuracy: share of jets whose class has the largest "
-    "score, of all classes; ±: bootstrap standard errors over jets, of the accuracy binomial"
+    "the first has the same curve, reversed). AUC: area under the ROC curve; rejection: 1 / background "
+    "efficiency at a signal efficiency (inf: none passes; its error is nan where none passes in some draw); "
+    f"equal mass: AUC among jets of one mass, in bins of 10 GeV with at least {FEWEST} jets of either kind (nan: "
+    "there is none); accuracy: share of jets whose class has the largest score, of all classes; ±: bootstrap "
+    "standard errors over jets, of the accuracy binomial"
 )
 #: Bootstrap samples behind the error at equal mass, which takes long, at most.
 FEW_RESAMPLES = 40
