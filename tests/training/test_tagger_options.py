@@ -102,14 +102,14 @@ def test_options_of_taggers_are_refused_elsewhere():
 def test_lion_by_hand():
     weights = nn.Parameter(torch.tensor([1.0, -2.0, 3.0], dtype=torch.float64))
     phase = nn.Parameter(torch.tensor([1.0 + 1.0j], dtype=torch.complex128))
-    config = {"name": "lion", "lr": 0.1, "betas": [0.5, 0.75], "weight_decay": 0.2, "eps": None}
+    config = {"name": "lion", "lr": 0.1, "betas": [0.8, 0.75], "weight_decay": 0.2, "eps": None}
     optimizer = build_optimizer([weights, phase], config)
     expected, momentum = weights.detach().clone(), torch.zeros(3, dtype=torch.float64)
-    for gradient in ([1.0, -2.0, 0.0], [-0.2, -1.0, 1.0], [-5.0, 3.0, -1.0]):
+    for gradient in ([1.0, -2.0, 0.0], [-0.2, -1.0, 1.0], [-5.0, 3.0, -0.5]):
         weights.grad = torch.tensor(gradient, dtype=torch.float64)
         phase.grad = torch.tensor([3.0 - 0.1j], dtype=torch.complex128)
         optimizer.step()
-        sign = torch.sign(0.5 * momentum + 0.5 * weights.grad)
+        sign = torch.sign(0.8 * momentum + 0.2 * weights.grad)
         expected = expected * (1 - 0.1 * 0.2) - 0.1 * sign
         momentum = 0.75 * momentum + 0.25 * weights.grad
         torch.testing.assert_close(weights.detach(), expected)
