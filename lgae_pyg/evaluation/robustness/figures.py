@@ -68,7 +68,7 @@ def _draw(axes: plt.Axes, records: list[dict]) -> None:
                 axes.plot(
                     [one["parameter"] for one in chosen], np.where(values > 0, values, np.nan), color=colour,
                     linestyle=line, marker=marker, markersize=4, markerfacecolor=fill or colour,
-                    label=f"{axis}, {precision}",
+                    label=f"{'random axes' if axis == 'random' else f'along {axis}'}, {precision}",
                 )  # fmt: skip
     axes.set_yscale("log")
     axes.grid(alpha=0.3)
