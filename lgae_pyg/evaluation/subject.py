@@ -1,6 +1,5 @@
 """A trained model, and the samples of jets that a study asks it about."""
 
-import copy
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,7 +12,6 @@ import torch
 
 from lgae_pyg.checkpoint import load_checkpoint, package_versions
 from lgae_pyg.data import JetLoader, JetStore
-from lgae_pyg.data.jet import set_mark
 from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.datasets import build_dataset
 from lgae_pyg.datasets.base import fingerprint
@@ -373,15 +371,6 @@ def run_model(
             result = model(batch)
         yield batch, result
         tick()
-
-
-def run_on(model: torch.nn.Module, batch: Any, pos: torch.Tensor) -> Any:
-    """What a model makes of a batch with other momenta."""
-    moved = copy.copy(batch)
-    moved.pos = pos
-    set_mark(moved)  # a model is shown changed jets on purpose
-    with torch.inference_mode():
-        return model(moved)
 
 
 def choose(store: JetStore, jets: int | None) -> JetStore:

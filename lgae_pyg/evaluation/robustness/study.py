@@ -13,7 +13,8 @@ from lgae_pyg.data import JetLoader
 from lgae_pyg.evaluation.results import Results
 from lgae_pyg.evaluation.robustness.transformations import ON_AXIS, STRENGTHS, TURNS, frames, on_axis, to_x_axis
 from lgae_pyg.evaluation.study import Study, StudyOptions, of_taggers
-from lgae_pyg.evaluation.subject import Subject, run_on
+from lgae_pyg.evaluation.subject import Subject
+from lgae_pyg.evaluation.symmetry.equivariance import run_on
 from lgae_pyg.evaluation.tagging.study import check_classes, true_classes
 from lgae_pyg.metrics import bootstrap
 from lgae_pyg.metrics.classification import mean_area

@@ -13,8 +13,8 @@ from torch import Tensor
 from lgae_pyg.data import JetLoader
 from lgae_pyg.evaluation.results import Results
 from lgae_pyg.evaluation.study import Study, StudyOptions
-from lgae_pyg.evaluation.subject import Subject, run_on
-from lgae_pyg.evaluation.symmetry.equivariance import MEASURES, Scan, network_function
+from lgae_pyg.evaluation.subject import Subject
+from lgae_pyg.evaluation.symmetry.equivariance import MEASURES, Scan, network_function, run_on
 from lgae_pyg.lorentz import boost, representation_matrix, rotation
 from lgae_pyg.losses import assign, jet_sum
 from lgae_pyg.models import Latent, contract_of
