@@ -37,7 +37,7 @@ class StudyOptions:
 
     Args:
         jets: at most so many jets of each sample, a random choice that is the same each time; of signals the first
-            ones. When omitted, the reconstruction takes all, other studies
+            ones. When omitted, the reconstruction takes all, robustness 1,000, other studies
             :data:`~lgae_pyg.evaluation.subject.JETS`.
         signals: names of the classes that count as anomalous, or files of jets that do; see
             :meth:`~lgae_pyg.evaluation.subject.Subject.contrast`.
@@ -83,6 +83,11 @@ def of_autoencoders(facts: Any) -> str | None:
     return None if facts.task == "reconstruction" else f"{facts.label} does not rebuild jets ({facts.task})"
 
 
+def of_taggers(facts: Any) -> str | None:
+    """Fits models that classify jets."""
+    return None if facts.task == "classification" else f"{facts.label} is no tagger ({facts.task})"
+
+
 @dataclass(frozen=True)
 class Study:
     """One way to look at a trained model.
@@ -110,6 +115,7 @@ class Study:
 STUDIES = {
     "reconstruction": "lgae_pyg.evaluation.reconstruction.study",
     "tagging": "lgae_pyg.evaluation.tagging.study",
+    "robustness": "lgae_pyg.evaluation.robustness.study",
     "anomaly": "lgae_pyg.evaluation.anomaly.study",
     "latent": "lgae_pyg.evaluation.latent.study",
     "symmetry": "lgae_pyg.evaluation.symmetry.study",

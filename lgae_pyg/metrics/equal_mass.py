@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from lgae_pyg.metrics.bootstrap import bootstrap
 from lgae_pyg.metrics.roc import area_under_curve
 
 Array = NDArray[np.float64]
@@ -43,3 +44,12 @@ def area_at_equal_mass(background: Array, signal: Array) -> float:
             f"{FEWEST} signal jets: score more jets"
         )
     return float(np.average(areas, weights=weights))
+
+
+def equal_mass_with_error(background: Array, signal: Array, resamples: int) -> tuple[float, float]:
+    """:func:`area_at_equal_mass` and its bootstrap error; both NaN where there are too few jets."""
+    try:
+        error = bootstrap([background, signal], area_at_equal_mass, resamples)
+        return area_at_equal_mass(background, signal), float(error)
+    except ValueError:  # too few jets in every bin, or in those of a draw
+        return float("nan"), float("nan")

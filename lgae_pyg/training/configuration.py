@@ -28,7 +28,11 @@ KINDS: dict[str, dict[str, Any]] = {
         **dict.fromkeys(("batch_size", "eval_batch_size"), int),
         **dict.fromkeys(("train_jets", "val_jets", "epoch_jets"), int | None),
     },
-    "loss": {"names": list[str], "weights": list[float] | None, "space": str},
+    "loss": {
+        **{"names": list[str], "weights": list[float] | None, "space": str},
+        **{"label_smoothing": float | None, "event_weights": str | None},
+        "class_weights": list[float] | list[str] | None,
+    },
     "optimizer": {
         **{"name": str, "betas": tuple[float, float] | None, "nesterov": bool | None},
         **dict.fromkeys(("lr", "weight_decay", "eps", "alpha", "momentum"), float | None),
@@ -41,6 +45,7 @@ KINDS: dict[str, dict[str, Any]] = {
     },
     "trainer": {
         **{"accelerator": str, "precision": str, "strategy": str | None, "devices": Any},
+        **{"ema": float | None, "monitor": str | None},
         **dict.fromkeys(("max_epochs", "patience", "threads"), int | None),
         **dict.fromkeys(("max_minutes", "gradient_clip"), float | None),
         **dict.fromkeys(("deterministic", "progress"), bool | None),

@@ -33,12 +33,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 class RunCheckpoints(Checkpoint):
     """Writes the best and the last checkpoint of a run and decides when the training is over.
 
-    * ``best.ckpt``: the weights with the smallest validation loss so far (the initial ones count).
+    * ``best.ckpt``: the weights with the smallest validation loss so far (the initial ones count), or the best of
+      another value of the validation; averaged weights, if they are averaged.
     * ``last.ckpt``: after each epoch, and after the current batch when a stop is requested, everything needed
       to go on exactly: weights, optimiser, schedule, random number generators, position in the data, sums of
       the epoch, patience, id of the W&B run.
 
-    The training is over after ``patience`` epochs without a smaller validation loss, after the trainer's
+    The training is over after ``patience`` epochs without a better value, after the trainer's
     largest number of epochs, or when the time is up (the epoch is then cut short, and validated).
 
     Args:
@@ -48,6 +49,8 @@ class RunCheckpoints(Checkpoint):
         patience: epochs without improvement; ``None`` for no limit.
         max_minutes: minutes of training, over all sessions; ``None`` for no limit.
         wandb_id: id of the W&B run, if there is one.
+        watch: the value of the validation that says which weights are best.
+        rising: whether more of it is better.
     """
 
     def __init__(
@@ -58,11 +61,14 @@ class RunCheckpoints(Checkpoint):
         patience: int | None = None,
         max_minutes: float | None = None,
         wandb_id: str | None = None,
+        watch: str = "val/loss",
+        rising: bool = False,
     ) -> None:
         self.folder, self.recorder, self.stop = Path(folder), recorder, stop
         self.patience, self.wandb_id = patience, wandb_id
         self.max_seconds = math.inf if max_minutes is None else 60 * max_minutes
-        self.best, self.stale, self.best_epoch = math.inf, 0, None
+        self.watch, self.rising = watch, rising
+        self.best, self.stale, self.best_epoch = -math.inf if rising else math.inf, 0, None
         self.finished: str | None = None
         self._random_states: dict[str, Any] | None = None
 
@@ -96,11 +102,12 @@ class RunCheckpoints(Checkpoint):
         self.save_last(trainer)
 
     def consider(self, trainer: pl.Trainer, module: Any) -> None:
-        """Writes the best checkpoint if the validation loss is the smallest so far."""
-        value = module.metrics.get("val/loss", math.nan)
-        if value < self.best:
+        """Writes the best checkpoint if the watched value is the best so far."""
+        value = module.metrics.get(self.watch, math.nan)
+        if value > self.best if self.rising else value < self.best:
             self.best, self.best_epoch, self.stale = value, module.completed_epochs, 0
-            trainer.save_checkpoint(self.folder / BEST, weights_only=True)
+            with module.averaged():
+                trainer.save_checkpoint(self.folder / BEST, weights_only=True)
         else:
             self.stale += 1
 
@@ -132,7 +139,8 @@ class RunCheckpoints(Checkpoint):
     def reason_to_end(self, trainer: pl.Trainer) -> str | None:
         """Returns why no further epoch is trained, ``None`` if there is one to come."""
         if self.patience is not None and self.stale >= self.patience:
-            return f"no smaller validation loss for {self.patience} epochs"
+            what = "no smaller validation loss" if self.watch == "val/loss" else f"no better {self.watch}"
+            return f"{what} for {self.patience} epochs"
         if self.recorder.elapsed() > self.max_seconds:
             return f"{self.max_seconds / 60:g} minutes are over"
         if trainer.max_epochs >= 0 and trainer.current_epoch + 1 >= trainer.max_epochs:

@@ -102,7 +102,13 @@ def run_arguments(config: Mapping[str, Any], folder: Path, name: str, run_id: st
 
 
 def build_logger(
-    config: Mapping[str, Any], folder: Path, name: str, run_id: str | None, resolved: Mapping[str, Any]
+    config: Mapping[str, Any],
+    folder: Path,
+    name: str,
+    run_id: str | None,
+    resolved: Mapping[str, Any],
+    watch: str = "val/loss",
+    rising: bool = False,
 ) -> "RunLogger | None":
     """Starts, or continues, the W&B run of a training.
 
@@ -113,6 +119,8 @@ def build_logger(
         name: name of the run.
         run_id: id of the W&B run to continue.
         resolved: the resolved configuration, shown beside the run.
+        watch: the value that says which epoch is best.
+        rising: whether more of it is better.
 
     Returns:
         ``None`` if W&B is switched off, not installed or does not start (the latter two with a warning), and in
@@ -130,7 +138,7 @@ def build_logger(
         )
         return None
     run = start({**run_arguments(config, folder, name, run_id), "config": dict(resolved)}, mode)
-    return None if run is None else RunLogger(run, folder / "checkpoints" / BEST)
+    return None if run is None else RunLogger(run, folder / "checkpoints" / BEST, watch, rising)
 
 
 def start(arguments: dict[str, Any], mode: str) -> Any:
@@ -166,13 +174,16 @@ class RunLogger(Logger):
     Args:
         run: the W&B run.
         best: the checkpoint of the best epoch so far, if there is one.
-        watch: the value whose smallest is best.
+        watch: the value whose smallest, or largest, is best.
+        rising: whether it is the largest.
     """
 
-    def __init__(self, run: Any, best: Path | None = None, watch: str = "val/loss") -> None:
+    def __init__(
+        self, run: Any, best: Path | None = None, watch: str = "val/loss", rising: bool = False
+    ) -> None:
         super().__init__()
         self.experiment = run
-        self.watch = watch
+        self.watch, self.rising = watch, rising
         self.best: dict[str, float] = {}
         self._warned = False
         self.attempt(lambda: self._begin(best))
@@ -239,6 +250,7 @@ class RunLogger(Logger):
         log_row(self.experiment, {**values, **more}, step or 0)
 
     def _take_if_best(self, metrics: Mapping[str, Any]) -> None:
-        if metrics.get(self.watch, math.nan) < self.best.get(f"best/{self.watch}", math.inf):
+        sign = -1 if self.rising else 1
+        if sign * metrics.get(self.watch, math.nan) < sign * self.best.get(f"best/{self.watch}", sign * math.inf):
             kept = {key: value for key, value in metrics.items() if key.startswith("val/") or key == "epoch"}
             self.best = {f"best/{key}": value for key, value in kept.items()}

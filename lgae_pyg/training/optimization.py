@@ -10,6 +10,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 from torch_geometric.nn.resolver import lr_scheduler_resolver, optimizer_resolver
 
 from lgae_pyg.registry import check_keys, suggestion
+from lgae_pyg.training.lion import Lion
 
 #: Those whose fused form (one pass over all parameters) is as precise on every device.
 FUSED = ("adam", "adamw", "sgd")
@@ -29,8 +30,9 @@ def build_optimizer(parameters: Iterable[nn.Parameter], config: Mapping[str, Any
 
     Args:
         parameters: what it changes.
-        config: ``name`` of a class in :mod:`torch.optim` (``adam`` by default, ``adamw``, ``rmsprop``, ``radam``,
-            ...) and its arguments (``lr``, 1e-3 by default, ``betas``, ...); ``None`` is as if left out.
+        config: ``lion`` (:class:`~lgae_pyg.training.lion.Lion`), or ``name`` of a class in :mod:`torch.optim`
+            (``adam`` by default, ``adamw``, ``rmsprop``, ``radam``, ...), and its arguments (``lr``, 1e-3 by
+            default, ``betas``, ...); ``None`` is as if left out.
 
     Raises:
         ValueError: an unknown name, or a value that it does not have.
@@ -41,6 +43,8 @@ def build_optimizer(parameters: Iterable[nn.Parameter], config: Mapping[str, Any
         arguments["betas"] = tuple(arguments["betas"])
     fused = {"fused": True} if name in FUSED else {}
     given = list(parameters)
+    if name == "lion":
+        return _resolved("optimizer", name, arguments, lambda: Lion(given, **arguments))
     return _resolved("optimizer", name, arguments, lambda: optimizer_resolver(name, given, **arguments, **fused))
 
 
@@ -138,7 +142,7 @@ def _resolved(what: str, name: str, arguments: Mapping[str, Any], make: Callable
         if "Could not resolve" not in str(error):
             raise ValueError(f"{what} {name}: {error}") from None
         classes = re.findall(r"'(\w+)'", str(error).partition("choices")[2])
-        own = (*SCHEDULES, "plateau") if what == "schedule" else ()
+        own = (*SCHEDULES, "plateau") if what == "schedule" else ("lion",)
         names = sorted({*own, *(one.removesuffix("LR").lower() for one in classes)})
         meant = suggestion(name, names)
         raise ValueError(f"{what}.name={name} is unknown; choose one of {', '.join(names)}{meant}") from None

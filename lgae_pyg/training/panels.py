@@ -1,6 +1,5 @@
-"""Pictures for the dashboard: jet images, histograms of residuals and of scores."""
+"""Pictures for the dashboard: jet images, histograms of residuals."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -107,21 +106,3 @@ def errors(features: Any, batch: Any, result: Any, names: tuple[str, ...]) -> to
     """Returns the relative errors of some features, one row per feature."""
     made, true = features(result.p4, result.ptr), features(batch.pos, batch.ptr)
     return relative_error(made, true, names).T.cpu().double()
-
-
-def score_figure(batch: Any, result: torch.Tensor, class_names: Sequence[str] = ()) -> Any:
-    """Draws, for each class, the histogram of its score among jets of every true class."""
-    from matplotlib.figure import Figure
-
-    scores, y = result.softmax(-1).cpu().double(), batch.y.cpu()
-    classes = scores.shape[1]
-    shown = [1] if classes == 2 else list(range(classes))
-    figure = Figure(figsize=(4 * len(shown), 3.5), layout="constrained")
-    for axis, number in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown):
-        for true in y.unique().tolist():
-            name = class_names[true] if true < len(class_names) else f"class {true}"
-            axis.hist(scores[y == true, number].numpy(), bins=40, range=(0, 1), histtype="step", label=name)
-        axis.set_xlabel(f"score of {class_names[number] if number < len(class_names) else f'class {number}'}")
-        axis.set_ylabel("jets per bin")
-        axis.legend(fontsize=8)
-    return figure

@@ -77,7 +77,9 @@ def train_in(folder: Path, config: Mapping[str, Any], command: str) -> int:
     data = JetDataModule(config["data"], **config["loader"], seed=config["seed"])
     prepare(task, data, config)
     seen = begin(run, config, data)
-    logger = build_logger(config["logger"], run.path, config["name"], run.wandb_id, config)
+    watch = watched(config)
+    identity = (config["name"], run.wandb_id)
+    logger = build_logger(config["logger"], run.path, *identity, config, watch, watch in task.rising)
     if logger is not None:
         logger.describe(task.model)
     status = 1
@@ -131,7 +133,15 @@ def build_module(config: Mapping[str, Any]) -> Task:
         check_warm_start(model)
     build_optimizer([nn.Parameter(torch.zeros(1))], config.get("optimizer") or {})
     options = {key: config.get(key) for key in ("optimizer", "schedule")}
-    return build_task(model, config["loss"], **options, provenance={"config": config})
+    options["ema"] = config["trainer"].get("ema")
+    task = build_task(model, config["loss"], **options, provenance={"config": config})
+    check_choice("trainer.monitor", watched(config), ("val/loss", *task.columns))
+    return task
+
+
+def watched(config: Mapping[str, Any]) -> str:
+    """The value of the validation by which the best weights are chosen."""
+    return config["trainer"].get("monitor") or "val/loss"
 
 
 def prepare(task: Task, data: JetDataModule, config: Mapping[str, Any]) -> None:
@@ -147,6 +157,8 @@ def prepare(task: Task, data: JetDataModule, config: Mapping[str, Any]) -> None:
     model.unit = data.train.unit
     task.provenance |= {"data": data.train.recipe, "unit": data.train.unit}
     task.class_names = tuple(data.train.class_names)
+    if "y" in data.train.store.jet_fields:
+        task.learn_from(data.train.store.jet_field("y"))
 
 
 def build_trainer(config: Mapping[str, Any], run: RunFolder, callbacks: list, logger: Any) -> pl.Trainer:
@@ -182,7 +194,8 @@ def fit(
     recorder = EpochRecorder(run.path / "metrics.csv", module.columns)
     wandb_id = None if logger is None else logger.experiment.id
     limits = (options.get("patience"), options.get("max_minutes"))
-    checkpoints = RunCheckpoints(run.checkpoints, recorder, stop, *limits, wandb_id)
+    watch = watched(config)
+    checkpoints = RunCheckpoints(run.checkpoints, recorder, stop, *limits, wandb_id, watch, watch in module.rising)
     every = None if logger is None else config["logger"].get("panels_every")
     panels = [Panels(logger, every)] if every else []
     shown = progress_callbacks(options.get("progress"))
@@ -201,7 +214,7 @@ def fit(
         checkpoints.consider(trainer, module)
         checkpoints.finished = "the model has a closed form"
         checkpoints.save_last(trainer)
-    best = f"best epoch {checkpoints.best_epoch}, val/loss {checkpoints.best:.6g}"
+    best = f"best epoch {checkpoints.best_epoch}, {watch} {checkpoints.best:.6g}"
     show(f"Finished ({checkpoints.finished}): {best}: {run.best}")
 
 

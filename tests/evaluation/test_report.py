@@ -251,7 +251,7 @@ def test_the_current_folder_has_a_name(tmp_path, monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("task", "missing"),
     [
-        ("classification", {"tagging"}),
+        ("classification", {"tagging", "robustness"}),
         ("reconstruction", {"reconstruction", "latent", "symmetry", "generation"}),
         (None, {"reconstruction", "latent", "symmetry", "generation"}),  # of a version that did not store it
     ],

@@ -8,6 +8,8 @@ from torch_geometric.nn import global_add_pool
 from lgae_pyg.data import JetStore
 from lgae_pyg.evaluation.study import StudyOptions, run_study
 from lgae_pyg.evaluation.subject import LeftOut, Subject
+from lgae_pyg.lorentz import boost
+from lgae_pyg.lorentz.kinematics import mass
 from lgae_pyg.metrics.roc import area_under_curve
 from lgae_pyg.models import LinearAE, Tagger
 
@@ -54,13 +56,51 @@ def test_the_numbers_are_those_of_the_scores(dataset, tmp_path):
     assert row["accuracy"] == pytest.approx((y == 1).mean())  # every jet has more than no particles
     assert results.arrays["jet_id"].tolist() == list(range(60))
     drawn = {path.name for path in (tmp_path / "figures").glob("*.png")}
-    assert drawn == {"tagging_roc.png", "tagging_scores.png"}
+    assert drawn == {f"tagging_{name}.png" for name in ("roc", "confusion", "scores", "calibration", "kinematics")}
+
+
+def test_rows_of_the_confusion_matrix_are_true_classes(dataset):
+    """A model that takes jets of seven particles and more for g."""
+    model = BySize()
+    model.forward = lambda batch: (batch.ptr.diff()[:, None] - 6.5) * torch.tensor([0.0, 1.0], dtype=torch.float64)
+    results = run_study("tagging", subject_of(model, dataset), OPTIONS)
+    y, large = dataset.store.jet_field("y"), dataset.store.sizes > 6
+    counts = results.arrays["confusion"]
+    expected = [[int(((y == a) & (large == bool(b))).sum()) for b in (0, 1)] for a in (0, 1)]
+    assert counts.tolist() == expected and counts[0, 1] != counts[1, 0]
+    rows = results.tables["tagging_confusion"].records()
+    assert [row["true"] for row in rows] == ["q", "g"] and rows[0]["as_1"] == pytest.approx(counts[0, 1] / 30)
+    assert results.tables["tagging"].records()[0]["accuracy"] == pytest.approx(np.trace(counts) / 60)
+
+
+def test_a_score_that_only_knows_the_mass_is_worth_nothing_at_equal_mass(generator):
+    """Two classes of pairs back to back, of different masses on average; the score is the mass."""
+    y = torch.arange(4000) % 2
+    masses = 0.08 + 0.04 * y + 0.05 * torch.randn(4000, generator=generator, dtype=torch.float64)
+    masses = masses.clamp(0.005, 0.29)
+    half, zero = masses / 2, torch.zeros_like(masses)
+    pos = torch.stack([torch.stack([half, sign * half, zero, zero], -1) for sign in (1, -1)], 1).flatten(0, 1)
+    pos = pos @ boost(1.0, "x").T
+    jets = Jets(JetStore(2 * torch.arange(4001), {"pos": pos}, {"y": y, "jet_id": torch.arange(4000)}), ("q", "t"))
+    model = BySize()
+    model.forward = lambda batch: torch.stack([jet_mass(batch), jet_mass(batch) * 0], -1).flip(-1) * 10
+    results = run_study("tagging", subject_of(model, jets), OPTIONS)
+    (row,) = results.tables["tagging"].records()
+    assert row["auc"] > 0.65 and row["auc_equal_mass"] == pytest.approx(0.5, abs=0.06)
+    assert 0 < row["auc_equal_mass_error"] < 0.03
+    assert results.arrays["mass"] == pytest.approx(1000 * masses.numpy(), rel=1e-6)
+    assert results.arrays["pt"] == pytest.approx(1000 * np.sinh(1.0) * masses.numpy(), rel=1e-9)
+
+
+def jet_mass(batch):
+    return mass(global_add_pool(batch.pos, batch.batch))
 
 
 def test_headings_and_caption_say_what_is_meant(dataset):
     table = run_study("tagging", subject_of(BySize(), dataset), OPTIONS).tables["tagging"]
     headings = list(table.columns.values())
     assert headings[4:8] == ["rejection at 0.3", "± rejection at 0.3", "rejection at 0.5", "± rejection at 0.5"]
+    assert headings[8:] == ["AUC, equal mass", "± AUC, equal mass", "accuracy", "± accuracy"]
     assert "60 q+g jets" in table.caption and "trained on q+g" in table.caption and "QCD" not in table.caption
 
 
@@ -78,6 +118,10 @@ def test_what_does_not_fit_is_left_out(dataset):
         run_study("tagging", subject_of(LinearAE(2), dataset), OPTIONS)
     with pytest.raises(LeftOut, match="does not rebuild jets"):
         run_study("reconstruction", subject_of(BySize(), dataset), OPTIONS)
-    dataset.store = dataset.store.select(slice(0, None, 2))
+    three = {"y": torch.arange(60) % 3, "jet_id": torch.arange(60)}
+    dataset.store = JetStore(dataset.store.ptr, {"pos": dataset.store.particle_fields["pos"]}, three)
+    with pytest.raises(LeftOut, match="class number 2, but BySize knows 2"):
+        run_study("tagging", subject_of(BySize(), dataset), OPTIONS)
+    dataset.store = dataset.store.select(slice(0, None, 3))
     with pytest.raises(LeftOut, match="only one"):
         run_study("tagging", subject_of(BySize(), dataset), OPTIONS)

@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from lgae_pyg.metrics import bootstrap
-from lgae_pyg.metrics.equal_mass import FEWEST, area_at_equal_mass
+from lgae_pyg.metrics.equal_mass import FEWEST, equal_mass_with_error
 from lgae_pyg.metrics.roc import figures_of_merit
 from lgae_pyg.progress import steps
 from lgae_pyg.tables import Table, with_errors
@@ -148,10 +147,7 @@ def _headline_table(
 
 def _equal_mass(score: str, background: Scores, signal: Scores, resamples: int) -> tuple[float, float]:
     pairs = [np.stack([one[score], one["mass"]], -1) for one in (background, signal)]
-    try:
-        return area_at_equal_mass(*pairs), float(bootstrap(pairs, area_at_equal_mass, resamples))
-    except ValueError:  # too few jets in every bin, or in those of a draw
-        return float("nan"), float("nan")
+    return equal_mass_with_error(*pairs, resamples)
 
 
 def _scores_table(merits: Mapping[tuple[str, str], dict[str, float]], about: Mapping[str, Any]) -> Table:

@@ -162,3 +162,12 @@ def equivariance_scan(
         f"rounding: change of the output if the input is rounded differently, median of {DRAWS} draws"
     )
     return Table("equivariance", f"{explanation}. {caption}", columns, tuple(rows))
+
+
+def run_on(model: torch.nn.Module, batch: Any, pos: torch.Tensor) -> Any:
+    """What a model makes of a batch with other momenta."""
+    moved = copy.copy(batch)
+    moved.pos = pos
+    set_mark(moved)  # a model is shown changed jets on purpose
+    with torch.inference_mode():
+        return model(moved)

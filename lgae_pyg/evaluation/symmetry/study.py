@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from lgae_pyg.data import JetLoader
-from lgae_pyg.data.jet import set_mark
 from lgae_pyg.evaluation.results import Results
 from lgae_pyg.evaluation.study import Study, StudyOptions
 from lgae_pyg.evaluation.subject import Subject
-from lgae_pyg.evaluation.symmetry.equivariance import MEASURES, Scan, network_function
+from lgae_pyg.evaluation.symmetry.equivariance import MEASURES, Scan, network_function, run_on
 from lgae_pyg.lorentz import boost, representation_matrix, rotation
 from lgae_pyg.losses import assign, jet_sum
 from lgae_pyg.models import Latent, contract_of
@@ -136,15 +135,6 @@ def verdict(error: float, rounding: float) -> str:
     if error <= EXACT * max(rounding, SMALLEST):
         return "exact"
     return "approximate" if error <= APPROXIMATE else "broken"
-
-
-def run_on(model: torch.nn.Module, batch: Any, pos: Tensor) -> Any:
-    """What a model makes of a batch with other momenta."""
-    moved = copy.copy(batch)
-    moved.pos = pos
-    set_mark(moved)  # a model is shown changed jets on purpose
-    with torch.inference_mode():
-        return model(moved)
 
 
 def measure(

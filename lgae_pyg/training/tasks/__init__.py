@@ -27,8 +27,10 @@ def build_task(model: nn.Module, loss: Mapping[str, Any], **options: Any) -> Tas
         ValueError: an unknown task, or a loss that it does not have.
     """
     kind = choose("task", contract_of(model).task, TASKS)
-    check_keys("loss", loss, ("names", "weights", "space"))
-    arguments = {"losses" if key == "names" else key: value for key, value in loss.items()}
+    own = sorted({key for one in TASKS.values() for key in one.loss_options} - set(kind.loss_options))
+    given = {key: value for key, value in loss.items() if key not in own or value is not None}
+    check_keys("loss", given, ("names", "weights", "space", *kind.loss_options))
+    arguments = {"losses" if key == "names" else key: value for key, value in given.items()}
     return kind(model, **arguments, **options)
 
 

@@ -1,6 +1,7 @@
 """What all tasks share: steps, optimiser and schedule, the header of checkpoints, means over the validation."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import lightning.pytorch as pl
@@ -10,6 +11,7 @@ from torch_geometric.data import Batch
 
 from lgae_pyg.checkpoint import HEADER, describe, unwrapped
 from lgae_pyg.models import contract_of
+from lgae_pyg.training.average import WeightAverage, check_decay
 from lgae_pyg.training.optimization import build_optimizer, build_schedule
 
 WRAPPED = "_orig_mod."
@@ -30,6 +32,8 @@ class Task(pl.LightningModule):
         provenance: ``data``, ``unit`` and ``config`` for the header of the checkpoints
             (:func:`lgae_pyg.checkpoint.describe`).
         class_names: names of the jets' classes, for messages and pictures.
+        ema: decay of an average of the weights (:class:`~lgae_pyg.training.average.WeightAverage`), which is
+            validated, and what :meth:`averaged` shows; none when omitted.
 
     Attributes:
         metrics: the values of the last epoch, e.g. ``{"val/loss": ...}``.
@@ -39,6 +43,10 @@ class Task(pl.LightningModule):
 
     #: Columns of ``metrics.csv`` that the validation fills beside ``val/loss``.
     columns: ClassVar[tuple[str, ...]] = ()
+    #: Those of them of which more is better.
+    rising: ClassVar[tuple[str, ...]] = ()
+    #: Keys of the group ``loss`` that this task has beside those of all.
+    loss_options: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -48,6 +56,7 @@ class Task(pl.LightningModule):
         schedule: Mapping[str, Any] | None = None,
         provenance: Mapping[str, Any] | None = None,
         class_names: Sequence[str] = (),
+        ema: float | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -59,6 +68,12 @@ class Task(pl.LightningModule):
         self.plateau: torch.optim.lr_scheduler.ReduceLROnPlateau | None = None
         self._plateau_state: dict[str, Any] | None = None
         self._sums: dict[str, Any] = {}
+        self.ema = None if ema is None else check_decay(ema)
+        self.average: WeightAverage | None = None
+        self._average_state: dict[str, Any] | None = None
+
+    def learn_from(self, y: Tensor) -> None:
+        """Is told the classes of the training jets, (J,), before the training."""
 
     def jet_losses(self, batch: Batch, result: Any) -> Tensor:
         """Returns the loss of each jet, (B,).
@@ -106,9 +121,28 @@ class Task(pl.LightningModule):
             self.log("train/loss", loss.detach(), **how)
         return {"loss": loss, "jet_losses": losses.detach()}
 
+    def on_fit_start(self) -> None:
+        """Begins the average of the weights, or goes on with that of the checkpoint."""
+        if self.ema is not None:
+            self.average = WeightAverage(unwrapped(self.model), self.ema)
+            if self._average_state is not None:
+                self.average.load_state_dict(self._average_state)
+
+    def optimizer_step(self, *arguments: Any, **more: Any) -> None:
+        """Takes a step, and the new weights into their average."""
+        super().optimizer_step(*arguments, **more)
+        if self.average is not None:
+            self.average.update()
+
+    def averaged(self) -> AbstractContextManager:
+        """A context in which the model has the averaged weights, if they are averaged."""
+        return nullcontext() if self.average is None else self.average.shown()
+
     def on_validation_epoch_start(self) -> None:
-        """Begins new sums."""
+        """Begins new sums; the averaged weights are validated."""
         self._sums = {"loss": 0.0, "jets": 0}
+        if self.average is not None:
+            self.average.exchange()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Returns ``jet_losses``, (B,), and the ``result`` of the model."""
@@ -121,6 +155,8 @@ class Task(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Takes the means over the validation jets."""
+        if self.average is not None:
+            self.average.exchange()
         jets = float(self.total(self._sums.pop("jets")))
         lists = {key: value for key, value in self._sums.items() if isinstance(value, list)}
         means = {key: float(self.total(value)) / jets for key, value in self._sums.items() if key not in lists}
@@ -182,12 +218,14 @@ class Task(pl.LightningModule):
         checkpoint["state_dict"] = {key.replace(WRAPPED, ""): v for key, v in checkpoint["state_dict"].items()}
         if self.plateau is not None:
             checkpoint["plateau"] = self.plateau.state_dict()
+        if self.average is not None and not self.average.is_shown:
+            checkpoint["average"] = self.average.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes over the values of the last epoch and remembers the state of a plateau schedule."""
         header = checkpoint.get(HEADER, {})
         self.completed_epochs, self.metrics = header.get("epoch") or 0, dict(header.get("metrics", {}))
-        self._plateau_state = checkpoint.get("plateau")
+        self._plateau_state, self._average_state = checkpoint.get("plateau"), checkpoint.get("average")
         names = {key.replace(WRAPPED, ""): key for key in self.state_dict()}
         checkpoint["state_dict"] = {names.get(key, key): v for key, v in checkpoint["state_dict"].items()}
 

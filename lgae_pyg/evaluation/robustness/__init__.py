@@ -1,0 +1,1 @@
+"""Robustness: what Lorentz transformations of the jets do to a tagger."""
