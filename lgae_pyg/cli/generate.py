@@ -6,20 +6,25 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lgae_pyg.datasets.pythia import CLASSES, GeneratorSettings, generate_files
+from lgae_pyg.datasets.pythia import PRESETS, GeneratorSettings, generate_files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of ``lgae generate`` to a parser."""
-    parser.add_argument("--classes", default="g,q", help=f"jet classes, of {','.join(CLASSES)} (default g,q)")
+    known = "; ".join(f"{name}: {','.join(preset.processes)}" for name, preset in PRESETS.items())
+    parser.add_argument("--preset", choices=PRESETS, default="jetnet",
+                        help="which public set the jets resemble (default jetnet)")
+    parser.add_argument("--classes", help=f"jet classes, of {known} (default g,q for jetnet, else all)")
     parser.add_argument("--jets", type=int, default=10_000,
                         help="jets of each class; a file of fewer is extended (default 10000)")
     parser.add_argument("--out", type=Path, default=Path("data/pythia"), metavar="DIR",
                         help="the files go to DIR/raw/g.hdf5 etc., so that JetNet(root=DIR) and "
                              "PythiaJets(root=DIR) read them (default data/pythia)")
-    parser.add_argument("--particles", type=int, default=30,
-                        help="leading particles kept per jet, at most 150; above 30 the files are called "
-                             "g150.hdf5 etc. (default 30)")
+    parser.add_argument("--particles", type=int,
+                        help="leading particles kept per jet, at most 200; above 30 the files are called "
+                             "g150.hdf5 etc., above 150 g200.hdf5 (default 30 for jetnet, "
+                             + ", ".join(f"{preset.particles} for {name}" for name, preset in PRESETS.items()
+                                         if name != "jetnet") + ")")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers (default 0)")
     parser.add_argument("--workers", type=int,
                         help="processes; the jets do not depend on them (default: one per core)")
@@ -35,15 +40,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Generates the files and, with ``--judge``, measures them."""
-    classes = [name.strip() for name in options.classes.split(",") if name.strip()]
+    settings = parse_settings(options.set, options.preset)
+    words = options.classes or ("g,q" if settings.preset == "jetnet" else ",".join(settings.classes))
+    classes = [name.strip() for name in words.split(",") if name.strip()]
     if options.judge:
         from lgae_pyg.metrics.fpnd import resources
 
+        if settings.preset != "jetnet":
+            raise ValueError("--judge compares with JetNet; for other presets use data/compare_with_real.py")
         resources()  # found missing before hours of generation
     try:
         paths = generate_files(
-            options.out / "raw", classes, options.jets, options.particles, options.seed, options.workers,
-            parse_settings(options.set), progress=not options.quiet, overwrite=options.overwrite,
+            options.out / "raw", classes, options.jets, options.particles or PRESETS[settings.preset].particles,
+            options.seed, options.workers, settings, progress=not options.quiet, overwrite=options.overwrite,
         )
     except KeyboardInterrupt:
         print("lgae generate: interrupted; the same command goes on from here", file=sys.stderr)
@@ -55,14 +64,14 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def parse_settings(changes: list[str]) -> GeneratorSettings:
-    """Default settings with changes ``name=value``.
+def parse_settings(changes: list[str], preset: str = "jetnet") -> GeneratorSettings:
+    """Settings of a preset with changes ``name=value``.
 
     Raises:
         ValueError: an unknown name, or a value that is no number of the setting's type.
     """
-    defaults = GeneratorSettings().to_dict()
-    values: dict[str, Any] = {}
+    defaults = dataclasses.asdict(GeneratorSettings())
+    values: dict[str, Any] = {"preset": preset}
     for change in changes:
         name, _, text = change.partition("=")
         kind = type(defaults.get(name, text))
