@@ -25,9 +25,9 @@ class PythiaJets(JetNetFormat):
 
     Missing files ``root/raw/{g,q,t,w,z}.hdf5`` (``{g,...}150.hdf5`` for more than 30 particles, ``200`` for more
     than 150; other presets have other names of classes) are generated, and those with too few jets extended; then
-    they are read exactly as :class:`~lgae_pyg.datasets.JetNet` reads its files. A generated file says how it was made: one of other
-    settings than those asked for is refused. Of a file with more jets than asked for the first ones are taken;
-    they are the jets of the smaller file.
+    they are read exactly as :class:`~lgae_pyg.datasets.JetNet` reads its files. A generated file says how it was
+    made: one of other settings than those asked for is refused. Of a file with more jets than asked for the first
+    ones are taken; they are the jets of the smaller file.
 
     With more than one worker the generator starts fresh Python processes: a script that makes this data set
     must do so under ``if __name__ == "__main__":``.
