@@ -13,7 +13,7 @@ JETS ?= 10000
 DATA := data/quickstart
 RUN := runs/quickstart
 
-.PHONY: help setup scatter quickstart test slow lint bench dist clean
+.PHONY: help setup environment scatter quickstart test slow lint bench dist clean
 .DELETE_ON_ERROR:
 
 help:
@@ -27,12 +27,14 @@ help:
 
 setup: $(VENV)/installed $(VENV)/scatter
 
-# torch first and by itself, so that TORCH_ARGS applies to it alone.
-$(VENV)/installed: setup.cfg setup.py pyproject.toml .ci/constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+# Its last file says whether pip is there as a whole: an interrupted run leaves an interpreter without it.
+environment:
+	@ls $(VENV)/lib/python3*/site-packages/pip-*.dist-info/RECORD >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: setup.cfg setup.py pyproject.toml .ci/constraints.txt | environment
 	@echo "Installing PyTorch, this package and its companions into $(VENV); some minutes, once, and quietly."
 	$(PIP) --upgrade pip setuptools wheel ninja
-	$(PIP) $(TORCH_ARGS) torch
+	$(PIP) $(TORCH_ARGS) torch  # by itself, so that TORCH_ARGS applies to it alone
 	$(PIP) --no-build-isolation --editable '.[generator,jetnet,dev]'
 	@$(BIN)/python -c "import importlib.util as i; exit(i.find_spec('jetnet') is None)" \
 		|| echo "no jetnet here (Python up to 3.12 has it): downloads of JetNet, FPND, FPD and KPD are left out."

@@ -25,8 +25,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.files import first_line, plain, write_atomically
-from lgae_pyg.models import build_model, check_config, contract_of
+from lgae_pyg.models import build_model, check_config, contract_of, stated_unit
+from lgae_pyg.registry import check_choice
 from lgae_pyg.version import __version__
 
 FORMAT = 1
@@ -78,11 +80,20 @@ def describe(
     facts = contract_of(model)
     if not facts.config:
         raise CheckpointError(f"{type(model).__name__} has no attribute 'config', so it could not be rebuilt")
+    unit = unit or stated_unit(model)
+    if unit is None:
+        unit = facts.unit
+        warnings.warn(
+            f"the unit of {type(model).__name__} is not known, {unit} is written into its checkpoint: state it, "
+            "model.unit = 'GeV' or save_checkpoint(..., unit='GeV')",
+            stacklevel=3,
+        )
+    check_choice("unit", unit, UNITS_IN_GEV)
     header = {
         "format": FORMAT,
         "model": facts.config,
         "data": data,
-        "unit": unit or facts.unit,
+        "unit": unit,
         "versions": package_versions(),
         "config": config or {},
         "epoch": epoch,
@@ -122,7 +133,8 @@ def save_checkpoint(path: str | os.PathLike, model: nn.Module, **description: An
         model: network with an attribute ``config`` that :func:`lgae_pyg.models.build_model` understands; around it
             there may be a wrapper of PyTorch (``torch.compile``, data parallelism).
         **description: any of ``data`` (recipe of the data set), ``unit`` (of the momenta; the model's own when
-            omitted), ``config`` (resolved configuration of the training), ``epoch``, ``metrics``; plain values.
+            omitted, and a warning says so where that is only the default), ``config`` (resolved configuration of
+            the training), ``epoch``, ``metrics``; plain values.
 
     Returns:
         The path.
@@ -158,7 +170,7 @@ def find_checkpoint(path: str | os.PathLike) -> Path:
     path = Path(path)
     if not path.is_dir():
         if not path.exists():
-            raise FileNotFoundError(f"{path}: no such checkpoint or run folder")
+            raise FileNotFoundError(f"{path}: no such checkpoint or run folder (there is no {path.absolute()})")
         return path
     for folder in (path / "checkpoints", path):
         if (folder / BEST).exists():
@@ -166,7 +178,7 @@ def find_checkpoint(path: str | os.PathLike) -> Path:
         if (folder / LAST).exists():
             warnings.warn(f"{path} has no {BEST}, {LAST} is taken instead", stacklevel=2)
             return folder / LAST
-    raise FileNotFoundError(f"{path} is no run folder: no checkpoints/{BEST}, no checkpoints/{LAST}")
+    raise FileNotFoundError(f"{path.absolute()} is no run folder: no checkpoints/{BEST}, no checkpoints/{LAST}")
 
 
 def read_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[str, Any]:

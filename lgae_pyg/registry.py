@@ -1,9 +1,11 @@
 """Choosing by name, with errors that say what there is and what was probably meant."""
 
 import difflib
-import importlib
+import importlib.util
+import re
 import sys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -61,18 +63,37 @@ def locate(what: str, target: str, base: type[T]) -> type[T]:
         ValueError: there is no such class, or it is of another kind.
     """
     module, _, name = target.rpartition(".")
+    check_target(what, target)
+    problem = f"{what} '{target}' cannot be imported"
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        raise ValueError(f"{problem} ({error}): is its folder on Python's path?") from error
+    except AttributeError as error:
+        meant = suggestion(name, vars(sys.modules[module])) if module in sys.modules else ""
+        raise ValueError(f"{problem} ({error}){meant}") from error
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise ValueError(f"{what} '{target}' does not derive from {base.__module__}.{base.__name__}")
+    return found
+
+
+def check_target(what: str, target: str) -> None:
+    """Raises the errors of :func:`locate` that show without importing the module, which may take long."""
+    module, _, name = target.rpartition(".")
     if not all(part.isidentifier() for part in target.split(".")) or not module:
         raise ValueError(f"{what} '{target}': give the class as my_package.my_module.MyClass")
     if module.split(".")[0] in sys.stdlib_module_names:
         raise ValueError(f"{what} '{target}': {module} is a module of Python itself")
+    if module in sys.modules:
+        return
     try:
-        found = getattr(importlib.import_module(module), name)
-    except ImportError as error:
-        problem = f"{what} '{target}' cannot be imported ({error}): is its folder on Python's path?"
-        raise ValueError(problem) from error
-    except AttributeError as error:
-        meant = suggestion(name, vars(sys.modules[module])) if module in sys.modules else ""
-        raise ValueError(f"{what} '{target}' cannot be imported ({error}){meant}") from error
-    if not (isinstance(found, type) and issubclass(found, base)):
-        raise ValueError(f"{what} '{target}' does not derive from {base.__module__}.{base.__name__}")
-    return found
+        spec = importlib.util.find_spec(module)
+        missing = f"No module named '{module}'"
+    except ImportError as error:  # of a package around it
+        spec, missing = None, str(error)
+    if spec is None:
+        raise ValueError(f"{what} '{target}' cannot be imported ({missing}): is its folder on Python's path?")
+    source = Path(spec.origin or "")
+    if source.suffix == ".py" and not re.search(rf"\b{name}\b|import \*|__getattr__", source.read_text("utf-8")):
+        names = re.findall(r"^class (\w+)", source.read_text("utf-8"), re.MULTILINE)
+        raise ValueError(f"{what} '{target}': {source} has no {name}{suggestion(name, names)}")

@@ -108,7 +108,7 @@ def test_file_opens_with_weights_only_and_never_runs_code(affine, tmp_path):
     assert not (tmp_path / "exploded").exists()
 
 
-def test_run_folder_means_its_best_model_or_else_its_last(affine, tmp_path):
+def test_run_folder_means_its_best_model_or_else_its_last(affine, tmp_path, monkeypatch):
     folder = tmp_path / "checkpoints"
     with pytest.raises(FileNotFoundError, match="no run folder"):
         find_checkpoint(tmp_path)
@@ -118,8 +118,9 @@ def test_run_folder_means_its_best_model_or_else_its_last(affine, tmp_path):
     save_checkpoint(folder / "best.ckpt", affine, epoch=1)
     assert load_checkpoint(tmp_path).epoch == 1
     assert load_checkpoint(folder).epoch == 1
-    with pytest.raises(FileNotFoundError, match="no such checkpoint"):
-        load_model(tmp_path / "nothing.ckpt")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=f"^nothing.ckpt: no such checkpoint.*no {tmp_path}/nothing.ckpt"):
+        load_model("nothing.ckpt")
 
 
 def test_truncated_file_is_called_damaged(affine, tmp_path):

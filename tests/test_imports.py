@@ -38,7 +38,7 @@ FLOORS = {
     "cli": 5,
 }
 OPTIONAL = ("jetnet", "wandb", "fastjet", "pythia8mc", "awkward", "matplotlib", "lightning", "hydra")
-OPTIONAL += ("torch_scatter", "triton")
+OPTIONAL += ("torch_scatter", "triton", "uproot", "pyarrow")
 
 
 def folder_of(module: str) -> str:

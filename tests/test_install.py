@@ -34,6 +34,22 @@ def call(words: list, **options) -> str:
     return done.stdout
 
 
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
+def test_an_interrupted_set_up_is_taken_up_again(tmp_path):
+    """An environment in which the interpreter is there and pip is not, or only in part, is completed."""
+    place = tmp_path / "environment"
+    call([sys.executable, "-m", "venv", "--without-pip", place])
+    (packages,) = place.glob("lib/python3*/site-packages")
+    (packages / "pip").mkdir()
+    (packages / "pip" / "__init__.py").write_text("")
+    command = ["make", "--silent", "environment", f"VENV={place}", f"PYTHON={sys.executable}"]
+    call(command, cwd=CLONE)
+    assert call([place / "bin" / "python", "-m", "pip", "--version"]).startswith("pip ")
+    began = (place / "pyvenv.cfg").stat().st_mtime_ns
+    call(command, cwd=CLONE)
+    assert (place / "pyvenv.cfg").stat().st_mtime_ns == began  # what is whole is left alone
+
+
 @pytest.fixture(scope="module")
 def build(tmp_path_factory) -> Callable[..., Path]:
     """``build(kind, settings)`` runs setuptools on a copy of the clone called lgae_pyg and returns the file."""
@@ -108,7 +124,7 @@ def test_an_editable_install_works_beside_the_clone(build, settings, tmp_path: P
 def test_requirements_share_an_environment_with_numpy_2(metadata) -> None:
     default = [line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line]
     names = {re.split(r"[<>=!~; ]", line)[0].lower() for line in default}
-    assert {"torch", "numpy"} <= names and not names & {"jetnet", "wasserstein", "energyflow", "pyarrow", "coffea"}
+    assert {"torch", "numpy"} <= names and not names & {"jetnet", "wasserstein", "energyflow", "coffea"}
     assert not [line for line in default if re.search(r"<|==|~=", line)]  # no version of a neighbour is shut out
 
 

@@ -11,6 +11,7 @@ from lgae_pyg.version import __version__
 
 COMMANDS = {
     "generate": "make jets with Pythia 8 and FastJet, in JetNet's file format",
+    "data": "look into files of jets, or convert them to a store",
     "train": "train a model from a Hydra configuration",
     "evaluate": "write the tables and figures of a trained model",
     "report": "write one HTML page on evaluated runs, and their tables side by side",

@@ -5,6 +5,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="evaluate N jets, the same random choice each time (default: all; 20000 of a class in other studies)",
     )
-    add("--signals", metavar="A,B", help="classes that count as anomalous (default: t,w,z to a model of g,q)")
+    add("--signals", metavar="A,B", help="anomalous classes, or files (default: t,w,z to a model of g,q)")
     add("--generate", action="store_true", help="generate jets that are not there")
-    add("--split", default="test", choices=("train", "val", "test", "all"), help="default: test")
-    add("--data", metavar="ROOT", help="root folder of other jets of the same format")
+    add("--split", choices=("train", "val", "test", "all"), help="default: test; all of --data FILES")
+    add("--data", metavar="FILES", help="other jets: file, folder or pattern; or the root of a like data set")
+    add("--card", metavar="CARD", help="what is in FILES: a preset or a data card (default: recognised)")
     add("--scan-jets", type=_natural, default=200, metavar="N", help="jets of the equivariance scans; 0: none")
     add("--batch-size", type=_positive, default=64, metavar="N", help="jets per batch")
     add("--resamples", type=_positive, default=200, metavar="N", help="bootstrap samples behind each error")
@@ -78,11 +80,12 @@ def _evaluate(asked: list[str] | None, options: argparse.Namespace) -> tuple[lis
     """Names of the studies that were made, and of those that failed."""
     from lgae_pyg.evaluation import StudyOptions, Subject, default_folder, run_study
 
+    root, files = _shown(options.data, options.card)
     wanted = StudyOptions(
         jets=options.jets,
         signals=options.signals.split(",") if options.signals else None,
         split=options.split,
-        root=options.data,
+        root=root,
         batch_size=options.batch_size,
         resamples=options.resamples,
         baseline=not options.no_baseline,
@@ -90,14 +93,25 @@ def _evaluate(asked: list[str] | None, options: argparse.Namespace) -> tuple[lis
         emd=options.emd,
         progress=not options.quiet,
     )
-    subject = Subject.load(options.source, options.generate)
-    base = Path(options.out or default_folder(options.source, options.split, options.data))
+    subject = Subject.load(options.source, options.generate, files, options.card)
+    base = Path(options.out or default_folder(options.source, options.split or "test", options.data))
 
     def one(name: str) -> tuple[Any, Path]:
         results = _kept(base, name, subject) if options.keep else None
         return results or run_study(name, subject, wanted, base / name), base / name
 
     return _each(asked or list(STUDIES), one, leave_out=asked is None)
+
+
+def _shown(data: str | None, card: str | None) -> tuple[str | None, str | None]:
+    """What ``--data`` means: the root folder of a data set like that of the training, or files of jets."""
+    if data is None:
+        return None, None
+    if not glob(data):
+        raise FileNotFoundError(f"there is no data folder {data}, and no such file: nothing is evaluated")
+    without_files = Path(data).is_dir() and not any(one.is_file() for one in Path(data).iterdir())
+    is_root = card is None and (without_files or any(Path(data, part).is_dir() for part in ("raw", "processed")))
+    return (data, None) if is_root else (None, data)
 
 
 def _each(
@@ -143,7 +157,8 @@ def _redraw(asked: list[str] | None, options: argparse.Namespace) -> tuple[list[
     else:
         bases = [source] if options.out else [source, source / "evaluation"]
         base = next((one for one in bases if any(stored_in(one, name) for name in STUDIES)), None)
-        base = base or (source if options.out else default_folder(source, options.split, options.data))
+        split = options.split or "test"
+        base = base or (source if options.out else default_folder(source, split, options.data))
         found = {name: stored_in(base, name) for name in asked or STUDIES}
         folders = {name: place or base / name for name, place in found.items() if place or asked}
         if not folders:

@@ -11,31 +11,25 @@ from lgae_pyg.datasets.pythia import PRESETS, GeneratorSettings, generate_files
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of ``lgae generate`` to a parser."""
+    add = parser.add_argument
     known = "; ".join(f"{name}: {','.join(preset.processes)}" for name, preset in PRESETS.items())
-    parser.add_argument("--preset", choices=PRESETS, default="jetnet",
-                        help="which public set the jets resemble (default jetnet)")
-    parser.add_argument("--classes", help=f"jet classes, of {known} (default g,q for jetnet, else all)")
-    parser.add_argument("--jets", type=int, default=10_000,
-                        help="jets of each class; a file of fewer is extended (default 10000)")
-    parser.add_argument("--out", type=Path, default=Path("data/pythia"), metavar="DIR",
-                        help="the files go to DIR/raw/g.hdf5 etc., so that JetNet(root=DIR) and "
-                             "PythiaJets(root=DIR) read them (default data/pythia)")
-    parser.add_argument("--particles", type=int,
-                        help="leading particles kept per jet, at most 200; above 30 the files are called "
-                             "g150.hdf5 etc., above 150 g200.hdf5 (default 30 for jetnet, "
-                             + ", ".join(f"{preset.particles} for {name}" for name, preset in PRESETS.items()
-                                         if name != "jetnet") + ")")
-    parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers (default 0)")
-    parser.add_argument("--workers", type=int,
-                        help="processes; the jets do not depend on them (default: one per core)")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
-                        help="change a generator setting, e.g. --set underlying_event=0 (repeatable); names: "
-                             + ", ".join(field.name for field in dataclasses.fields(GeneratorSettings)))
-    parser.add_argument("--overwrite", action="store_true", help="replace files made with another recipe")
-    parser.add_argument("--judge", action="store_true",
-                        help="print the Frechet ParticleNet distance to real JetNet and the confusion of the "
-                             "network shipped with jetnet, and add both to the data cards")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    add("--preset", choices=PRESETS, default="jetnet", help="which public set the jets resemble (default jetnet)")
+    add("--classes", help=f"jet classes, of {known} (default g,q for jetnet, else all)")
+    add("--jets", type=int, default=10_000, help="jets of each class; a file of fewer is extended (default 10000)")
+    where = "the files go to DIR/raw/g.hdf5 etc., so that JetNet(root=DIR) and PythiaJets(root=DIR) read them"
+    add("--out", type=Path, default=Path("data/pythia"), metavar="DIR", help=f"{where} (default data/pythia)")
+    kept = "leading particles kept per jet, at most 200; above 30 the files are called g150.hdf5 etc., above 150 g200"
+    usual = ", ".join(f"{preset.particles} for {name}" for name, preset in PRESETS.items())
+    add("--particles", type=int, help=f"{kept}.hdf5 (default {usual})")
+    add("--seed", type=int, default=0, help="seed of all random numbers (default 0)")
+    add("--workers", type=int, help="processes; the jets do not depend on them (default: one per core)")
+    changed = "change a generator setting, e.g. --set underlying_event=0 (repeatable); names: "
+    changed += ", ".join(field.name for field in dataclasses.fields(GeneratorSettings))
+    add("--set", action="append", default=[], metavar="NAME=VALUE", help=changed)
+    add("--overwrite", action="store_true", help="replace files made with another recipe")
+    judged = "print the Frechet ParticleNet distance to real JetNet and the confusion of the network shipped with "
+    add("--judge", action="store_true", help=f"{judged}jetnet, and add both to the data cards")
+    add("--quiet", action="store_true", help="no progress bar")
 
 
 def run(options: argparse.Namespace) -> int:

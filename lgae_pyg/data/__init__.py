@@ -1,8 +1,19 @@
 """Jets as graphs, and many jets as flat tensors."""
 
+from lgae_pyg.data.check import check_batch
 from lgae_pyg.data.errors import DataFileError
-from lgae_pyg.data.jet import JetData, jet_name
+from lgae_pyg.data.jet import JetData, jet_name, unit_of
 from lgae_pyg.data.loader import JetLoader
 from lgae_pyg.data.store import JetStore
+from lgae_pyg.data.writer import JetStoreWriter
 
-__all__ = ["DataFileError", "JetData", "JetLoader", "JetStore", "jet_name"]
+__all__ = [
+    "DataFileError",
+    "JetData",
+    "JetLoader",
+    "JetStore",
+    "JetStoreWriter",
+    "check_batch",
+    "jet_name",
+    "unit_of",
+]

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from lgae_pyg.lorentz.kinematics import energy
+from lgae_pyg.data.units import UNITS_IN_GEV, unit_factor
+from lgae_pyg.lorentz.kinematics import energy, spatial
+from lgae_pyg.registry import check_choice
+
+#: The mark of a jet whose momenta were changed after they had been checked: the order of its particles is meant.
+MOVED = -1
 
 
 class JetData(Data):
@@ -26,12 +33,16 @@ class JetData(Data):
         jet_ref: Transverse momentum, pseudorapidity, azimuth and mass of the jet as its file gives them, in
             the unit of the data set. For comparisons, never an input of a network.
         x: Lorentz-invariant numbers of each particle (charge, particle type), where there are any.
+        unit: Unit of the momenta, ``"GeV"``, ``"TeV"`` or ``"PeV"``, kept as a number, ``unit_in_gev``, so that it
+            is collated like the rest. Models refuse jets in another unit than theirs, and look at jets that state
+            none for plausibility.
 
     Shapes:
         - **pos**, **p4**: :math:`(n, 4)`
         - **y**, **jet_id**: :math:`(1,)`, in a batch :math:`(B,)`
         - **jet_ref**: :math:`(1, 4)`, in a batch :math:`(B, 4)`
         - **x**: :math:`(n, k)`
+        - **unit_in_gev**: :math:`(1,)`, in a batch :math:`(B,)`
     """
 
     @property
@@ -43,8 +54,65 @@ class JetData(Data):
     def p4(self, value: Tensor) -> None:
         self.pos = value
 
+    @property
+    def unit(self) -> str | None:
+        """The unit of the momenta; ``None`` if it is not stated.
+
+        Raises:
+            ValueError: the jets of a batch are in several units.
+        """
+        if "unit_in_gev" not in self:
+            return None
+        if getattr(self, "_unit", None) is None:  # known to batches of a store: a GPU need not be waited for
+            self._unit = unit_named(self.unit_in_gev)
+        return self._unit
+
+    @unit.setter
+    def unit(self, value: str) -> None:
+        check_choice("unit", value, UNITS_IN_GEV)
+        jets = getattr(self, "num_graphs", None) or 1
+        self.unit_in_gev, self._unit = unit_numbers(value, jets), value
+
+    def __setattr__(self, key: str, value: Any) -> None:
+        super().__setattr__(key, value)
+        if key == "pos" and getattr(self, "_mark", None) is not None:
+            self._mark = MOVED
+
+    def to(self, *args: Any, **kwargs: Any) -> JetData:
+        """On another device, as of PyTorch Geometric; jets that were checked need not be checked again there."""
+        return _still_marked(self, super().to, *args, **kwargs)
+
+    def cpu(self, *args: str) -> JetData:
+        """As :meth:`to`, to the processor."""
+        return _still_marked(self, super().cpu, *args)
+
+    def cuda(self, *args: Any, **kwargs: Any) -> JetData:
+        """As :meth:`to`, to a GPU."""
+        return _still_marked(self, super().cuda, *args, **kwargs)
+
+    def pin_memory(self, *args: str) -> JetData:
+        """In memory that is copied to a GPU faster; as :meth:`to`."""
+        return _still_marked(self, super().pin_memory, *args)
+
+    def in_unit(self, unit: str) -> JetData:
+        """The jet, or the batch, in another unit: a copy with other ``pos`` and ``jet_ref``.
+
+        Raises:
+            ValueError: if the jet does not state its unit, or for an unknown unit.
+        """
+        if self.unit is None:
+            raise ValueError("the unit of the jet is not known: state it first, jet.unit = 'GeV'")
+        checked, factor, converted = check_mark(self), unit_factor(self.unit, unit), copy.copy(self)
+        converted.pos = self.pos * factor
+        if "jet_ref" in self:
+            converted.jet_ref = self.jet_ref * reference_factors(self.jet_ref, factor)
+        converted.unit_in_gev, converted._unit = self.unit_in_gev / factor, unit
+        if checked:
+            set_mark(converted)
+        return converted
+
     def validate(self, raise_on_error: bool = True) -> bool:
-        """Checks that this is a jet a network can read: at least one particle, finite, no negative energy.
+        """Checks that this is a jet a network can read: at least one particle, finite, positive energies, E first.
 
         Args:
             raise_on_error: Raise for the first problem instead of returning ``False``.
@@ -55,7 +123,7 @@ class JetData(Data):
         Raises:
             ValueError: names the field, the particle and the mend.
         """
-        problem = _problem_with(self.pos if "pos" in self else None)
+        problem = problem_with(self.pos if "pos" in self else None)
         if problem is None:
             return super().validate(raise_on_error)
         if raise_on_error:
@@ -77,8 +145,74 @@ def jet_name(jet: Data, class_names: Sequence[str] = ()) -> str:
     return f"{name} {int(jet.jet_id)}" if "jet_id" in jet else name
 
 
-def _problem_with(p4: Tensor | None) -> str | None:
-    """Says in one sentence what is wrong with the momenta of a jet, or ``None``."""
+def unit_of(jets: Any) -> str | None:
+    """The unit that a jet or a batch states, in a graph of any kind; ``None`` if it states none.
+
+    Raises:
+        ValueError: the jets of a batch are in several.
+    """
+    stated = getattr(jets, "unit", None)
+    if stated is None or isinstance(stated, str):
+        return stated
+    return unit_named(torch.cat([unit_numbers(unit, 1) for unit in stated]))
+
+
+def unit_numbers(unit: str, jets: int) -> Tensor:
+    """The unit as ``unit_in_gev`` of so many jets, (J,)."""
+    check_choice("unit", unit, UNITS_IN_GEV)
+    return torch.full((jets,), UNITS_IN_GEV[unit], dtype=torch.float64)
+
+
+def unit_named(unit_in_gev: Tensor) -> str:
+    """The unit of ``unit_in_gev``.
+
+    Raises:
+        ValueError: there are several, or it has no name.
+    """
+    names = {value: name for name, value in UNITS_IN_GEV.items()}
+    found = [names.get(round(value, 3), f"{value} GeV") for value in unit_in_gev.unique().tolist()]
+    if len(found) != 1:
+        raise ValueError(f"the jets are in {' and '.join(found)}: bring all to one unit, jet.in_unit('TeV')")
+    check_choice("unit", found[0], UNITS_IN_GEV)
+    return found[0]
+
+
+def reference_factors(reference: Tensor, factor: float) -> Tensor:
+    """What pt, eta, phi and mass of ``jet_ref`` are multiplied by when momenta are by ``factor``."""
+    return reference.new_tensor([factor, 1.0, 1.0, factor])
+
+
+def set_mark(jets: JetData) -> None:
+    """Marks momenta as checked, so that models need not look at them again."""
+    jets._mark = jets.pos, _state(jets.pos)
+
+
+def check_mark(jets: Any) -> bool:
+    """Whether the momenta were marked as checked and not changed since."""
+    mark = getattr(jets, "_mark", None)
+    return isinstance(mark, tuple) and mark[0] is jets.pos and mark[1] == _state(jets.pos)
+
+
+def _still_marked(jets: JetData, move: Callable[..., JetData], *args: Any, **kwargs: Any) -> JetData:
+    marked = check_mark(jets)
+    moved = move(*args, **kwargs)
+    if marked:
+        set_mark(moved)
+    return moved
+
+
+def _state(pos: Tensor) -> int:
+    """Counts the in-place changes of a tensor, as far as PyTorch does."""
+    return 0 if pos.is_inference() else pos._version
+
+
+def problem_with(p4: Tensor | None, padding: bool = False) -> str | None:
+    """Says in one sentence what is wrong with the momenta of a jet, or ``None``.
+
+    Args:
+        p4: the momenta.
+        padding: whether rows of zeros are allowed.
+    """
     if not isinstance(p4, Tensor):
         return "The jet has no momenta: make it as JetData(pos=p4), p4 of shape (particles, 4)."
     if p4.dim() != 2 or p4.size(-1) != 4:
@@ -90,11 +224,19 @@ def _problem_with(p4: Tensor | None) -> str | None:
     broken = ~torch.isfinite(p4).all(dim=-1)
     if broken.any():
         return f"The field 'pos' is not finite for particle {_first(broken)}: leave the jet out."
+    order = "the columns must be (E, px, py, pz) in this order"
+    far = energy(p4) < 0.9 * torch.linalg.vector_norm(spatial(p4), dim=-1)
+    last = p4[..., 3] > 0.999 * torch.linalg.vector_norm(p4[..., :3], dim=-1)
+    if 2 * far.sum() > len(p4) and 2 * last.sum() > len(p4):
+        return f"The field 'pos' looks like (px, py, pz, E): {order}, pos[:, [3, 0, 1, 2]]."
     negative = energy(p4) < 0
     if negative.any():
+        return f"The field 'pos' has a negative energy for particle {_first(negative)}: {order}."
+    absent = energy(p4) == 0
+    if absent.any() and not padding:
         return (
-            f"The field 'pos' has a negative energy for particle {_first(negative)}: "
-            "the columns must be (E, px, py, pz) in this order."
+            f"The field 'pos' has no energy for particle {_first(absent)}: leave rows of padding out, "
+            "pos[pos[:, 0] != 0]."
         )
     return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,9 @@ from torch_geometric.data import Batch
 
 from lgae_pyg.data.jet import JetData
 from lgae_pyg.data.store import JetStore
+
+#: Jets of a sharded store that are read together: as many as lie in one window of the order.
+BLOCK, WINDOW = 1 << 8, 1 << 16
 
 
 class JetLoader:
@@ -29,6 +33,13 @@ class JetLoader:
     the order is first needed, so that loaders made one after another differ, and ``torch.manual_seed`` repeats
     them all, as with the ``DataLoader``; with a seed, every new loader begins with the same order. Lightning
     stores and restores the state by itself, and sets the epoch.
+
+    **Larger than memory.** Of a sharded store with more than ``WINDOW`` = 65,536 jets, blocks of ``BLOCK`` = 256
+    jets that are neighbours on disk are shuffled, each 256 of them are a window, and the jets of a window are
+    shuffled. So a window is read in stretches of 256 jets and kept in memory, and every jet is read once an epoch.
+    If a file holds one class after another, the share :math:`f` of a class in a window still varies by
+    :math:`\sqrt{f (1 - f) / 256}`, as much as in a batch of 256 jets of a full shuffle. Smaller stores, and those
+    of a single file, are shuffled fully.
 
     **Several processes.** With ``num_replicas`` :math:`R`, every step takes the next :math:`R B` jets of the
     common order, and process ``rank`` takes each :math:`R`-th of them. So the shares are disjoint, together they
@@ -113,7 +124,10 @@ class JetLoader:
         """Numbers of the jets in the order of that epoch, (J,)."""
         if not self.shuffle:
             return torch.arange(len(self.store))
-        return torch.from_numpy(np.random.default_rng([self.seed, epoch]).permutation(len(self.store)))
+        rng, jets = np.random.default_rng([self.seed, epoch]), len(self.store)
+        if not self.store.is_sharded or jets <= WINDOW:
+            return torch.from_numpy(rng.permutation(jets))
+        return torch.from_numpy(_block_order(rng, jets))
 
     def set_epoch(self, epoch: int) -> None:
         """The next iteration is that epoch; a position loaded inside it is kept."""
@@ -127,20 +141,34 @@ class JetLoader:
             self._epoch += 1
         epoch, start, batches = self._epoch, self._start, len(self)
         self._next_batch, self._start, self._begun = start, 0, True
-        order = self.order(epoch)
-        for number in range(start, batches):
+        order, step = self.order(epoch), self._step
+        stops = [(number + 1) * step for number in range(batches)]
+        if batches and not self.drop_last:
+            stops[-1] = len(order)
+        shares = (
+            order[number * step + self.rank : stops[number] : self.num_replicas]
+            for number in range(start, batches)
+        )
+        for number, batch in enumerate(self._read(shares), start):
             last = number + 1 == batches
-            stop = len(order) if last and not self.drop_last else (number + 1) * self._step
-            batch = self._gather(order[number * self._step + self.rank : stop : self.num_replicas])
             # Counted before the batch is handed out: whoever saves while working on it has consumed it.
             self._epoch, self._next_batch = (epoch + 1, 0) if last else (epoch, number + 1)
             self._begun = not last
             yield batch
 
-    def _gather(self, ids: Tensor) -> Batch:
+    def _read(self, shares: Iterator[Tensor]) -> Iterator[Batch]:
+        """The batches of these jets. Of shards, the jets of a window's worth of batches are read together."""
+        if not self.store.is_sharded:
+            yield from (self._gather(self.store, ids) for ids in shares)
+            return
+        while portion := list(islice(shares, max(1, WINDOW // self._step))):
+            store, places = self.store.gather(torch.cat(portion)), torch.arange(sum(map(len, portion)))
+            yield from (self._gather(store, ids) for ids in places.split([len(ids) for ids in portion]))
+
+    def _gather(self, store: JetStore, ids: Tensor) -> Batch:
         if self.transform is None:
-            return self.store.batch(ids)
-        return Batch.from_data_list([self.transform(self.store.jet(number)) for number in ids.tolist()])
+            return store.batch(ids)
+        return Batch.from_data_list([self.transform(store.jet(number)) for number in ids.tolist()])
 
     def state_dict(self) -> dict[str, int]:
         """The position, and what the order depends on, as plain integers."""
@@ -176,3 +204,13 @@ class JetLoader:
         self._epoch = state["epoch"]
         self._next_batch = self._start = state["next_batch"]
         self._begun = False
+
+
+def _block_order(rng: np.random.Generator, jets: int) -> np.ndarray:
+    """Numbers of the jets, (J,): blocks of neighbours in random order, shuffled within each window of them."""
+    blocks = rng.permutation(-(-jets // BLOCK))
+    order = (blocks[:, None] * BLOCK + np.arange(BLOCK)).ravel()
+    order = order[order < jets]
+    for first in range(0, jets, WINDOW):
+        rng.shuffle(order[first : first + WINDOW])
+    return order

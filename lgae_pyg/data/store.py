@@ -11,22 +11,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from torch_geometric.data import Batch
 
+from lgae_pyg.data.collation import check_name, collate
 from lgae_pyg.data.errors import DataFileError
-from lgae_pyg.data.jet import JetData
-from lgae_pyg.files import write_atomically
+from lgae_pyg.data.jet import JetData, reference_factors, set_mark, unit_numbers
+from lgae_pyg.data.shards import INDEX, Shards, read_index
+from lgae_pyg.data.tensor_file import MEND, metadata_of, read_tensors, write_tensors
+from lgae_pyg.data.units import unit_factor
 from lgae_pyg.registry import choose
 
 Ids = int | slice | Sequence[int] | np.ndarray | Tensor
 
 _FORMAT = "lgae_pyg.JetStore"
 _VERSION = 1
-_PARTICLE_FIELDS = ("pos", "x")
-_MEND = "Delete it if a data set made it: it is made again from the raw files when it is next needed."
+_METADATA = {"format", "version", "meta"}
 
 
 class JetStore:
@@ -38,14 +38,17 @@ class JetStore:
     own collation of the same jets gives.
 
     A store read with :meth:`load` is mapped from the file: memory holds only what has been used. A selection
-    (:meth:`select`) shares the tensors of its origin.
+    (:meth:`select`) shares the tensors of its origin. Where more jets than memory holds were written by a
+    :class:`~lgae_pyg.data.JetStoreWriter`, the fields are read from its shards (:attr:`is_sharded`), and what has
+    been read is let go of again; only ``ptr`` (8 bytes a jet) stays in memory.
 
     Args:
         ptr: First particle of each jet, and at the end the number of all particles.
         particle_fields: Fields with a row per particle; ``pos`` (four-momenta) is required.
         jet_fields: Fields with a row per jet (``y``, ``jet_id``, ``jet_ref``).
-        meta: Plain JSON values that travel with the file: recipe, unit, ``class_names`` (a list, whose place is
-            the class number), ``origin`` (where the jets come from, for captions).
+        meta: Plain JSON values that travel with the file: recipe, ``unit`` (which jets and batches carry on),
+            ``class_names`` (a list, whose place is the class number), ``origin`` (where the jets come from, for
+            captions).
         dtype: Floating-point type that jets and batches are converted to; by default that of the tensors.
 
     Shapes:
@@ -73,6 +76,8 @@ class JetStore:
         self.meta = dict(meta or {})
         self.dtype = dtype
         self._rows: Tensor | None = None
+        self._factor = 1.0
+        self._shards: Shards | None = None
         _check_ptr(ptr)
         _check_fields(self.particle_fields, int(ptr[-1]), "particle")
         _check_fields(self.jet_fields, len(ptr) - 1, "jet")
@@ -89,39 +94,7 @@ class JetStore:
         Raises:
             ValueError: names the field, and the jet in which it is missing or of another kind.
         """
-        jets = list(jets)
-        if not jets:
-            raise ValueError("A JetStore cannot be made of no jets.")
-        names = dict.fromkeys(name for jet in jets for name in jet.keys())
-        for number, jet in enumerate(jets):
-            missing = [name for name in ("pos", *names) if name not in jet]
-            if missing:
-                raise ValueError(f"Jet {number} has no field '{missing[0]}': give it to all jets or to none.")
-        for name in names:
-            _check_name(name)
-        try:
-            whole = Batch.from_data_list(jets)
-        except Exception as error:
-            raise ValueError(_first_difference(jets, names) or f"The jets cannot be collated: {error}") from error
-        particle_fields, jet_fields = {}, {}
-        ptr, one_each = whole._slice_dict["pos"], torch.arange(len(jets) + 1)
-        for name in names:
-            value, slices = whole[name], whole._slice_dict[name]
-            if not isinstance(value, Tensor):
-                kind = type(jets[0][name]).__name__
-                raise ValueError(f"The field '{name}' is a {kind}: a JetStore holds numbers and tensors only.")
-            if name not in _PARTICLE_FIELDS and torch.equal(slices, one_each):
-                jet_fields[name] = value
-            elif torch.equal(slices, ptr):
-                particle_fields[name] = value
-            else:
-                rows = slices.diff()
-                number = int((rows != ptr.diff()).nonzero()[0])
-                raise ValueError(
-                    f"The field '{name}' of jet {number} has {rows[number]} rows, neither one per particle "
-                    f"({len(jets[number].pos)}) nor one: what belongs to a whole jet has the shape (1, ...)."
-                )
-        return cls(ptr, particle_fields, jet_fields, meta)
+        return cls(*collate(jets, meta))
 
     def __len__(self) -> int:
         return len(self.ptr) - 1 if self._rows is None else len(self._rows)
@@ -129,6 +102,20 @@ class JetStore:
     def __repr__(self) -> str:
         fields = ", ".join((*self.particle_fields, *self.jet_fields))
         return f"JetStore({len(self)} jets: {fields})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: of shards the path alone."""
+        return self.__dict__ if self._shards is None else {**self.__dict__, "ptr": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self._shards is not None:
+            self.ptr = self._shards.ptr()
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether the jets lie in a folder of shards, and are read from there when they are taken."""
+        return self._shards is not None
 
     @property
     def sizes(self) -> Tensor:
@@ -152,8 +139,8 @@ class JetStore:
         Raises:
             ValueError: there is none; the message lists the names.
         """
-        value = self._cast(choose("jet field", name, self.jet_fields))
-        return value if self._rows is None else value[self._rows]
+        value = choose("jet field", name, self.jet_fields)
+        return self._cast(name, value[:] if self._rows is None else value[self._rows])
 
     def select(self, ids: Ids) -> JetStore:
         """The jets with these numbers, as a store that shares the tensors of this one."""
@@ -167,13 +154,35 @@ class JetStore:
         converted.dtype = dtype
         return converted
 
+    @property
+    def unit(self) -> str | None:
+        """Unit of the momenta; ``None`` if unknown."""
+        return self.meta.get("unit")
+
+    def in_unit(self, unit: str) -> JetStore:
+        """The same jets in another unit, converted when a jet or batch is taken.
+
+        Raises:
+            ValueError: if the unit of this store is not known (``meta["unit"]``), or for an unknown one.
+        """
+        if self.unit is None:
+            raise ValueError("the unit of the jets is not known: state it first, store.meta['unit'] = 'GeV'")
+        converted = copy.copy(self)
+        converted.meta = {**self.meta, "unit": unit}
+        converted._factor = self._factor * unit_factor(self.unit, unit)
+        return converted
+
     def jet(self, number: int) -> JetData:
         """The jet of that number, as a graph of its own (its tensors are copies)."""
         row = int(self._resolve(number)[0])
-        first, last = int(self.ptr[row]), int(self.ptr[row + 1])
-        fields = {name: self._cast(value[first:last].clone()) for name, value in self.particle_fields.items()}
-        fields |= {name: self._cast(value[row : row + 1].clone()) for name, value in self.jet_fields.items()}
-        return JetData(**fields)
+        rows, particles = torch.tensor([row]), torch.arange(int(self.ptr[row]), int(self.ptr[row + 1]))
+        groups = ((self.particle_fields, particles), (self.jet_fields, rows))
+        fields = {
+            name: self._cast(name, value.index_select(0, chosen))
+            for group, chosen in groups
+            for name, value in group.items()
+        }
+        return JetData(**fields, **({"unit": self.unit} if self.unit else {}))
 
     def batch(self, ids: Ids) -> Batch:
         """Gathers jets into one batch, as ``Batch.from_data_list([store.jet(i) for i in ids])`` would.
@@ -192,11 +201,25 @@ class JetStore:
         groups = ((self.particle_fields, particles, ptr), (self.jet_fields, rows, jet_slices))
         for fields, chosen, slices in groups:
             for name, value in fields.items():
-                batch[name] = self._cast(value.index_select(0, chosen))
+                batch[name] = self._cast(name, value.index_select(0, chosen))
                 batch._slice_dict[name], batch._inc_dict[name] = slices, no_shift
+        if self.unit:
+            batch["unit_in_gev"], batch._unit = unit_numbers(self.unit, len(rows)), self.unit
+            batch._slice_dict["unit_in_gev"], batch._inc_dict["unit_in_gev"] = jet_slices, no_shift
         batch.batch, batch.ptr = owner, ptr.clone()
         batch._num_graphs = len(rows)
+        if "admission" in self.meta:  # its jets went through the gate
+            set_mark(batch)
         return batch
+
+    def gather(self, ids: Ids) -> JetStore:
+        """The jets with these numbers as a store in memory, read in the order in which they lie on disk."""
+        rows, places = torch.unique(self._resolve(ids), return_inverse=True)
+        chosen = copy.copy(self)
+        chosen._rows = rows
+        tensors = chosen._tensors()
+        ptr = tensors.pop("ptr")
+        return JetStore(ptr, _under("particle.", tensors), _under("jet.", tensors), self.meta).select(places)
 
     def _particles_of(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Particle rows of these jets, the ``ptr`` of their concatenation, and each particle's jet."""
@@ -208,7 +231,10 @@ class JetStore:
         particles = torch.arange(int(ptr[-1])) + (first - ptr[:-1])[owner]
         return particles, ptr, owner
 
-    def _cast(self, value: Tensor) -> Tensor:
+    def _cast(self, name: str, value: Tensor) -> Tensor:
+        """A field in the precision and the unit that are wanted."""
+        if self._factor != 1.0 and name in ("pos", "jet_ref"):
+            value = value * (self._factor if name == "pos" else reference_factors(value, self._factor))
         return value.to(self.dtype) if self.dtype is not None and value.is_floating_point() else value
 
     def _resolve(self, ids: Ids) -> Tensor:
@@ -225,15 +251,17 @@ class JetStore:
         rows = torch.where(rows < 0, rows + len(self), rows)
         return rows if self._rows is None else self._rows[rows]
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the jets to a safetensors file: all of it under its name, or nothing.
+    def save(self, path: str | os.PathLike[str]) -> tuple[int, dict[str, int]]:
+        """Writes the jets to a safetensors file with a checksum: all of it under its name, or nothing.
 
         Args:
             path: File to write; its folder is made if need be.
+
+        Returns:
+            The size of the file, and the CRC-32 of each tensor in it.
         """
-        tensors = self._tensors()
         metadata = {"format": _FORMAT, "version": str(_VERSION), "meta": json.dumps(self.meta)}
-        write_atomically(path, lambda file: save_file(tensors, file.name, metadata))
+        return write_tensors(path, self._tensors(), metadata)
 
     def _tensors(self) -> dict[str, Tensor]:
         """The tensors as the file holds them, those of a selection gathered."""
@@ -244,43 +272,66 @@ class JetStore:
             particles = {name: value[rows] for name, value in self.particle_fields.items()}
             jets = {name: value[self._rows] for name, value in self.jet_fields.items()}
         tensors = {"ptr": ptr}
-        tensors |= {f"particle.{name}": self._cast(value) for name, value in particles.items()}
-        tensors |= {f"jet.{name}": self._cast(value) for name, value in jets.items()}
+        tensors |= {f"particle.{name}": self._cast(name, value[:]) for name, value in particles.items()}
+        tensors |= {f"jet.{name}": self._cast(name, value[:]) for name, value in jets.items()}
         return {name: value.contiguous() for name, value in tensors.items()}
+
+    @staticmethod
+    def is_at(path: str | os.PathLike[str]) -> bool:
+        """Whether a file, or a folder of shards whose writing was finished, is there."""
+        return Path(path).is_file() or Path(path, INDEX).is_file()
+
+    @staticmethod
+    def read_meta(path: str | os.PathLike[str]) -> dict[str, Any]:
+        """The ``meta`` of a file or folder, without the jets; of a file, not compared with the checksum."""
+        return read_index(Path(path))["meta"] if Path(path).is_dir() else _meta(path, metadata_of(path))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], dtype: torch.dtype | None = None) -> JetStore:
-        """Opens a file written by :meth:`save`; its tensors are mapped, and read when they are used.
+        """Opens a file written by :meth:`save`, or a folder written by :class:`~lgae_pyg.data.JetStoreWriter`.
+
+        Their tensors are mapped, and read when they are used. A file is read once to compare it with its checksum,
+        which takes about half a second per gigabyte; of a folder, each tensor of a shard when it is first used.
 
         Args:
-            path: The file.
+            path: The file or folder.
             dtype: See the class.
 
         Raises:
-            FileNotFoundError: if there is no such file.
-            DataFileError: if the file is cut short, is of another format, or does not fit together.
+            FileNotFoundError: if there is no such file, or the folder was not finished.
+            DataFileError: if it is cut short, damaged or of another format (of a shard: when its jets are taken).
         """
+        if Path(path).is_dir():
+            shards = Shards(path)
+            store = cls(shards.ptr(), shards.fields("particle"), shards.fields("jet"), shards.meta, dtype)
+            store._shards = shards
+            return store
         if not Path(path).is_file():
             raise FileNotFoundError(f"There is no file {path}.")
-        open(path, "rb").close()  # what the system forbids is said in its own words, with the file's name
+        tensors, metadata = read_tensors(path)
+        meta = _meta(path, metadata)
         try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("format") != _FORMAT:
-                    raise DataFileError(f"{path} holds tensors, but is not a jet store.")
-                if metadata.get("version") != str(_VERSION):
-                    raise DataFileError(
-                        f"{path} is a jet store of format {metadata.get('version')}, this version of lgae_pyg "
-                        f"reads format {_VERSION}: update it, or make the file again."
-                    )
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
-            meta = json.loads(metadata["meta"])
             ptr = tensors.pop("ptr")
             return cls(ptr, _under("particle.", tensors), _under("jet.", tensors), meta, dtype)
-        except DataFileError:
-            raise
-        except (SafetensorError, ValueError, KeyError) as error:
-            raise DataFileError(f"{path} is no jet store, or cut short or damaged ({error}). {_MEND}") from error
+        except (ValueError, KeyError) as error:
+            raise DataFileError(f"{path} is no jet store, or cut short or damaged ({error}). {MEND}") from error
+
+
+def _meta(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> dict[str, Any]:
+    """The store's ``meta`` out of the metadata of its file, or a ``DataFileError``."""
+    if metadata.get("format") != _FORMAT:
+        raise DataFileError(f"{path} holds tensors, but is not a jet store.")
+    if metadata.get("version") != str(_VERSION):
+        raise DataFileError(
+            f"{path} is a jet store of format {metadata.get('version')}, this version of lgae_pyg "
+            f"reads format {_VERSION}: update it, or make the file again."
+        )
+    try:
+        if set(metadata) - {"crc32"} != _METADATA:
+            raise ValueError(f"its header has the entries {sorted(metadata)}")
+        return json.loads(metadata["meta"])
+    except ValueError as error:
+        raise DataFileError(f"{path} is no jet store, or cut short or damaged ({error}). {MEND}") from error
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -297,29 +348,7 @@ def _check_ptr(ptr: Tensor) -> None:
 def _check_fields(fields: Mapping[str, Tensor], rows: int, owner: str) -> None:
     """All fields have that many rows and a name that collation leaves alone, or a ``ValueError``."""
     for name, value in fields.items():
-        _check_name(name)
+        check_name(name)
         if value.dim() == 0 or len(value) != rows:
             shape = tuple(value.shape)
             raise ValueError(f"The {owner} field '{name}' must have {rows} rows; its shape is {shape}.")
-
-
-def _check_name(name: str) -> None:
-    if "index" in name or "batch" in name or name in ("ptr", "face", "p4", "num_nodes"):
-        raise ValueError(f"The field name '{name}' means something else to PyTorch Geometric.")
-
-
-def _first_difference(jets: Sequence[JetData], names: Iterable[str]) -> str | None:
-    """Which field is of another kind in which jet than in the first, in one sentence."""
-    for name in names:
-        first = _kind(jets[0][name])
-        for number, jet in enumerate(jets):
-            if _kind(jet[name]) != first:
-                return f"The field '{name}' is {_kind(jet[name])} in jet {number}, but {first} in jet 0."
-    return None
-
-
-def _kind(value: Any) -> str:
-    if not isinstance(value, Tensor):
-        return f"a {type(value).__name__}"
-    shape = ", ".join(("n", *map(str, value.shape[1:]))) if value.dim() else ""
-    return f"a tensor of shape ({shape})"

@@ -7,14 +7,28 @@ from collections.abc import Mapping
 from typing import Any
 
 from lgae_pyg.datasets.base import JetDataset, stratified_choice, stratified_split
+from lgae_pyg.datasets.in_memory import JetsInMemory, from_arrays, from_awkward, from_numpy
+from lgae_pyg.datasets.jet_files import JetFiles
 from lgae_pyg.datasets.jetnet import JetNet
 from lgae_pyg.datasets.pythia_jets import PythiaJets
 from lgae_pyg.files import plain
 from lgae_pyg.registry import check_keys, locate, suggestion
 
-__all__ = ["JetDataset", "JetNet", "PythiaJets", "build_dataset", "stratified_choice", "stratified_split"]
+__all__ = [
+    "JetDataset",
+    "JetFiles",
+    "JetNet",
+    "JetsInMemory",
+    "PythiaJets",
+    "build_dataset",
+    "from_arrays",
+    "from_awkward",
+    "from_numpy",
+    "stratified_choice",
+    "stratified_split",
+]
 
-_DATASETS = {"JetNet": JetNet, "PythiaJets": PythiaJets}
+_DATASETS = {"JetFiles": JetFiles, "JetNet": JetNet, "PythiaJets": PythiaJets}
 #: Entries of every recipe; a class whose constructor does not take them fixes them itself.
 _COMMON = ("root", "unit", "seed", "fractions")
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
+import shutil
+import sys
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +20,8 @@ from torch import Tensor
 from torch_geometric.data import Dataset
 
 from lgae_pyg.data import JetData, JetLoader, JetStore
+from lgae_pyg.data.flat import FlatJets
+from lgae_pyg.data.gate import Admission, Rules, admit
 from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.datasets.code import PACKAGE, code_fingerprint
 from lgae_pyg.files import plain
@@ -37,6 +42,7 @@ class JetDataset(Dataset, ABC):
     The file holds the jets of all splits, so that they share it; its name carries a hash of everything it
     depends on. It is written whole or not at all, contains no pickles, and is made again when a raw file or the
     code of :meth:`build_store` has changed. Where it exists, neither the raw files nor the network are needed.
+    More jets than memory holds are written to a folder of that name (:meth:`write_store`).
 
     A data set of one's own derives from this class, in a module that can be imported. Where its constructor takes
     the entries of its recipe (``unit``, ``seed`` and ``fractions`` may be fixed by the class), training and
@@ -53,6 +59,8 @@ class JetDataset(Dataset, ABC):
 
     version = 1
     """Version of :meth:`build_store`, part of the name of the processed file: raised when other jets come out."""
+
+    _unit: str | None = None
 
     def __init__(
         self,
@@ -82,19 +90,52 @@ class JetDataset(Dataset, ABC):
     def download(self) -> None:
         """Brings the missing raw files into place, or says how to get them."""
 
-    @abstractmethod
     def build_store(self) -> JetStore:
-        """Reads the raw files. Its ``meta`` may name the classes (``class_names``) and the jets (``origin``)."""
+        """Reads the raw files. Its ``meta`` may name the classes (``class_names``) and the jets (``origin``).
+
+        A data set defines this, or :meth:`write_store` if memory may not hold its jets.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines neither build_store nor write_store.")
+
+    def write_store(self, path: Path) -> None:
+        """Writes the processed jets: those of :meth:`build_store` to one file.
+
+        A data set that may be larger than memory replaces this method, and writes the jets as they come::
+
+            with JetStoreWriter(path, self.described({"class_names": ["QCD", "top"]})) as writer:
+                for sizes, p4, labels in chunks:
+                    writer.add(sizes, {"pos": p4}, {"y": labels})
+
+        Args:
+            path: What :meth:`JetStore.load` is to open; nothing is there, or what an interrupted writer left.
+        """
+        store = self.build_store()
+        if "admission" not in store.meta:
+            store = through_gate(store, self.unit, self.recipe["name"])
+        tell(self.recipe["name"], store.meta["admission"])
+        store.meta = self.described(store.meta)
+        store.save(path)
+
+    def described(self, meta: Mapping[str, Any]) -> dict[str, Any]:
+        """The meta of the processed jets: ``meta``, and by what they are recognised when they are outdated."""
+        named = {"class_names": [], "origin": self.recipe["name"], **meta}
+        return {**named, "recipe": self.file_recipe, "unit": self.unit, **self._made_of()}
 
     @property
     def unit(self) -> str:
         """The unit of the momenta: GeV, TeV or PeV."""
-        return self.recipe["unit"]
+        return self.recipe["unit"] if self._unit is None else self._unit
+
+    def in_unit(self, unit: str) -> JetDataset:
+        """The same jets in another unit, converted when they are taken; the recipe stays as it is."""
+        converted = copy.copy(self)
+        converted._store, converted._unit = self._store.in_unit(unit), unit
+        return converted
 
     @property
     def file_recipe(self) -> dict[str, Any]:
         """What the processed file depends on: the recipe without the places and the shares of the splits."""
-        free = ("root", "fractions", "_target_")
+        free = ("root", "fractions", "_target_", "origin")
         return {key: value for key, value in self.recipe.items() if key not in free} | {"processing": self.version}
 
     @property
@@ -111,7 +152,7 @@ class JetDataset(Dataset, ABC):
     @property
     def origin(self) -> str:
         """Where the jets come from, for captions; the name of the set if it says nothing else."""
-        return self._store.meta.get("origin", self.recipe["name"])
+        return self.recipe.get("origin") or self._store.meta.get("origin", self.recipe["name"])
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -154,11 +195,13 @@ class JetDataset(Dataset, ABC):
         return stratified_split(labels, self.split, fractions, seed)
 
     def process(self) -> None:
-        """Makes the processed file."""
-        store = self.build_store()
-        described = {"class_names": [], "origin": self.recipe["name"], **store.meta}
-        store.meta = {**described, "recipe": self.file_recipe, "unit": self.unit, **self._made_of()}
-        store.save(self.processed_paths[0])
+        """Makes the processed file, in the place of an older one."""
+        path = Path(self.processed_paths[0])
+        if path.is_dir() and JetStore.is_at(path):
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.is_file() and type(self).write_store is not JetDataset.write_store:
+            path.unlink(missing_ok=True)
+        self.write_store(path)
 
     def lacks_raw_files(self) -> bool:
         """Whether a raw file is missing."""
@@ -166,19 +209,19 @@ class JetDataset(Dataset, ABC):
 
     def _download(self) -> None:
         """Fetches raw files only where they are needed."""
-        needed = self.force_reload or not Path(self.processed_paths[0]).is_file()
+        needed = self.force_reload or not JetStore.is_at(self.processed_paths[0])
         if needed and self.lacks_raw_files():
             self.download()
 
     def _process(self) -> None:
         """Replaces PyTorch Geometric's version, which keeps pickles beside the processed file."""
         path = Path(self.processed_paths[0])
-        if self.force_reload or not path.is_file() or self._is_outdated(path):
+        if self.force_reload or not JetStore.is_at(path) or self._is_outdated(path):
             self.process()
 
     def _is_outdated(self, path: Path) -> bool:
         """Whether the processed file was made of other raw files or by other code, and can be made again."""
-        meta = JetStore.load(path).meta
+        meta = JetStore.read_meta(path)
         if all(Path(raw).is_file() for raw in self.raw_paths):
             return "class_names" not in meta or any(meta.get(key) != now for key, now in self._made_of().items())
         code = code_fingerprint(type(self), JetDataset)
@@ -196,6 +239,33 @@ class JetDataset(Dataset, ABC):
 
     def _fingerprints(self) -> dict[str, str]:
         return {Path(path).name: fingerprint(path) for path in self.raw_paths}
+
+
+def through_gate(store: JetStore, unit: str, name: str) -> JetStore:
+    """The jets that a network can read, in the order of particles that they came in, with the gate's report in
+    ``meta["admission"]`` (see :func:`~lgae_pyg.data.gate.admit`).
+
+    Raises:
+        DataFileError: what cannot be mended, such as energies in the last column.
+    """
+    particles, jets = store.particle_fields, store.jet_fields
+    columns = {key: value.numpy() for key, value in particles.items() if key != "pos"}
+    rows = store.jet_field("jet_id").numpy() if "jet_id" in jets else None
+    jet_columns = {key: value.numpy() for key, value in jets.items()}
+    whole = FlatJets(particles["pos"].numpy(), store.ptr.numpy(), columns, jet_columns, rows, unit)
+    sound, report = admit(whole, Rules(order="kept"), name)
+    meta = {**store.meta, "admission": report.to_dict()}
+    if sound is whole:
+        return JetStore(store.ptr, particles, jets, meta, store.dtype)
+    fields = {"pos": torch.from_numpy(sound.p4)} | {key: torch.from_numpy(v) for key, v in sound.particles.items()}
+    jet_fields = {key: torch.from_numpy(value) for key, value in sound.jets.items()}
+    return JetStore(torch.from_numpy(sound.ptr), fields, jet_fields, meta, store.dtype)
+
+
+def tell(name: str, admission: Mapping[str, Any]) -> None:
+    """Prints what the gate did, on standard error."""
+    for line in Admission.from_dict(admission).lines():
+        print(f"{name}: {line}", file=sys.stderr, flush=True)
 
 
 def stratified_split(y: Tensor, split: str, fractions: Sequence[float], seed: int) -> Tensor:
@@ -217,13 +287,13 @@ def stratified_split(y: Tensor, split: str, fractions: Sequence[float], seed: in
     check_choice("split", split, SPLITS)
     place = SPLITS.index(split)
     bounds = np.concatenate([[0.0], np.cumsum(fractions)])
-    chosen = []
+    chosen = torch.zeros(len(y), dtype=torch.bool)
     for number in y.unique().tolist():
         jets = (y == number).nonzero().flatten()
         order = np.random.default_rng([seed, number, SPLIT_STREAM]).permutation(len(jets))
         first, last = np.rint(bounds[place : place + 2] * len(jets)).astype(int)
-        chosen.append(jets[np.sort(order[first:last])])
-    return torch.cat(chosen).sort().values
+        chosen[jets[order[first:last]]] = True
+    return chosen.nonzero().flatten()
 
 
 def stratified_choice(y: Tensor, jets: int, seed: int) -> Tensor:

@@ -37,13 +37,13 @@ _OPERATORS: dict[type, Callable] = {
     ast.GtE: operator.ge,
 }
 
-_NUMPY = """abs absolute add arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax argmin ceil clip cos cosh deg2rad
-divide equal exp expm1 fabs float_power floor fmod greater greater_equal hypot isfinite isinf isnan less
-less_equal log log10 log1p log2 logical_and logical_not logical_or logical_xor max maximum min minimum mod
-multiply nan_to_num negative not_equal ones_like power rad2deg reciprocal remainder rint round sign sin sinh
-sqrt square stack subtract sum tan tanh trunc where zeros_like""".split()
+_NUMPY = """abs absolute add arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax argmin ceil clip cos
+cosh deg2rad divide equal exp expm1 fabs float_power floor fmod greater greater_equal hypot isfinite
+isinf isnan less less_equal log log10 log1p log2 logical_and logical_not logical_or logical_xor max
+maximum min minimum mod multiply nan_to_num negative not_equal ones_like power rad2deg reciprocal
+remainder rint round sign sin sinh sqrt square stack subtract sum tan tanh trunc where zeros_like""".split()
 _AWKWARD = """all any argmax argmin argsort concatenate count count_nonzero fill_none firsts flatten full_like
-local_index max mean min nan_to_num num ones_like prod sort sum where zeros_like""".split()
+local_index max mean min nan_to_num num ones_like prod sort sum to_numpy where zeros_like""".split()
 _MATH = "acos asin atan atan2 ceil cos cosh exp fabs floor hypot log log10 pow sin sinh sqrt tan tanh".split()
 _CONSTANTS = ("pi", "e", "inf", "nan")
 _LIBRARIES = {"np": _NUMPY, "numpy": _NUMPY, "ak": _AWKWARD, "awkward": _AWKWARD, "math": _MATH}
@@ -76,7 +76,7 @@ def evaluate(text: str, columns: Mapping[str, Any]) -> Any:
             return _value(_parse(text), columns)
     except ExpressionError as error:
         raise ExpressionError(f"the formula '{_short(text)}': {error}") from None
-    except (TypeError, ValueError, ArithmeticError, IndexError, MemoryError) as error:
+    except (TypeError, ValueError, ArithmeticError, IndexError, MemoryError, RecursionError) as error:
         raise ExpressionError(f"the formula '{_short(text)}' cannot be computed: {error}") from error
 
 
@@ -216,6 +216,10 @@ def _function(node: ast.AST) -> Callable:
             return _clip if name == "clip" else getattr(np, name)
         case ast.Name(id="clip" | "_clip"):
             return _clip
+        case ast.Name(id="_stack" | "_concat" as name):  # as weaver calls them
+            import awkward
+
+            return awkward.concatenate if name == "_concat" else np.stack
         case ast.Name(id="abs" | "min" | "max" as name):
             return {"abs": np.abs, "min": np.minimum, "max": np.maximum}[name]
     raise ExpressionError(f"there is no function '{_short(ast.unparse(node))}': write np.NAME, ak.NAME or clip")

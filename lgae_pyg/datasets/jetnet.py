@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from lgae_pyg.data import JetData
 from lgae_pyg.datasets.jetnet_format import SHORT_FILE, JetNetFormat
+from lgae_pyg.files import write_atomically
 
 SHORT_RECORD, LONG_RECORD = 6975118, 6975117
 """Zenodo's records of the files with 30 and with 150 particles per jet."""
@@ -30,6 +32,8 @@ class JetNet(JetNetFormat):
         seed: Seed of the jets' azimuths, which the files lack, and of the splits.
         max_jets: Read only that many jets of each class, the first ones.
         unit: Unit of the momenta: GeV, TeV or PeV (the files are in GeV).
+        origin: What the jets are called in captions. When omitted it is ``JetNet`` for files that were downloaded
+            here, and ``jets in JetNet's format`` for others: state ``JetNet`` if you fetched them by hand.
         download: Fetch missing files from Zenodo through jetnet, which checks their checksums.
         transform: Change applied to each jet when it is taken.
         force_reload: Make the processed file again.
@@ -54,13 +58,20 @@ class JetNet(JetNetFormat):
         seed: int = 0,
         max_jets: int | None = None,
         unit: str = "TeV",
+        origin: str | None = None,
         download: bool = False,
         transform: Callable[[JetData], JetData] | None = None,
         force_reload: bool = False,
     ) -> None:
         self._may_download = download
         options = {"transform": transform, "force_reload": force_reload}
-        super().__init__(root, classes, num_particles, split, fractions, seed, max_jets, unit, {}, **options)
+        more = {} if origin is None else {"origin": origin}
+        super().__init__(root, classes, num_particles, split, fractions, seed, max_jets, unit, more, **options)
+
+    def _origin(self) -> str:
+        """``JetNet`` only for files that are JetNet's: as they were downloaded."""
+        own = all(was_fetched(Path(path)) for path in self.raw_paths)
+        return "JetNet" if own else "jets in JetNet's format"
 
     def download(self) -> None:
         """Fetches the missing files, or says how to get them."""
@@ -107,4 +118,23 @@ def fetch(folder: str | os.PathLike[str], name: str, record: int) -> None:
                 f"{name}.hdf5 could not be downloaded ({error}): try again, or fetch it by hand from "
                 f"https://zenodo.org/records/{record} into {folder}."
             ) from error
-        os.replace(path, Path(folder, f"{name}.hdf5"))
+        os.replace(path, file := Path(folder, f"{name}.hdf5"))
+    note = _note(file)
+    known = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
+    text = json.dumps({**known, file.name: _facts(file, record)}, indent=1)
+    write_atomically(note, lambda out: out.write(text.encode()))
+
+
+def was_fetched(file: Path) -> bool:
+    """Whether a file is the one that :func:`fetch` downloaded and whose checksum was right."""
+    note = _note(file)
+    known = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
+    return file.name in known and known[file.name] == _facts(file, known[file.name].get("record"))
+
+
+def _note(file: Path) -> Path:
+    return file.absolute().parent.parent / "downloaded.json"
+
+
+def _facts(file: Path, record: int) -> dict[str, int]:
+    return {"record": record, "bytes": file.stat().st_size}

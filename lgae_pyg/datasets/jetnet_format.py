@@ -6,6 +6,7 @@ import os
 from abc import ABC
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,6 +17,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lgae_pyg.data import DataFileError, JetStore
+from lgae_pyg.data.flat import FlatJets
+from lgae_pyg.data.gate import Admission, Rules, admit
 from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.datasets.base import AZIMUTH_STREAM, JetDataset
 from lgae_pyg.datasets.hdf5 import open_hdf5
@@ -116,19 +119,26 @@ class JetNetFormat(JetDataset, ABC):
     def build_store(self) -> JetStore:
         """Reads the class files one after another."""
         options = {key: self.recipe[key] for key in ("num_particles", "seed", "unit")}
-        chunks = []
+        chunks, report = [], Admission()
         for letter, path in zip(self.classes, self.raw_paths):
             number = self.class_names.index(letter)
-            chunks += read_class(path, number, max_jets=self.rows_per_class(), **options)
+            for chunk, admission in read_class(path, number, max_jets=self.rows_per_class(), **options):
+                chunks.append(chunk)
+                report += admission
         fields = {name: torch.cat([chunk.pop(name) for chunk in chunks]) for name in list(chunks[0])}
         sizes = fields.pop("sizes")
         ptr = torch.cat([torch.zeros(1, dtype=torch.long), sizes.cumsum(0)])
         meta = self._description(any(_is_generated(path) for path in self.raw_paths))
+        meta["admission"] = report.to_dict()
         return JetStore(ptr, {"pos": fields.pop("pos")}, fields, meta)
+
+    def _origin(self) -> str:
+        """What the jets are called in captions."""
+        return self.recipe["name"]
 
     def _description(self, generated: bool) -> dict[str, Any]:
         """What the classes are called and where the jets come from."""
-        origin = self.recipe["name"] + (" (generated with Pythia 8)" if generated else "")
+        origin = self._origin() + (" (generated with Pythia 8)" if generated else "")
         return {"class_names": list(self.class_names), "origin": origin}
 
 
@@ -146,13 +156,8 @@ def sort_classes(classes: Sequence[str], known: Sequence[str] = CLASSES) -> list
 
 
 def read_class(
-    path: str | os.PathLike[str],
-    number: int,
-    num_particles: int,
-    max_jets: int | None,
-    seed: int,
-    unit: str,
-) -> Iterator[dict[str, Tensor]]:
+    path: str | os.PathLike[str], number: int, num_particles: int, max_jets: int | None, seed: int, unit: str
+) -> Iterator[tuple[dict[str, Tensor], Admission]]:
     r"""Reads the jets of one class file in chunks.
 
     The file holds ``particle_features`` (jets, particles, 4) with the columns etarel, phirel, ptrel, mask,
@@ -167,7 +172,8 @@ def read_class(
     drawn uniformly by a generator seeded with (seed, class), one number per row of the file, so that it
     depends neither on the other classes nor on ``max_jets``. Particles with mask 0 are left out. The files
     are ordered by falling transverse momentum; a jet that is not is sorted, equal ones keeping their order,
-    before it is cut to the leading particles.
+    before it is cut to the leading particles. The particles are massless; the gate's report says what both cost
+    of the jet masses of the file.
 
     Args:
         path: The file.
@@ -178,7 +184,8 @@ def read_class(
         unit: Unit of the momenta.
 
     Yields:
-        Dicts of ``sizes`` (particles per jet), ``pos``, ``y``, ``jet_id`` and ``jet_ref``.
+        Dicts of ``sizes`` (particles per jet), ``pos``, ``y``, ``jet_id`` and ``jet_ref``, each with the report of
+        the gate (:func:`~lgae_pyg.data.gate.admit`).
 
     Shapes:
         - **pos**: :math:`(\sum n, 4)` float64
@@ -197,11 +204,11 @@ def read_class(
                 particle_columns = _columns(particles[rows], PARTICLE_FIELDS)
                 jet_columns = _columns(jets[rows], JET_FIELDS)
                 _check_values(path, first, particle_columns, jet_columns)
-                chunk = _to_momenta(particle_columns, jet_columns, azimuths[rows], num_particles, unit)
-                chunk["y"] = torch.full_like(chunk["sizes"], number)
-                chunk["jet_id"] = torch.arange(rows.start, rows.stop)
+                particle_columns, disordered = _by_falling_pt(particle_columns)
+                read = _to_momenta(particle_columns, jet_columns, azimuths[rows], unit, first)
+                jets_read, report = admit(read, Rules(num_particles), str(path))
                 bar.update(rows.stop - rows.start)
-                yield chunk
+                yield _chunk(jets_read, number), replace(report, sorted=report.sorted + disordered)
 
 
 @contextmanager
@@ -293,15 +300,12 @@ def _refuse(path: Any, row: int, field: str, reason: str) -> NoReturn:
 
 
 def _to_momenta(
-    particles: _Columns, jets: _Columns, azimuth: np.ndarray, num_particles: int, unit: str
-) -> dict[str, Tensor]:
-    """Four-momenta of the leading particles of each jet, in the model's unit."""
-    particles = _by_falling_pt(particles)
-    present = particles["mask"][:, :num_particles] == 1
+    particles: _Columns, jets: _Columns, azimuth: np.ndarray, unit: str, first: int
+) -> FlatJets:
+    """Four-momenta of the particles of each jet, in the model's unit; ``first`` is the row of the first jet."""
+    present = particles["mask"] == 1
     sizes = present.sum(axis=1)
-    relative = {
-        name: torch.from_numpy(column[:, :num_particles][present]) for name, column in particles.items()
-    }
+    relative = {name: torch.from_numpy(column[present]) for name, column in particles.items()}
     owner = torch.from_numpy(np.repeat(np.arange(len(sizes)), sizes))
     gev = UNITS_IN_GEV[unit]
     pt, eta, mass = (torch.from_numpy(np.ascontiguousarray(jets[name])) for name in ("pt", "eta", "mass"))
@@ -310,17 +314,26 @@ def _to_momenta(
         relative["ptrel"] * pt[owner] / gev, relative["etarel"] + eta[owner], relative["phirel"] + phi[owner]
     )
     jet_ref = torch.stack([pt / gev, eta, phi, mass / gev], dim=-1)
-    return {"sizes": torch.from_numpy(sizes), "pos": massless(p4), "jet_ref": jet_ref}
+    ptr = np.concatenate([[0], np.cumsum(sizes)])
+    rows = first + np.arange(len(sizes))
+    return FlatJets(massless(p4).numpy(), ptr, jets={"jet_ref": jet_ref.numpy()}, rows=rows, unit=unit)
 
 
-def _by_falling_pt(particles: _Columns) -> _Columns:
-    """Sorts the jets that are not ordered; absent particles go last."""
+def _chunk(jets: FlatJets, number: int) -> dict[str, Tensor]:
+    """The fields of some jets of a class, as tensors."""
+    fields = {"sizes": jets.sizes, "pos": jets.p4, "jet_ref": jets.jets["jet_ref"]}
+    fields |= {"y": np.full(len(jets), number), "jet_id": jets.rows}
+    return {name: torch.from_numpy(values) for name, values in fields.items()}
+
+
+def _by_falling_pt(particles: _Columns) -> tuple[_Columns, int]:
+    """Sorts the jets that are not ordered, absent particles last; how many they are."""
     key = np.where(particles["mask"] == 1, particles["ptrel"], -1.0)
     disordered = np.flatnonzero((np.diff(key, axis=1) > 0).any(axis=1))
     if len(disordered) == 0:
-        return particles
+        return particles, 0
     order = np.argsort(-key[disordered], axis=1, kind="stable")
     ordered = {name: column.copy() for name, column in particles.items()}
     for column in ordered.values():
         column[disordered] = np.take_along_axis(column[disordered], order, axis=1)
-    return ordered
+    return ordered, len(disordered)

@@ -26,7 +26,7 @@ import torch
 from lgae_pyg.checkpoint import find_checkpoint
 from lgae_pyg.evaluation.results import Results
 from lgae_pyg.evaluation.subject import JETS, LeftOut, Subject
-from lgae_pyg.models import contract_of
+from lgae_pyg.models import contract_of, stated_unit
 from lgae_pyg.progress import steps
 from lgae_pyg.registry import choose
 
@@ -39,9 +39,9 @@ class StudyOptions:
         jets: at most so many jets of each sample, a random choice that is the same each time; of signals the first
             ones. When omitted, the reconstruction takes all, other studies
             :data:`~lgae_pyg.evaluation.subject.JETS`.
-        signals: letters of the classes that count as anomalous; by default those that
-            :meth:`~lgae_pyg.evaluation.subject.Subject.other_classes` names.
-        split: the split of the data set that the jets of the model's own kind are taken from.
+        signals: names of the classes that count as anomalous, or files of jets that do; see
+            :meth:`~lgae_pyg.evaluation.subject.Subject.contrast`.
+        split: the split that ordinary jets are taken from; by default ``test``, and all of other files.
         root: root folder of other jets of the same recipe.
         batch_size: jets per batch. Small batches stay in the processor's cache.
         resamples: bootstrap samples behind each statistical error.
@@ -58,7 +58,7 @@ class StudyOptions:
 
     jets: int | None = None
     signals: Sequence[str] | None = None
-    split: str = "test"
+    split: str | None = None
     root: str | os.PathLike[str] | None = None
     batch_size: int = 64
     resamples: int = 200
@@ -230,7 +230,8 @@ def evaluate_model(
     model = copy.deepcopy(model).eval().double()
     given = {"test": test} | ({} if train is None else {"train": train})
     label = contract_of(model).label
-    subject = Subject(model, label, test.unit, dict(test.recipe), dict(description or {}), given)
+    model.unit = stated_unit(model) or test.unit  # of a copy; where nobody said, the jets' own is meant
+    subject = Subject(model, label, model.unit, dict(test.recipe), dict(description or {}), given)
     wanted = StudyOptions(jets=max_jets, baseline=train is not None, **options)
     return run_study("reconstruction", subject, wanted)
 

@@ -1,6 +1,7 @@
 """A trained model, and the samples of jets that a study asks it about."""
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.datasets import build_dataset
 from lgae_pyg.datasets.base import fingerprint
 from lgae_pyg.models import contract_of
+from lgae_pyg.registry import check_choice
 
 #: The convention of these studies: jets of gluons and light quarks together are QCD, which a model is trained on;
 #: other jets are the signals. Printed names of the classes that have one.
@@ -46,11 +48,17 @@ class Sample:
 
     @classmethod
     def of(cls, name: str, dataset: Any) -> "Sample":
-        """The jets of a data set."""
-        return cls(name, dataset.store, origin_of(dataset), getattr(dataset, "class_names", ()))
+        """The jets of a data set, in the precision of the studies."""
+        return cls(name, dataset.store.to(torch.float64), origin_of(dataset), getattr(dataset, "class_names", ()))
 
     def __len__(self) -> int:
         return len(self.store)
+
+    def only(self, classes: Sequence[str]) -> "Sample":
+        """The jets of some classes, named after them."""
+        numbers = [self.class_names.index(name) for name in classes]
+        chosen = np.flatnonzero(np.isin(self.store.jet_field("y").flatten().numpy(), numbers))
+        return replace(self, name=sample_name(classes), store=self.store.select(chosen))
 
     def choose(self, jets: int | None) -> "Sample":
         """A random choice of that many jets, the same each time; all of them for ``None``."""
@@ -80,6 +88,8 @@ class Subject:
         about: plain values that are kept with the results: ``checkpoint``, ``identity``, ``epoch``, ``config``.
         given: data sets at hand by split, which are not built from the recipe.
         generate: whether jets that are not there may be generated.
+        elsewhere: recipe of the jets that the model is shown, where they are others than its own kind (its
+            training split stays what it was); see :func:`files_recipe`.
     """
 
     model: torch.nn.Module
@@ -89,29 +99,41 @@ class Subject:
     about: Mapping[str, Any] = field(default_factory=dict)
     given: Mapping[str, Any] = field(default_factory=dict)
     generate: bool = False
+    elsewhere: Mapping[str, Any] | None = None
 
     @classmethod
-    def load(cls, source: str | os.PathLike[str], generate: bool = False) -> "Subject":
+    def load(
+        cls,
+        source: str | os.PathLike[str],
+        generate: bool = False,
+        jets: str | os.PathLike[str] | None = None,
+        card: str | os.PathLike[str] | None = None,
+    ) -> "Subject":
         """The best model of a run, or a checkpoint.
 
         Args:
             source: folder of a run, or a checkpoint file.
             generate: whether jets that are not there may be generated.
+            jets: files of jets that the model is shown instead of its own kind, see :func:`files_recipe`.
+            card: what is in these files.
 
         Raises:
-            ValueError: if the checkpoint does not say what it was trained on.
+            ValueError: if the checkpoint does not say what it was trained on, and no files are given.
             OSError: if it is not there.
         """
         found = load_checkpoint(source)
-        if found.data is None:
+        if found.data is None and jets is None:
             raise ValueError(
                 f"{found.path} does not say which data the model was trained on (entry 'data'), as imported ones "
-                "do not: evaluate it in Python, with load_model and lgae_pyg.evaluation.evaluate_model"
+                "do not: say with --data FILES which jets it is to be shown"
             )
         about = {"checkpoint": os.fspath(found.path), "identity": fingerprint(found.path), "epoch": found.epoch}
-        model = found.model.eval().double()
-        label = contract_of(model).label
-        return cls(model, label, found.unit, found.data, {**about, "config": found.config}, generate=generate)
+        model, recipe = found.model.eval().double(), found.data or {}
+        facts = contract_of(model)
+        slots = facts.num_particles or recipe.get("num_particles")
+        elsewhere = None if jets is None else files_recipe(jets, card, found.unit, slots)
+        about["config"] = found.config
+        return cls(model, facts.label, found.unit, recipe, about, generate=generate, elsewhere=elsewhere)
 
     @property
     def facts(self) -> Any:
@@ -136,65 +158,137 @@ class Subject:
     @property
     def classes(self) -> tuple[str, ...]:
         """Letters of the classes that the model was trained on."""
-        return tuple(self.recipe.get("classes", ()))
+        return tuple(self.recipe.get("classes") or ())
 
-    def dataset(self, split: str = "test", root: str | os.PathLike[str] | None = None) -> Any:
-        """Jets of the kind that the model was trained on.
+    @property
+    def kind(self) -> str:
+        """The printed name of the jets that the model was trained on."""
+        return self.named(self.classes)
+
+    def named(self, classes: Sequence[str]) -> str:
+        """The printed name of jets of some classes together; to a tagger they are named class by class."""
+        is_tagger = self.facts.task == "classification"
+        return "+".join(classes) if is_tagger and classes else sample_name(classes)
+
+    def dataset(self, split: str | None = None, root: str | os.PathLike[str] | None = None) -> Any:
+        """Jets of the kind that the model was trained on, or those that it is to be shown instead.
 
         Args:
-            split: which of them; the test split was not seen in the training.
+            split: which of them; when omitted, the test split, which was not seen in the training, and all of
+                other kinds. ``train`` is always that of the training.
             root: root folder of other jets of the same recipe.
 
         Raises:
-            ValueError: if their unit is not the model's.
+            ValueError: if their unit is not the model's, and the data set has no ``in_unit`` by which it would be
+                converted (with a warning).
+            FileNotFoundError: if nothing is known of the training jets.
             OSError: if they are not there.
         """
-        return self._checked(self.given[split] if split in self.given else self._build(self.recipe, split, root))
+        split = split or ("test" if self.elsewhere is None else "all")
+        if split in self.given:
+            return self._checked(self.given[split])
+        recipe = self.recipe if self.elsewhere is None or split == "train" else self.elsewhere
+        if not recipe:
+            raise FileNotFoundError(f"the checkpoint of {self.label} does not say which jets it was trained on")
+        return self._checked(self._build(recipe, split, root))
 
     def background(
-        self, jets: int | None = None, split: str = "test", root: str | os.PathLike[str] | None = None
+        self, jets: int | None = None, split: str | None = None, root: str | os.PathLike[str] | None = None
     ) -> Sample:
-        """A sample of jets of the kind that the model was trained on, see :meth:`dataset`."""
-        return Sample.of(sample_name(self.classes), self.dataset(split, root)).choose(jets)
+        """A sample of the jets of :meth:`dataset`, all classes together."""
+        dataset = self.dataset(split, root)
+        classes = self.classes if self.elsewhere is None else dataset.class_names
+        return Sample.of(self.named(classes), dataset).choose(jets)
 
-    def signals(
-        self, classes: Sequence[str] | None = None, jets: int = JETS, root: str | os.PathLike[str] | None = None
-    ) -> list[Sample]:
-        """Samples of other classes, one each, all of whose jets are new to the model.
+    def contrast(
+        self,
+        signals: Sequence[str] | None = None,
+        jets: int = JETS,
+        split: str | None = None,
+        root: str | os.PathLike[str] | None = None,
+    ) -> tuple[Sample, list[Sample]]:
+        """Ordinary jets, and samples of anomalous ones, all of which are new to the model.
 
         Args:
-            classes: letters; :meth:`other_classes` when omitted.
-            jets: so many of each class, the first ones.
+            signals: names of classes, or files of jets (each a sample, named after the file). By default t, W and
+                Z to a model of JetNet's QCD jets, QCD jets to its other models; and of files (``elsewhere``, or
+                those of the training), all classes but those that the model was trained on.
+            jets: at most so many of each sample; of other classes of a generated set the first ones.
+            split: which of the ordinary jets.
             root: root folder of other jets of the same recipe.
 
         Raises:
-            LeftOut: if the data have no classes by name.
-            ValueError: for a class that the model was trained on.
+            LeftOut: if the data do not tell which jets are anomalous.
+            ValueError: for a class that there is not, or that the model was trained on.
             OSError: if the jets are not there.
         """
-        if not self.classes:
-            raise LeftOut("its data have no classes by name, of which some could be signals")
-        chosen = list(classes or self.other_classes())
-        known = sorted(set(chosen) & set(self.classes))
+        files = [one for one in signals or () if Path(one).suffix or os.sep in one]
+        named = [one for one in signals or () if one not in files]
+        if self.elsewhere is not None:
+            background, samples = self._parted(named, bool(files), jets, split)
+        else:
+            samples = [] if files and not named else self.signals(named, jets, root)
+            background = self.background(jets, split, root)
+        for file in files:
+            recipe = files_recipe(file, None, self.unit, self.slots)
+            samples.append(Sample.of(Path(file).stem, self._build(recipe, "all", None)).choose(jets))
+        return background, samples
+
+    def _parted(
+        self, named: Sequence[str], alone: bool, jets: int, split: str | None
+    ) -> tuple[Sample, list[Sample]]:
+        """Ordinary and anomalous jets of the files that the model is shown."""
+        dataset = self.dataset(split)
+        everything, known = Sample.of("jets", dataset), tuple(dataset.class_names)
+        for name in named:
+            check_choice("class", name, known)
+        ordinary = {*self.classes, sample_name(self.classes)}
+        anomalous = named or ([] if alone else [name for name in known if name not in ordinary])
+        rest = [name for name in known if name not in anomalous]
+        if (known and not rest) or not (anomalous or alone):
+            raise LeftOut(
+                f"of its jets ({', '.join(known) or 'without classes'}) none are known to be anomalous, or all: "
+                "say which with --signals"
+            )
+        background = everything.only(rest) if anomalous else everything
+        background = replace(background, name=sample_name(rest)).choose(jets)
+        return background, [everything.only([name]).choose(jets) for name in anomalous]
+
+    def signals(
+        self, classes: Sequence[str] = (), jets: int = JETS, root: str | os.PathLike[str] | None = None
+    ) -> list[Sample]:
+        """Samples of other classes of the set that the model was trained on, see :meth:`other_classes`."""
+        classes = classes or self.other_classes(root)
+        known = sorted(set(classes) & set(self.classes))
         if known:
             raise ValueError(f"the model was trained on {', '.join(known)}: choose other signals")
         few = {"jets": jets} if "jets" in self.recipe else {"max_jets": jets}
-        samples = []
-        for letter in chosen:
-            recipe = {**self.recipe, "classes": [letter], **few}
-            samples.append(Sample.of(letter, self._checked(self._build(recipe, "all", root))))
-        return samples
+        recipes = {name: {**self.recipe, "classes": [name], **few} for name in classes}
+        return [Sample.of(name, self._checked(self._build(one, "all", root))) for name, one in recipes.items()]
 
-    def other_classes(self) -> tuple[str, ...]:
-        """What is anomalous by default: t, W and Z to a model of QCD jets, QCD jets to all others."""
-        return SIGNALS if set(self.classes) <= set(QCD) else QCD
+    def other_classes(self, root: str | os.PathLike[str] | None = None) -> Sequence[str]:
+        """What is anomalous by default."""
+        if not self.classes:
+            raise LeftOut("its data have no classes by name, of which some could be signals")
+        if set(self.classes) <= {*QCD, *SIGNALS}:
+            return SIGNALS if set(self.classes) <= set(QCD) else QCD
+        known = self._build({**self.recipe, "classes": None}, "all", root).class_names
+        others = [name for name in known if name not in self.classes]
+        if not others:
+            raise LeftOut(f"the model was trained on all classes of its data, {', '.join(known)}")
+        return others
+
+    @property
+    def slots(self) -> int | None:
+        """Particles of the largest jet that the model takes; ``None`` for any number."""
+        return self.facts.num_particles or self.recipe.get("num_particles")
 
     def caption(self, samples: Sequence[Sample]) -> str:
         """The sentences that name data and model."""
         counts = ", ".join(f"{len(sample)} {sample.name}" for sample in samples)
-        particles = self.recipe.get("num_particles")
+        particles = (self.elsewhere or self.recipe).get("num_particles")
         cut = f", up to {particles} particles" if particles else ""
-        trained = f"trained on {sample_name(self.classes)}" if self.classes else "trained"
+        trained = f"trained on {self.kind}" if self.classes else "trained"
         return (
             f"Data: {samples[0].origin}, {counts} jets{cut}. "
             f"Model: {self.label}, {trained}, {self.precision}, unit {self.unit}."
@@ -205,8 +299,9 @@ class Subject:
         return {
             "caption": caption or self.caption(samples),
             "label": self.label,
+            "task": self.facts.task,
             "unit": self.unit,
-            "recipe": dict(self.recipe),
+            "recipe": dict(self.recipe if self.elsewhere is None else self.elsewhere),
             "jets": {sample.name: len(sample) for sample in samples},
             "versions": package_versions(),
             **self.about,
@@ -220,9 +315,29 @@ class Subject:
         return build_dataset(recipe, split, **changes)
 
     def _checked(self, dataset: Any) -> Any:
-        if dataset.unit != self.unit:
+        """The data set in the unit of the model, converted if need be."""
+        if dataset.unit == self.unit:
+            return dataset
+        if not hasattr(dataset, "in_unit"):
             raise ValueError(f"the model works in {self.unit}, the data set in {dataset.unit}")
-        return dataset
+        warnings.warn(f"the jets are in {dataset.unit}, the model works in {self.unit}: converted", stacklevel=3)
+        return dataset.in_unit(self.unit)
+
+
+def files_recipe(
+    jets: str | os.PathLike[str], card: str | os.PathLike[str] | None, unit: str, num_particles: int | None
+) -> dict[str, Any]:
+    """The recipe of jets in files (:class:`~lgae_pyg.datasets.JetFiles`) as a model takes them.
+
+    Args:
+        jets: a file, a folder or a pattern.
+        card: name of a preset or file of a data card; recognised from the files when omitted.
+        unit: of the model.
+        num_particles: of the model; the particles beyond are cut, and the cut is said.
+    """
+    recipe: dict[str, Any] = {"name": "JetFiles", "path": os.fspath(jets), "unit": unit}
+    recipe |= {} if card is None else {"card": os.fspath(card)}
+    return recipe | ({} if num_particles is None else {"num_particles": num_particles})
 
 
 def sample_name(classes: Sequence[str]) -> str:

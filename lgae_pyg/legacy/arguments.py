@@ -1,7 +1,7 @@
 """Values of the configurations of other implementations, read one by one, errors naming the argument."""
 
 from collections.abc import Mapping
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 
@@ -51,3 +51,17 @@ def flag(config: Mapping[str, Any], name: str, default: bool) -> bool:
     if found is None:
         raise ValueError(f"the original's argument '{name}' must be true or false, not {value!r}")
     return found
+
+
+def number(config: Mapping[str, Any], name: str, default: float) -> float:
+    """A real number; ``False`` is 0.
+
+    Raises:
+        ValueError: if it is none; the message names it.
+    """
+    value = get(config, name)
+    if value is None:
+        return default
+    if not isinstance(value, Real):
+        raise ValueError(f"the original's argument '{name}' must be a number, not {value!r}")
+    return float(value)

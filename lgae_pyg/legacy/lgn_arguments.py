@@ -1,7 +1,7 @@
 """The arguments of the published LGAE code (zichunhao/lgn-autoencoder), read from its configuration."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from lgae_pyg.legacy.arguments import count, flag, get, required
@@ -83,24 +83,10 @@ class LGNArguments:
 
     def model_arguments(self) -> dict[str, Any]:
         """Arguments of :class:`~lgae_pyg.models.LGAE`; the scale is left to the weights."""
-        return {
-            "aggregation": self.aggregation,
-            "num_particles": self.num_particles,
-            "latent_vectors": self.latent_vectors,
-            "latent_scalars": self.latent_scalars,
-            "encoder_channels": self.encoder_channels,
-            "decoder_channels": self.decoder_channels,
-            "num_bells": self.num_bells,
-            "mlp_depth": self.mlp_depth,
-            "mlp_width": self.mlp_width,
-            "activation": self.activation,
-            "extra_scalars": self.jet_scalars - 1,
-            "jet_inputs": self.jet_features,
-            "readout": self.readout,
-            "decode": "slots",
-            "scale": 1.0,
-            "behaviour": "original",
-        }
+        other = {"scale", "jet_scalars", "jet_features"}  # names that the model has otherwise
+        same = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in other}
+        translated = {"extra_scalars": self.jet_scalars - 1, "jet_inputs": self.jet_features}
+        return {**same, **translated, "decode": "slots", "scale": 1.0, "behaviour": "original"}
 
 
 def _channels(config: Mapping[str, Any], name: str) -> tuple[int, ...]:

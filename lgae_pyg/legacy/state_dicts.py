@@ -12,10 +12,7 @@ PARALLEL = "module."
 
 
 def checked_state(
-    state: Mapping[str, Any],
-    shapes: Mapping[str, tuple[int, ...]],
-    network: str,
-    ignored: Collection[str] = (),
+    state: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], network: str, ignored: Collection[str] = ()
 ) -> dict[str, Tensor]:
     """The weights of a state dict as float64 tensors on the CPU, complete, of the right shapes and finite.
 

@@ -60,9 +60,9 @@ def equivariance_error(
     """
     irreps_in, irreps_out = Irreps(irreps_in), Irreps(irreps_out)
     _check_measure(measure, per_row)
-    moved = _transformed(inputs, irreps_in, transform)
+    moved = _act(irreps_in, transform, _momenta(inputs), "input").to(_momenta(inputs).dtype)
     expected = _act(irreps_out, transform, _output(function(inputs)), "output")
-    found = _widened(_output(function(moved)))
+    found = _widened(_output(function(_with_momenta(inputs, moved))))
     _check_shapes(found, expected)
     if measure == "paper":
         found, expected = _real_mean(found), _real_mean(expected)
@@ -93,14 +93,20 @@ def _check_shapes(found: Tensor, expected: Tensor) -> None:
         )
 
 
-def _transformed(inputs: Any, irreps: Irreps, transform: Tensor) -> Any:
+def _momenta(inputs: Any) -> Tensor:
+    """The tensor that is transformed: the input itself or its ``pos``."""
+    tensor = inputs if isinstance(inputs, Tensor) else getattr(inputs, "pos", None)
+    if not isinstance(tensor, Tensor):
+        raise ValueError(f"the input is neither a tensor nor a graph with a tensor 'pos', but {type(inputs)}")
+    return tensor
+
+
+def _with_momenta(inputs: Any, moved: Tensor) -> Any:
     """The transformed tensor, or a shallow copy of the graph with transformed ``pos``."""
     if isinstance(inputs, Tensor):
-        return _act(irreps, transform, inputs, "input").to(inputs.dtype)
-    if not isinstance(getattr(inputs, "pos", None), Tensor):
-        raise ValueError(f"the input is neither a tensor nor a graph with a tensor 'pos', but {type(inputs)}")
+        return moved
     graph = copy.copy(inputs)
-    graph.pos = _act(irreps, transform, inputs.pos, "input").to(inputs.pos.dtype)
+    graph.pos = moved
     return graph
 
 

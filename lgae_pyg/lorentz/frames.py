@@ -105,6 +105,29 @@ def massless_from_coordinates(coordinates: Tensor, frame: Tensor) -> Tensor:
     return torch.cat([length, coordinates], -1) @ frame
 
 
+def rest_frame(p: Tensor, total: Tensor) -> Tensor:
+    r"""Vectors in the rest frame of :math:`P`, by a boost without rotation,
+
+    .. math:: E' = \frac{p \cdot P}{M}, \qquad \vec p\,' = \vec p - \frac{E + E'}{P_0 + M} \vec P .
+
+    Where :math:`P` is light-like, within rounding, vectors stay as they are.
+
+    Args:
+        p: the vectors.
+        total: :math:`P`, future-directed.
+
+    Shapes:
+        - p, total: :math:`(*, 4)`, broadcast against each other
+        - **output:** :math:`(*, 4)`
+    """
+    square = minkowski_square(total)
+    timelike = (square > rounding(total[..., 0].square())).unsqueeze(-1)
+    m = safe_sqrt(torch.where(timelike.squeeze(-1), square, torch.ones_like(square))).unsqueeze(-1)
+    e = minkowski_dot(p, total).unsqueeze(-1) / m
+    step = (p[..., :1] + e) / torch.where(timelike, total[..., :1] + m, torch.ones_like(m))
+    return torch.where(timelike, torch.cat([e, p[..., 1:] - step * total[..., 1:]], -1), p)
+
+
 def rounding(size: Tensor) -> Tensor:
     """What rounding may make of an invariant that is zero, given the size of the terms that cancel in it."""
     return ROUNDINGS * torch.finfo(size.dtype).eps * size

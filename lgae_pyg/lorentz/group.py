@@ -88,9 +88,7 @@ def rotation(angle: float, axis: Axis = "z") -> Tensor:
 
 
 def random_lorentz(
-    max_rapidity: float = 1.0,
-    generator: torch.Generator | None = None,
-    dtype: torch.dtype = torch.float64,
+    max_rapidity: float = 1.0, generator: torch.Generator | None = None, dtype: torch.dtype = torch.float64
 ) -> Tensor:
     r"""A random proper orthochronous transformation :math:`\Lambda = R_1 B R_2`.
 
@@ -131,8 +129,7 @@ def generators(irreps: Irreps | Irrep | str) -> tuple[Tensor, Tensor]:
     """
     blocks = [_irrep_generators(irrep) for mul, irrep in Irreps(irreps) for _ in range(mul)]
     rotations, boosts = (
-        torch.stack([_block_diagonal([block[kind][k] for block in blocks]) for k in range(3)])
-        for kind in (0, 1)
+        torch.stack([_block_diagonal([block[kind][k] for block in blocks]) for k in range(3)]) for kind in (0, 1)
     )
     return rotations, boosts
 

@@ -112,8 +112,8 @@ class Irreps:
 
     Example:
         >>> irreps = Irreps("1x(0,0)+8x(1/2,1/2)")
-        >>> irreps.dim, irreps.num_irreps, str(irreps)
-        (33, 9, '1x(0,0)+8x(1/2,1/2)')
+        >>> irreps.dim, str(irreps)
+        (33, '1x(0,0)+8x(1/2,1/2)')
     """
 
     blocks: tuple[tuple[int, Irrep], ...]
@@ -138,11 +138,6 @@ class Irreps:
     def dim(self) -> int:
         """The number of components, the sum of multiplicity times dimension."""
         return sum(mul * irrep.dim for mul, irrep in self.blocks)
-
-    @property
-    def num_irreps(self) -> int:
-        """The number of irreps, the sum of the multiplicities."""
-        return sum(mul for mul, _ in self.blocks)
 
     def multiplicity(self, irrep: Irrep | str) -> int:
         """How often an irrep occurs, in all blocks together."""
@@ -176,19 +171,6 @@ class Irreps:
             x[..., place].unflatten(-1, (mul, irrep.dim))
             for place, (mul, irrep) in zip(self.slices(), self.blocks)
         ]
-
-    def simplify(self) -> Irreps:
-        """The same representation with neighbouring blocks of one irrep joined and empty blocks left out.
-
-        The layout of the packed features stays the same (see :meth:`sort` for one block per irrep).
-        """
-        blocks: list[tuple[int, Irrep]] = []
-        for mul, irrep in self.blocks:
-            if mul and blocks and blocks[-1][1] == irrep:
-                blocks[-1] = (blocks[-1][0] + mul, irrep)
-            elif mul:
-                blocks.append((mul, irrep))
-        return Irreps(blocks)
 
     def sort(self) -> Irreps:
         """One block for every irrep that occurs, ordered by weight and labels.
@@ -235,9 +217,7 @@ def _parse_sum(text: str) -> tuple[tuple[int, Irrep], ...]:
     for term in text.split("+") if text.strip() else ():
         match = _TERM.fullmatch(term)
         if match is None:
-            raise ValueError(
-                f"cannot read {term.strip()!r} in the irreps {text!r}; write '1x(0,0)+8x(1/2,1/2)'"
-            )
+            raise ValueError(f"cannot read {term.strip()!r} in the irreps {text!r}; write '1x(0,0)+8x(1/2,1/2)'")
         blocks.append((int(match[1] or 1), Irrep.parse(match[2])))
     return tuple(blocks)
 

@@ -12,6 +12,7 @@ from lgae_pyg.losses.jet_mse import jet_mse
 from lgae_pyg.losses.mse import mse
 from lgae_pyg.ops.assignment import assign
 from lgae_pyg.ops.jets import jet_sum, pad_jets
+from lgae_pyg.registry import choose
 
 Loss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
@@ -36,9 +37,7 @@ def get_loss(name: str) -> Loss:
     Raises:
         ValueError: if there is no such loss; the message lists those that there are.
     """
-    if name not in LOSSES:
-        raise ValueError(f"unknown loss {name!r}: choose one of {', '.join(LOSSES)}")
-    return LOSSES[name]
+    return choose("loss", name, LOSSES)
 
 
 __all__ = [

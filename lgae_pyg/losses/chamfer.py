@@ -29,9 +29,7 @@ def _distance_to(p: Tensor, q: Tensor, nearest: Tensor, mask: Tensor, metric: st
     return METRICS[metric](p - partner).masked_fill(~mask, 0.0).sum(-1)
 
 
-def chamfer(
-    p4: Tensor, ptr: Tensor, target: Tensor, target_ptr: Tensor, metric: str = "euclidean"
-) -> Tensor:
+def chamfer(p4: Tensor, ptr: Tensor, target: Tensor, target_ptr: Tensor, metric: str = "euclidean") -> Tensor:
     r"""Chamfer loss, with squared distances, per jet.
 
     .. math:: L = \sum_i \min_j d(p_i, q_j) + \sum_j \min_i d(p_i, q_j)

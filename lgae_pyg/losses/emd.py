@@ -80,12 +80,7 @@ def _gradient_only(cloud: Cloud, price: Tensor) -> Tensor:
 
 
 def emd_sinkhorn(
-    p4: Tensor,
-    ptr: Tensor,
-    target: Tensor,
-    target_ptr: Tensor,
-    blur: float = 0.003,
-    scaling: float = 0.7,
+    p4: Tensor, ptr: Tensor, target: Tensor, target_ptr: Tensor, blur: float = 0.003, scaling: float = 0.7
 ) -> Tensor:
     r"""Smooth approximation of :func:`emd` that stays on the device: a debiased Sinkhorn divergence.
 
@@ -100,19 +95,10 @@ def emd_sinkhorn(
     between its gradient and the exact one 0.96; with ``blur=0.001, scaling=0.9``, 1 to 4 % and 0.98 to 0.99, in
     three times the time.
 
-    Args:
-        p4: reconstructed momenta of all jets, one after another.
-        ptr: where each reconstructed jet begins, and where the last one ends.
-        target: true momenta.
-        target_ptr: the same for the true jets.
+    Args and shapes are those of :func:`emd`, and besides:
         blur: the distance :math:`\varepsilon` below which particles are blurred.
         scaling: the factor between the temperatures of two iterations, which fall from 1 to ``blur``: the
             nearer to 1, the more accurate and the slower.
-
-    Shapes:
-        - **p4**: :math:`(\sum_i n_i, 4)`, **target**: :math:`(\sum_i m_i, 4)`
-        - **ptr**, **target_ptr**: :math:`(B + 1,)` long
-        - **output**: :math:`(B,)`, without unit
 
     Raises:
         ValueError: if these are no four-momenta, the numbers of jets differ, or a jet is empty.

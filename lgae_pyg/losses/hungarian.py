@@ -8,9 +8,7 @@ from lgae_pyg.ops.graphs import graph_sizes, node_to_graph
 from lgae_pyg.ops.jets import jet_sum
 
 
-def hungarian(
-    p4: Tensor, ptr: Tensor, target: Tensor, target_ptr: Tensor, unmatched: str = "zero"
-) -> Tensor:
+def hungarian(p4: Tensor, ptr: Tensor, target: Tensor, target_ptr: Tensor, unmatched: str = "zero") -> Tensor:
     r"""Mean squared error after the assignment with the smallest sum of Euclidean distances.
 
     .. math::

@@ -14,16 +14,7 @@ def jet_mse(p4: Tensor, ptr: Tensor, target: Tensor, target_ptr: Tensor) -> Tens
     arXiv:2212.07347 to include jet features. That code sums half the Chamfer loss over the batch, but
     averages this term: for a batch of :math:`B` jets its ratio is that of the weights :math:`[B / 2, 1]`.
 
-    Args:
-        p4: reconstructed momenta :math:`p` of all jets, one after another.
-        ptr: where each reconstructed jet begins, and where the last one ends.
-        target: true momenta :math:`q`.
-        target_ptr: the same for the true jets.
-
-    Shapes:
-        - **p4**: :math:`(\sum_i n_i, 4)`, **target**: :math:`(\sum_i m_i, 4)`
-        - **ptr**, **target_ptr**: :math:`(B + 1,)` long
-        - **output**: :math:`(B,)`, in the square of the unit of the momenta
+    Args and shapes are those of :func:`~lgae_pyg.losses.mse`.
 
     Raises:
         ValueError: if these are no four-momenta, the numbers of jets differ, or a jet is empty.

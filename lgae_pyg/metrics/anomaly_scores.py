@@ -129,13 +129,9 @@ def _polar(p4: Tensor) -> Tensor:
     return torch.stack([energy(p4), transverse_momentum(p4), pseudorapidity(p4), azimuth(p4)], -1)
 
 
-def _scaled(columns: int) -> Callable[[Tensor, Tensor], Tensor]:
-    """Divides the first columns by the scale."""
-
-    def divide(values: Tensor, scale: Tensor) -> Tensor:
-        return torch.cat([values[..., :columns] / scale.unsqueeze(-1), values[..., columns:]], -1)
-
-    return divide
+def _scaled(values: Tensor, columns: int, scale: Tensor) -> Tensor:
+    """The values, the first columns divided by the scale."""
+    return torch.cat([values[..., :columns] / scale.unsqueeze(-1), values[..., columns:]], -1)
 
 
 #: Coordinates of the particles of a space, from momenta, offsets and the scale of each particle's jet; and which
@@ -143,9 +139,10 @@ def _scaled(columns: int) -> Callable[[Tensor, Tensor], Tensor]:
 _COORDINATES: Mapping[str, tuple[Callable[[Tensor, Tensor, Tensor], Tensor], int | None]] = {
     "cartesian": (lambda p4, ptr, scale: p4, None),
     "polar": (lambda p4, ptr, scale: _polar(p4), 3),
-    "scaled_cartesian": (lambda p4, ptr, scale: _scaled(4)(p4, scale), None),
-    "scaled_polar": (lambda p4, ptr, scale: _scaled(2)(_polar(p4), scale), 3),
+    "scaled_cartesian": (lambda p4, ptr, scale: _scaled(p4, 4, scale), None),
+    "scaled_polar": (lambda p4, ptr, scale: _scaled(_polar(p4), 2, scale), 3),
     "relative": (lambda p4, ptr, scale: particle_features(p4, ptr), 2),
+    "lorentz": (lambda p4, ptr, scale: p4, None),
 }
 
 
@@ -153,13 +150,9 @@ def _distances(
     space: str, p4: Tensor, ptr: Tensor, target: Tensor, target_ptr: Tensor, scale: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Distances :math:`(B, n, m)` of rebuilt and true particles, and which of either are real."""
-    if space == "lorentz":
-        here, there = p4, target
-        angle = None
-    else:
-        coordinates, angle = _COORDINATES[space]
-        here = coordinates(p4, ptr, scale[node_to_graph(ptr)])
-        there = coordinates(target, target_ptr, scale[node_to_graph(target_ptr)])
+    coordinates, angle = _COORDINATES[space]
+    here = coordinates(p4, ptr, scale[node_to_graph(ptr)])
+    there = coordinates(target, target_ptr, scale[node_to_graph(target_ptr)])
     (here, real), (there, real_there) = pad_jets(here, ptr), pad_jets(there, target_ptr)
     difference = here.unsqueeze(2) - there.unsqueeze(1)
     if space == "lorentz":

@@ -7,10 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def bootstrap(
-    samples: Sequence[ArrayLike],
-    statistic: Callable[..., ArrayLike],
-    resamples: int = 200,
-    seed: int = 0,
+    samples: Sequence[ArrayLike], statistic: Callable[..., ArrayLike], resamples: int = 200, seed: int = 0
 ) -> NDArray[np.float64]:
     """The standard error of a statistic of one or several samples.
 
@@ -30,7 +27,7 @@ def bootstrap(
         - **output**: the shape of the statistic
     """
     arrays = [np.asarray(sample) for sample in samples]
-    counts = [_draws(len(array), resamples, (seed, place)) for place, array in enumerate(arrays)]
+    counts = [draws(len(array), resamples, (seed, place)) for place, array in enumerate(arrays)]
     drawn = [
         np.asarray(statistic(*(array[np.repeat(np.arange(len(array)), n)] for array, n in zip(arrays, number))))
         for number in zip(*counts)
@@ -55,7 +52,7 @@ def bootstrap_weighted(
     Raises:
         ValueError: if a set is empty, or there are fewer than two draws.
     """
-    counts = [_draws(size, resamples, (seed, place)) for place, size in enumerate(sizes)]
+    counts = [draws(size, resamples, (seed, place)) for place, size in enumerate(sizes)]
     return float(np.std([statistic(*drawn) for drawn in zip(*counts)], ddof=1))
 
 
@@ -90,14 +87,14 @@ def bootstrap_quantiles(
     order = np.argsort(values, kind="stable")
     values, groups = values[order], groups[order]
     found = []
-    for counts in _draws(total, resamples, (seed,)):
+    for counts in draws(total, resamples, (seed,)):
         weights = np.cumsum(counts[groups])
         places = np.searchsorted(weights, np.asarray(quantiles) * weights[-1], side="left")
         found.append(values[places])
     return np.array(found)
 
 
-def _draws(size: int, resamples: int, seed: tuple[int, ...]) -> Iterator[NDArray[np.int64]]:
+def draws(size: int, resamples: int, seed: tuple[int, ...]) -> Iterator[NDArray[np.int64]]:
     """How often each row is drawn, draw after draw."""
     if size < 1:
         raise ValueError("an empty sample cannot be drawn from")

@@ -23,21 +23,10 @@ def exact_emd(
     :math:`\beta = 1` and without normalisation, on the columns :math:`(p_T, \eta, \phi)`. The anomaly score of
     the published code (arXiv:2212.07347, section 4.3) is that with ``relative_to="own"``.
 
-    Args:
-        p4: reconstructed momenta of all jets, one after another.
-        ptr: where each reconstructed jet begins, and where the last one ends.
-        target: true momenta.
-        target_ptr: the same for the true jets.
-        relative_to: what transverse momenta are divided by and angles are measured from: the ``"target"``
-            jet, for both lists; each jet's ``"own"`` sum; or nothing (``None``), a metric for particles within
-            a circle of radius 1.
-        threads: how many threads share the jets; as many as PyTorch uses when omitted. The result does not
-            depend on it.
-        progress: called as ``progress(done, jets)`` now and then, from the calling thread.
+    Args are those of :func:`lgae_pyg.losses.emd`. The result does not depend on ``threads``, and ``progress`` is
+    called from the calling thread.
 
     Shapes:
-        - **p4**: :math:`(\sum_i n_i, 4)`, **target**: :math:`(\sum_i m_i, 4)`
-        - **ptr**, **target_ptr**: :math:`(B + 1,)` long
         - **output**: :math:`(B,)` float64, without unit (with ``relative_to=None`` in that of the momenta)
 
     Raises:

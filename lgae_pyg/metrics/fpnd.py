@@ -57,19 +57,6 @@ def fpnd(particle_features: ArrayLike | Tensor, jet_type: str, batch_size: int =
     return frechet_distance(mean, covariance, *gaussian(activations(particle_features, batch_size)))
 
 
-def confusion(particle_features: ArrayLike | Tensor, batch_size: int = 500) -> NDArray[np.float64]:
-    """Fractions of the jets that the network takes for g, t, q, w, z (:data:`JUDGE_CLASSES`).
-
-    Args:
-        particle_features: as in :func:`fpnd`.
-        batch_size: jets per pass of the network.
-
-    Shapes:
-        - **output**: (5,), sum 1.
-    """
-    return class_fractions(activations(particle_features, batch_size))
-
-
 def class_fractions(activation: NDArray[np.float64]) -> NDArray[np.float64]:
     """Fractions of each output class from activations.
 
@@ -127,9 +114,7 @@ def gaussian(activation: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDAr
     return activation.mean(0), np.cov(activation, rowvar=False)
 
 
-def frechet_distance(
-    mean: NDArray, covariance: NDArray, other_mean: NDArray, other_covariance: NDArray
-) -> float:
+def frechet_distance(mean: NDArray, covariance: NDArray, other_mean: NDArray, other_covariance: NDArray) -> float:
     r"""Squared 2-Wasserstein distance of two Gaussians (Dowson and Landau 1982).
 
     The trace of :math:`(\Sigma_1\Sigma_2)^{1/2}` is the sum of the square roots of the eigenvalues of the

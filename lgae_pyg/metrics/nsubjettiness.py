@@ -61,9 +61,7 @@ def _tau(p4: Tensor, ptr: Tensor, largest: int) -> Tensor:
     if (total <= 0).any():
         raise ValueError(f"jet {int((total <= 0).nonzero()[0, 0])} has no transverse momentum: leave it out")
     y, phi = layout.scatter(rapidity(p4).clamp(-BEAM, BEAM)), layout.scatter(azimuth(p4))
-    distance = torch.hypot(
-        y.unsqueeze(-1) - y.unsqueeze(-2), wrap_angle(phi.unsqueeze(-1) - phi.unsqueeze(-2))
-    )
+    distance = torch.hypot(y.unsqueeze(-1) - y.unsqueeze(-2), wrap_angle(phi.unsqueeze(-1) - phi.unsqueeze(-2)))
     heaps, left = pt.clone(), graph_sizes(ptr).clone()
     alive = torch.arange(pt.shape[-1], device=ptr.device) < left.unsqueeze(-1)
     tau = pt.new_zeros(len(pt), largest)

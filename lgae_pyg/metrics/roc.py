@@ -4,10 +4,10 @@ A higher score always means more signal-like. The sign is never chosen by lookin
 half is reported as such, and one minus it is what the score with the other sign has.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from lgae_pyg.metrics.bootstrap import draws
 
 Array = NDArray[np.float64]
 
@@ -73,9 +73,9 @@ def figures_of_merit(
     plain = _merits(*(np.bincount(one, minlength=levels) for one in places), places[0].size)
     if not resamples:
         return plain
-    if resamples < 2:
-        raise ValueError(f"an error needs at least 2 bootstrap samples, not {resamples}")
-    drawn = [_merits(*counts, places[0].size) for counts in _redrawn(places, levels, resamples, seed)]
+    times = zip(*(draws(one.size, resamples, (seed, number)) for number, one in enumerate(places)))
+    counts = ([np.bincount(one, n, levels) for one, n in zip(places, drawn)] for drawn in times)
+    drawn = [_merits(*pair, places[0].size) for pair in counts]
     with np.errstate(invalid="ignore"):
         errors = {f"{name}_error": float(np.std([one[name] for one in drawn], ddof=1)) for name in plain}
     return {**plain, **errors}
@@ -105,17 +105,6 @@ def _levels(background: ArrayLike, signal: ArrayLike) -> tuple[int, list[NDArray
             )
     values, inverse = np.unique(-np.concatenate(samples), return_inverse=True)
     return values.size, np.split(inverse.ravel(), [samples[0].size])
-
-
-def _redrawn(
-    places: list[NDArray[np.int64]], levels: int, resamples: int, seed: int
-) -> Iterator[list[NDArray[np.int64]]]:
-    generators = [np.random.default_rng((seed, number)) for number in range(len(places))]
-    for _ in range(resamples):
-        yield [
-            np.bincount(one[rng.integers(one.size, size=one.size)], minlength=levels)
-            for one, rng in zip(places, generators)
-        ]
 
 
 def _efficiencies(background: NDArray, signal: NDArray) -> tuple[Array, Array]:

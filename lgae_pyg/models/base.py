@@ -5,9 +5,12 @@ from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
+from lgae_pyg.data.check import check_batch
 from lgae_pyg.files import plain
+from lgae_pyg.models.result import offsets_of
 from lgae_pyg.ops.compression import compression_rates
 
 PACKAGE = "lgae_pyg.models."
@@ -26,12 +29,16 @@ class Model(nn.Module):
             :func:`lgae_pyg.models.build_model` makes the same layers of it.
         task: what the model is trained for, ``reconstruction`` or ``classification``.
         headline: the value that a training shows beside its loss, a column of its ``metrics.csv``.
-        unit: unit of the momenta that the model takes and gives; set by training and by checkpoints.
+        unit: unit of the momenta that the model takes and gives; set by training and by checkpoints. Batches that
+            state another are refused.
         momentum_scale: what momenta are multiplied by on the way in.
         mixed_precision: whether invariants are computed in float32 within a float64 model.
         permutation_invariant: whether the result does not depend on the order of the particles.
         num_particles: number of slots, the largest jet that fits; ``None`` for any number.
         closed_form: whether the model is fitted in one pass (:meth:`fit`) instead of trained.
+        takes_padding: whether rows of zeros are particles that are not there.
+        check_inputs: whether ``model(batch)`` and ``encode`` look at the batch first
+            (:func:`~lgae_pyg.data.check.check_batch`); under ``torch.compile`` they never do.
     """
 
     config: dict[str, Any]
@@ -43,12 +50,30 @@ class Model(nn.Module):
     permutation_invariant: bool = True
     num_particles: int | None = None
     closed_form: bool = False
+    takes_padding: bool = False
+    check_inputs: bool = True
 
     def __new__(cls, *args: Any, **kwargs: Any) -> "Model":
         """Records the arguments, so that no class has to keep them itself."""
         self = super().__new__(cls)
         self.__dict__["config"] = recorded_arguments(cls, args, kwargs)
         return self
+
+    def __call__(self, batch: Any, *args: Any, **kwargs: Any) -> Any:
+        """Checks the batch, and runs the model."""
+        self.check(batch)
+        return super().__call__(batch, *args, **kwargs)
+
+    def check(self, batch: Any) -> None:
+        """Refuses a batch that the model cannot read (:func:`~lgae_pyg.data.check.check_batch`).
+
+        Raises:
+            ValueError: names the jet, the field and the mend.
+        """
+        if not self.check_inputs or torch.compiler.is_compiling():
+            return
+        order, slots = not self.permutation_invariant, self.num_particles
+        check_batch(batch, offsets_of, self.unit, order, slots, self.takes_padding)
 
     @property
     def label(self) -> str:
@@ -112,6 +137,12 @@ class Tagger(Model):
     def scores(self, batch: Any) -> Tensor:
         """Probabilities of the classes, :math:`(B, C)`, rows that sum to one."""
         return self(batch).softmax(-1)
+
+
+def stated_unit(model: nn.Module) -> str | None:
+    """The unit that a model was given, by training or by hand, or that its class declares; ``None`` if none."""
+    kinds = (vars(kind) for kind in type(model).__mro__ if kind is not Model)
+    return model.unit if any("unit" in names for names in (vars(model), *kinds)) else None
 
 
 def contract_of(model: nn.Module) -> Any:

@@ -105,6 +105,7 @@ class CNNAE(Autoencoder):
 
     def encode(self, batch: Any) -> Latent:
         """Real codes :math:`(B, L)`, as scalars; no vectors."""
+        self.check(batch)
         return self._encode(self._normalised(self.images(batch)[0]))
 
     def decode(self, latent: Latent) -> Tensor:

@@ -6,11 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lgae_pyg.lorentz.kinematics import (
-    from_relative_coordinates,
-    relative_coordinates,
-    transverse_momentum,
-)
+from lgae_pyg.lorentz.kinematics import from_relative_coordinates, relative_coordinates, transverse_momentum
 from lgae_pyg.models.base import Autoencoder
 from lgae_pyg.models.gnnae_networks import (
     JET_MAPS,
@@ -198,6 +194,7 @@ class GNNAE(Autoencoder):
 
     def encode(self, batch: Any) -> Latent:
         """The codes of a batch of jets."""
+        self.check(batch)
         ptr = offsets_of(batch)
         axis = jet_sum(batch.pos, ptr)[node_to_graph(ptr, len(batch.pos))]
         return self.encode_native(self.to_native(batch.pos, axis), ptr)
@@ -249,5 +246,3 @@ class GNNAE(Autoencoder):
         output, output_ptr = self.decode(latent, ptr if self.decode_to == "jet" else None)
         p4 = self.from_native(output, axis[node_to_graph(output_ptr, len(output))])
         return Reconstruction(p4, output_ptr, latent, native=Native(output, output_ptr, target, ptr))
-
-

@@ -104,7 +104,7 @@ class LGAE(Autoencoder):
         behaviour = Behaviour.named(behaviour)
         self.aggregation, self.num_particles = str(aggregation), num_particles
         self.readout, self.decode_to, self.scale = readout, decode, float(scale)
-        self.conserve_momentum = conserve_momentum
+        self.conserve_momentum, self.takes_padding = conserve_momentum, behaviour.masked_padding
         self.mixed_precision, self.extra_scalars = mixed_precision, extra_scalars
         self.latent_vectors = latent_vectors
         self.resolve(latent_vectors=latent_vectors, scale=self.scale, behaviour=behaviour.to_dict())
@@ -153,6 +153,7 @@ class LGAE(Autoencoder):
 
     def encode(self, batch: Any) -> Latent:
         """The codes of a batch of jets; vectors come in the unit of the momenta."""
+        self.check(batch)
         ptr = offsets_of(batch)
         momenta = self._momenta(batch)
         latent = self.encoder(self.scale * momenta, ptr, self._extra_scalars(batch))

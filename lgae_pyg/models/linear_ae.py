@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lgae_pyg.data.jet import unit_of
 from lgae_pyg.lorentz.kinematics import energy, transverse_momentum
 from lgae_pyg.models.base import Autoencoder
 from lgae_pyg.models.result import Latent, Reconstruction, offsets_of
@@ -73,7 +74,7 @@ class LinearAE(Autoencoder):
         return 8 * self.latent_vectors
 
     def fit(self, batches: Iterable[Any], weighting: str = "equal") -> "LinearAE":
-        r"""Fits the components to the jets of some batches, in one pass.
+        r"""Fits the components to the jets of some batches, in one pass; the unit of the jets becomes the model's.
 
         Args:
             batches: PyG batches, such as a loader over the training split.
@@ -89,6 +90,8 @@ class LinearAE(Autoencoder):
             raise ValueError(f"unknown weighting '{weighting}': choose equal or transverse")
         moment = torch.zeros(self.num_particles, self.num_particles, dtype=torch.float64)
         for batch in batches:
+            if unit := unit_of(batch):
+                self.unit = unit
             slots = self._slots(batch).cpu().double()
             if weighting == "transverse":
                 total = slots.sum(1)
@@ -122,6 +125,7 @@ class LinearAE(Autoencoder):
 
     def encode(self, batch: Any) -> Latent:
         """Real latent vectors :math:`(B, 2\\tau, 4)`; no scalars."""
+        self.check(batch)
         if torch.isnan(self.encoder).any():
             raise ValueError("LinearAE is not fitted: call fit(training batches) first")
         vectors = torch.einsum("ik,bim->bkm", self.encoder, self._slots(batch))

@@ -13,13 +13,23 @@ from lgae_pyg.models.gnnae import GNNAE
 from lgae_pyg.models.lgae import LGAE
 from lgae_pyg.models.linear_ae import LinearAE
 from lgae_pyg.models.shell_lgae import ShellLGAE
+from lgae_pyg.models.taggers.lgn import LGNClassifier
+from lgae_pyg.models.taggers.lorentz_net import LorentzNet, LorentzNetBase
+from lgae_pyg.models.taggers.particle_net import ParticleNet, ParticleNetLite
+from lgae_pyg.models.taggers.pfn import PFN
 from lgae_pyg.registry import choose, locate, suggestion
 
 MODELS: dict[str, type[nn.Module]] = {
     "CNNAE": CNNAE,
     "GNNAE": GNNAE,
     "LGAE": LGAE,
+    "LGNClassifier": LGNClassifier,
     "LinearAE": LinearAE,
+    "LorentzNet": LorentzNet,
+    "LorentzNetBase": LorentzNetBase,
+    "PFN": PFN,
+    "ParticleNet": ParticleNet,
+    "ParticleNetLite": ParticleNetLite,
     "ShellLGAE": ShellLGAE,
 }
 

@@ -16,6 +16,7 @@ from lgae_pyg.models.shell_code import ShellSizes, pack, rest_energy_order, unpa
 from lgae_pyg.nn.aggr import MixAggregation
 from lgae_pyg.nn.mix_reps import MixReps
 from lgae_pyg.ops.graphs import DenseLayout, dense_layout, graph_sizes
+from lgae_pyg.ops.jets import restore_total
 from lgae_pyg.ops.products import as_complex
 
 ORDERS = ("list", "rest_energy")
@@ -40,7 +41,11 @@ class ShellLGAE(Autoencoder):
     with a table :math:`a_j` of the place in the order and invariants :math:`s_j` and vectors :math:`\Delta_j` of
     the network, so that the jet's four-momentum is always kept. Everything commutes with the Lorentz group.
 
-    The inputs are taken as massless; what mass they have is projected away along :math:`P`, covariantly.
+    The particles come out as massless: what mass they have, and what :math:`E` they lack of :math:`|\vec p|`, is
+    projected away along :math:`P`, covariantly. :math:`P` itself is the true total, so the rest :math:`R` takes
+    what the projection removed; where a jet has no particle left to share it, all take equal parts of it
+    (:func:`~lgae_pyg.ops.jets.restore_total`). So the outputs sum to the jet's four-momentum for massive particles
+    and for rounded ones, too.
 
     Args:
         order: which particles come first: ``list``, as in the batch (by pT, say), or ``rest_energy``, by falling
@@ -123,9 +128,7 @@ class ShellLGAE(Autoencoder):
         self.encoder: LMPStack | None = None
         if learned:
             self.encoder = LMPStack(1 + rank_scalars, encoder_channels, **stack)
-            self.to_learned = MixAggregation(
-                self.encoder.irreps_out, Irreps(f"{learned}x(0,0)"), num_particles
-            )
+            self.to_learned = MixAggregation(self.encoder.irreps_out, Irreps(f"{learned}x(0,0)"), num_particles)
         self.decoder: LMPStack | None = None
         self.unknown = num_particles - self.sizes.known
         if self.unknown:
@@ -169,6 +172,7 @@ class ShellLGAE(Autoencoder):
 
     def encode(self, batch: Any) -> Latent:
         """The codes of a batch of jets; vectors come in the unit of the momenta."""
+        self.check(batch)
         ptr = offsets_of(batch)
         layout = dense_layout(ptr, self.num_particles, len(batch.pos))
         return self._encode(self._ordered(batch, layout), layout, ptr)
@@ -180,7 +184,7 @@ class ShellLGAE(Autoencoder):
         known, learned = unpack(self.scale * vectors, scalars, self.sizes)
         total = self.scale * vectors[:, 0]
         if self.decoder is None:
-            return layout.gather(known) / self.scale
+            return restore_total(layout.gather(known), total, ptr) / self.scale
         missing = (graph_sizes(ptr) - self.sizes.known).clamp(min=0)
         unknown = torch.arange(self.unknown, device=ptr.device) < missing.unsqueeze(-1)
         rest = (total - known.sum(1)).unsqueeze(1)
@@ -191,7 +195,7 @@ class ShellLGAE(Autoencoder):
         change = vectors[:, self.sizes.known :] * unknown.unsqueeze(-1)
         change = change - change.sum(1, keepdim=True) / missing.clamp(min=1).view(-1, 1, 1)
         others = shares * rest + change * unknown.unsqueeze(-1)
-        return layout.gather(torch.cat([known, others], 1)) / self.scale
+        return restore_total(layout.gather(torch.cat([known, others], 1)), total, ptr) / self.scale
 
     def forward(self, batch: Any) -> Reconstruction:
         ptr = offsets_of(batch)

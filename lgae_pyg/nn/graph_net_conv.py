@@ -102,11 +102,7 @@ class GraphNetConv(MessagePassing):
 
     @without_autocast
     def forward(
-        self,
-        x: Tensor,
-        edge_index: Adj | None = None,
-        ptr: Tensor | None = None,
-        batch: Tensor | None = None,
+        self, x: Tensor, edge_index: Adj | None = None, ptr: Tensor | None = None, batch: Tensor | None = None
     ) -> Tensor:
         if x.shape[-1] > self.in_channels:
             raise ValueError(f"{x.shape[-1]} features per node, but the layer takes {self.in_channels} at most")

@@ -93,6 +93,8 @@ class LMPConv(MessagePassing):
             :func:`~lgae_pyg.ops.backends.choice.choose_backend`).
         mixed_precision: evaluate the radial functions and the perceptron, functions of invariants, in float32;
             differences of momenta, invariants, messages and sums keep the precision of the parameters.
+        masked_origin: leave the bells out where :math:`p_{ij}^2 = 0`, the self-loops included, so that only the
+            bias is left, as the LGN code does.
         scale: the unit of the momenta, ``"GeV"``, ``"TeV"`` or ``"PeV"``, or the number that brings them to units
             of 100 GeV (0.01, 10 or 10,000); 1, if they are so already.
 
@@ -130,6 +132,7 @@ class LMPConv(MessagePassing):
         neighbours: float = 1.0,
         backend: str = "auto",
         mixed_precision: bool = False,
+        masked_origin: bool = False,
         scale: float | str = 1.0,
     ):
         super().__init__(aggr="sum", node_dim=0)
@@ -145,7 +148,8 @@ class LMPConv(MessagePassing):
         self.self_couplings = self._self_couplings(ordered_products)
         self.irreps_message = _irreps_of(self.message_couplings)
         self.irreps_cat = _concatenated(self.irreps_message, self.irreps_in, _irreps_of(self.self_couplings))
-        self.closed_form = is_scalar_vector(self.irreps_in) and max_weight == 1 and max_degree == 1
+        self.closed_form = is_scalar_vector(self.irreps_in) and max_weight == max_degree == 1 and not masked_origin
+        self.masked_origin = masked_origin
         self.ordered_products = ordered_products
 
         channels = max(channels for channels, _ in self.irreps_in)
@@ -278,11 +282,7 @@ class LMPConv(MessagePassing):
         return Level(radial, *self.mix.weights.values(), *scales, perceptron)
 
     def _closed_form_messages(
-        self,
-        features: dict[Irrep, Tensor],
-        pos: Tensor,
-        ptr: Tensor,
-        present: Tensor | None,
+        self, features: dict[Irrep, Tensor], pos: Tensor, ptr: Tensor, present: Tensor | None
     ) -> dict[Irrep, Tensor]:
         sums = neighbour_sum(
             features[SCALAR].squeeze(-1),
@@ -299,21 +299,19 @@ class LMPConv(MessagePassing):
         return {SCALAR: scalars.unsqueeze(-1), VECTOR: vectors}
 
     def message(
-        self,
-        x_j: Tensor,
-        pos_i: Tensor,
-        pos_j: Tensor,
-        present_i: OptTensor,
-        present_j: OptTensor,
+        self, x_j: Tensor, pos_i: Tensor, pos_j: Tensor, present_i: OptTensor, present_j: OptTensor
     ) -> Tensor:
         features = unpack(x_j, self.irreps_in)
         difference = pos_i - pos_j
         zonal = zonal_functions(difference, self.max_degree)
+        invariant = minkowski_square(difference)
         alive = None if present_i is None else present_i & present_j
+        if self.masked_origin:
+            alive = invariant != 0 if alive is None else alive & (invariant != 0)
         if is_exactly(self.radial, LorentzianBell):
-            factors = bell_sum(minkowski_square(difference), self._bells(pos_i.real.dtype), alive)
+            factors = bell_sum(invariant, self._bells(pos_i.real.dtype), alive)
         else:
-            factors = self.radial(minkowski_square(difference), *(() if alive is None else (alive,)))
+            factors = self.radial(invariant, *(() if alive is None else (alive,)))
         blocks: dict[Irrep, list[Tensor]] = defaultdict(list)
         for edge, irrep, out, channels in self.message_couplings:
             factor = factors[:, edge.weight, :channels].unsqueeze(-1)

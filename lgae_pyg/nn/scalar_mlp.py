@@ -17,12 +17,20 @@ ACTIVATIONS = {
     "sigmoid": nn.Sigmoid,
     "logsigmoid": nn.LogSigmoid,
     "atan": lambda: _Arctangent(),
+    "bell": lambda: _Bell(),
 }
 
 
 class _Arctangent(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return torch.atan(x)
+
+
+class _Bell(nn.Module):
+    """The Lorentzian bell 1 / (1 + x^2); the linear layers around it are its learned widths and amplitudes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 1 / (1 + x.square())
 
 
 class ScalarMLP(nn.Module):
@@ -39,7 +47,7 @@ class ScalarMLP(nn.Module):
         channels: number of complex scalars :math:`\tau`.
         depth: number of hidden layers.
         width: width of the hidden layers in units of :math:`2\tau`.
-        activation: one of leakyrelu, relu, elu, silu, sigmoid, logsigmoid, atan.
+        activation: one of leakyrelu, relu, elu, silu, sigmoid, logsigmoid, atan, bell (:math:`1 / (1 + x^2)`).
         residual: whether the input is added to the output.
         squash: apply :math:`\mathrm{asinh}` to the input. Products of features at every level make scalars
             polynomials of high degree in the momenta, whose tails (heavy, energetic jets) no training survives;

@@ -8,9 +8,7 @@ from torch_geometric.nn.aggr import SumAggregation
 PLAIN = (nn.Parameter, Tensor, type(None))
 #: Steps of message passing that a layer may define, and what PyG calls around them.
 STEPS = ("message", "aggregate", "update", "message_and_aggregate")
-MESSAGE_HOOKS = tuple(
-    f"_{step}_forward{when}_hooks" for step in (*STEPS, "propagate") for when in ("_pre", "")
-)
+MESSAGE_HOOKS = tuple(f"_{step}_forward{when}_hooks" for step in (*STEPS, "propagate") for when in ("_pre", ""))
 
 
 def is_exactly(module: nn.Module | None, kind: type[nn.Module]) -> bool:

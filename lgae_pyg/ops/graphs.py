@@ -195,9 +195,7 @@ def edges_or_offsets(
     return edge_index, None if edge_index is not None else graph_offsets(nodes, ptr, batch)
 
 
-def complete_graph(
-    ptr: Tensor | None = None, self_loops: bool = False, batch: Tensor | None = None
-) -> Tensor:
+def complete_graph(ptr: Tensor | None = None, self_loops: bool = False, batch: Tensor | None = None) -> Tensor:
     """Edges of the complete graph of each jet, source :math:`j` in row 0 and target :math:`i` in row 1.
 
     Edges are sorted by target. A graph of one node has no edge (or its self-loop).

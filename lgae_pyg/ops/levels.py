@@ -121,12 +121,7 @@ def mix_products(x: Tensor, sums: Tensor, scalar_weight: Tensor, vector_weight: 
 
 
 def scalar_perceptron(
-    x: Tensor,
-    weights: Sequence[Tensor],
-    biases: Sequence[Tensor],
-    slope: float,
-    residual: bool,
-    squash: bool,
+    x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], slope: float, residual: bool, squash: bool
 ) -> Tensor:
     r"""A perceptron with leaky ReLU on the scalars of packed features; the vectors are passed on.
 

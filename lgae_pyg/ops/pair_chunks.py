@@ -128,10 +128,7 @@ def _slices(pairs: int, max_pairs: int | None) -> list[tuple[int, int]]:
 
 
 def all_pairs(
-    ptr: Tensor,
-    self_loops: bool = False,
-    max_pairs: int | None = MAX_PAIRS,
-    sizes: Sequence[int] | None = None,
+    ptr: Tensor, self_loops: bool = False, max_pairs: int | None = MAX_PAIRS, sizes: Sequence[int] | None = None
 ) -> Pairs:
     """The pairs of complete graphs: small jets are grouped up to ``max_pairs``, larger ones walked in chunks.
 

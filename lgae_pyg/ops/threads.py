@@ -15,10 +15,7 @@ CHUNK = 128
 
 
 def solve_jets(
-    solve: Callable[[int], Result],
-    jets: int,
-    threads: int | None = None,
-    progress: Progress | None = None,
+    solve: Callable[[int], Result], jets: int, threads: int | None = None, progress: Progress | None = None
 ) -> list[Result]:
     """``[solve(0), solve(1), ...]`` for all jets, in this order, whatever the number of threads.
 

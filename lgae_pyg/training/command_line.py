@@ -4,10 +4,17 @@ import re
 from collections.abc import Sequence
 
 from lgae_pyg.files import first_line
-from lgae_pyg.registry import suggestion
+from lgae_pyg.registry import check_target, suggestion
 
 #: Groups of which a user may bring a class of their own, by ``GROUP._target_=my_package.MyClass``.
 OWN = ("model", "data")
+
+
+def check_targets(words: Sequence[str]) -> None:
+    """Raises :class:`ValueError` for a class that is not there, as far as that shows before the long imports."""
+    for word in words:
+        if match := re.fullmatch(r"\+*(\w+)\._target_=([\w.]+)", word):
+            check_target(*match.groups())
 
 
 def complete(words: Sequence[str]) -> tuple[list[str], set[str]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from lgae_pyg.files import plain, write_atomically
 from lgae_pyg.models import MODELS
-from lgae_pyg.registry import locate
+from lgae_pyg.registry import check_keys, locate
 from lgae_pyg.training.kinds import argument_kinds, as_kind
 
 # What may change when a training is continued: limits, where and how it is shown, where its jets are and how they
@@ -16,15 +16,13 @@ FREE |= {f"data.{key}" for key in ("root", "download", "generate", "workers", "f
 FREE |= {f"trainer.{key}" for key in ("accelerator", "max_epochs", "max_minutes", "patience")}
 FREE |= {f"trainer.{key}" for key in ("devices", "strategy", "progress", "threads")}
 
-#: Kinds of the values that training itself reads; those of models and data sets are in their constructors.
+#: Keys of a configuration and of its groups, and the kinds of their values. Those of models and data sets are in
+#: their constructors; optimisers and schedules may have others.
 KINDS: dict[str, dict[str, Any]] = {
     "": {
-        "seed": int,
-        "name": str,
-        "runs": str,
-        "resume": bool | None,
-        "overwrite": bool | None,
-        "warm_start": str | None,
+        **{"seed": int, "name": str, "runs": str, "warm_start": str | None},
+        **dict.fromkeys(("resume", "overwrite"), bool | None),
+        **dict.fromkeys(("model", "data", "loader", "loss", "optimizer", "schedule", "trainer", "logger"), Any),
     },
     "loader": {
         **dict.fromkeys(("batch_size", "eval_batch_size"), int),
@@ -32,39 +30,35 @@ KINDS: dict[str, dict[str, Any]] = {
     },
     "loss": {"names": list[str], "weights": list[float] | None, "space": str},
     "optimizer": {
-        "name": str,
-        "betas": tuple[float, float] | None,
-        "nesterov": bool | None,
+        **{"name": str, "betas": tuple[float, float] | None, "nesterov": bool | None},
         **dict.fromkeys(("lr", "weight_decay", "eps", "alpha", "momentum"), float | None),
     },
     "schedule": {
         "name": str,
-        "patience": int | None,
-        **dict.fromkeys(
-            ("warmup_epochs", "epochs", "final_factor", "decay", "factor", "threshold", "min_lr"), float | None
-        ),
+        **dict.fromkeys(("patience", "restarts"), int | None),
+        **dict.fromkeys(("warmup_epochs", "epochs", "final_factor", "flat", "decay"), float | None),
+        **dict.fromkeys(("factor", "threshold", "min_lr"), float | None),
     },
     "trainer": {
-        **dict.fromkeys(("accelerator", "precision"), str),
-        "strategy": str | None,
+        **{"accelerator": str, "precision": str, "strategy": str | None, "devices": Any},
         **dict.fromkeys(("max_epochs", "patience", "threads"), int | None),
         **dict.fromkeys(("max_minutes", "gradient_clip"), float | None),
         **dict.fromkeys(("deterministic", "progress"), bool | None),
     },
     "logger": {
-        "wandb": bool,
+        **{"wandb": bool, "tags": list[str] | None, "panels_every": int | None},
         **dict.fromkeys(("project", "entity", "group", "job_type"), str | None),
-        "tags": list[str] | None,
-        "panels_every": int | None,
     },
 }
+#: Groups whose keys are all in the table.
+CLOSED = ("", "loader", "loss", "trainer", "logger")
 
 
 def read_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a configuration in plain values, each of its kind: one value for a list is made a list of it.
 
     Raises:
-        ValueError: a value is of a wrong kind; the message names its key.
+        ValueError: a key is unknown, or a value of a wrong kind; the message names it.
         TypeError: something in it is no plain value.
     """
     config = plain(config, "config")
@@ -74,6 +68,8 @@ def read_config(config: Mapping[str, Any]) -> dict[str, Any]:
             if values is not None:
                 raise ValueError(f"{group}={values}: {group} is a group of keys, set one of them")
             continue
+        if group in CLOSED:
+            check_keys(group or "configuration", values, kinds)
         for key in values.keys() & kinds.keys():
             values[key] = as_kind(f"{group}.{key}".lstrip("."), values[key], kinds[key])
     return config

@@ -15,6 +15,8 @@ from lgae_pyg.training.keep import RUN_STATE
 
 OWNED = ("checkpoints", "wandb", "evaluation", "config.yaml", "metrics.csv", "nonfinite.safetensors")
 
+_PORTION = 1 << 20  # particles that are summed at once
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -130,9 +132,11 @@ def jets_seen(jets: Any) -> dict[str, Any]:
     """Returns numbers that tell a set of jets from another: how many jets and particles there are, and sums of all
     momenta, once plain and once with weights that depend on the place, so that the order counts."""
     store = jets.store
-    momenta = store.particle_fields["pos"].double()
-    weights = torch.cos(torch.arange(len(momenta), dtype=torch.float64))
-    sums = torch.stack([momenta.sum(0), weights @ momenta, momenta.abs().sum(0)])
+    momenta, sums = store.particle_fields["pos"], torch.zeros(3, 4, dtype=torch.float64)
+    for first in range(0, len(momenta), _PORTION):  # of more than memory may hold
+        part = momenta[first : first + _PORTION].double()
+        weights = torch.cos(torch.arange(first, first + len(part), dtype=torch.float64))
+        sums += torch.stack([part.sum(0), weights @ part, part.abs().sum(0)])
     return {"jets": len(jets), "particles": len(momenta), "sums": sums.tolist()}
 
 

@@ -13,12 +13,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lgae_pyg.checkpoint import BEST, LAST, read_checkpoint
 from lgae_pyg.files import write_atomically
 from lgae_pyg.training.record import EpochRecorder
-from lgae_pyg.training.signals import (
-    GracefulStop,
-    TrainingInterrupted,
-    random_states,
-    restore_random_states,
-)
+from lgae_pyg.training.signals import GracefulStop, TrainingInterrupted, random_states, restore_random_states
 
 RUN_STATE = "lgae_pyg_run"
 
@@ -64,15 +59,10 @@ class RunCheckpoints(Checkpoint):
         max_minutes: float | None = None,
         wandb_id: str | None = None,
     ) -> None:
-        self.folder = Path(folder)
-        self.recorder = recorder
-        self.stop = stop
-        self.patience = patience
+        self.folder, self.recorder, self.stop = Path(folder), recorder, stop
+        self.patience, self.wandb_id = patience, wandb_id
         self.max_seconds = math.inf if max_minutes is None else 60 * max_minutes
-        self.wandb_id = wandb_id
-        self.best = math.inf
-        self.best_epoch: int | None = None
-        self.stale = 0
+        self.best, self.stale, self.best_epoch = math.inf, 0, None
         self.finished: str | None = None
         self._random_states: dict[str, Any] | None = None
 

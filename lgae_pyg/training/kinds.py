@@ -23,7 +23,7 @@ def as_kind(name: str, value: Any, kind: Any) -> Any:
     Raises:
         ValueError: the value is of another kind.
     """
-    options = _options(kind)
+    options = typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, types.UnionType) else (kind,)
     if not all(map(_is_known, options)):
         return value
     for option in options:
@@ -40,10 +40,6 @@ def argument_kinds(function: Callable) -> dict[str, Any]:
         return typing.get_type_hints(function.__init__ if isinstance(function, type) else function)
     except (NameError, TypeError, AttributeError):
         return {}
-
-
-def _options(kind: Any) -> tuple:
-    return typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, types.UnionType) else (kind,)
 
 
 def _members(kind: Any) -> tuple | None:

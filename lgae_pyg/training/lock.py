@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from filelock import FileLock, Timeout
 
-NAME = ".lock"
+from lgae_pyg.files import write_text
+
+#: The locked file, which the operating system frees when a process is killed, and who has it.
+LOCK, HOLDER = ".lock", ".lock.json"
 
 #: Seconds between two signs of life, and without one until a training on another machine is taken for dead.
 SIGN, DEAD = 10, 120
@@ -25,9 +25,9 @@ SIGN, DEAD = 10, 120
 def locked(folder: Path) -> Iterator[None]:
     """Context in which no other training can begin in a folder; leaves no empty folder behind.
 
-    The file ``.lock`` names machine, process and time. It is locked by the operating system where that is
-    possible, so the lock of a process that was killed does not count; and its time stamp is renewed, which is what
-    another machine sees of it on file systems whose locks do not reach across machines.
+    The file ``.lock`` is locked by the operating system, so the lock of a process that was killed does not count.
+    Beside it, ``.lock.json`` names machine, process and time; its time stamp is renewed, which is what another
+    machine sees on file systems whose locks do not reach across machines, or that have none.
 
     A process that Lightning has started for another device shares the lock of the first.
 
@@ -38,79 +38,47 @@ def locked(folder: Path) -> Iterator[None]:
         yield
         return
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
-    path = folder / NAME
+    lock, stopped = FileLock(folder / LOCK), threading.Event()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = _take(path)
-        stopped = threading.Event()
-        threading.Thread(target=_show_signs, args=(path, stopped), daemon=True).start()
+        _take(lock, folder / HOLDER)
+        threading.Thread(target=_show_life, args=(folder / HOLDER, stopped), daemon=True).start()
         try:
             yield
         finally:
             stopped.set()
-            path.unlink(missing_ok=True)  # before it is opened to others, so that nobody takes a deleted file
-            os.close(descriptor)
+            for name in (HOLDER, LOCK):  # before it is opened to others, so that nobody takes a deleted file
+                (folder / name).unlink(missing_ok=True)
+            lock.release()
     finally:
         for one in missing:
             with contextlib.suppress(OSError):  # not empty
                 one.rmdir()
 
 
-def _take(path: Path) -> int:
-    """Opens and locks the file and writes who has it."""
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            works = _lock(path, descriptor)
-            if os.fstat(descriptor).st_ino != os.stat(path).st_ino:
-                raise FileNotFoundError
-            holder = _read(descriptor)
-            if holder and not _is_dead(path, holder, works):
-                raise _refusal(path, holder)
-        except FileNotFoundError:  # its former holder has just deleted it
-            os.close(descriptor)
-            continue
-        except BaseException:
-            os.close(descriptor)
-            raise
-        now = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(now).encode(), 0)
-        return descriptor
-
-
-def _lock(path: Path, descriptor: int) -> bool:
-    """Locks the file; whether the file system can do that at all."""
-    if fcntl is None:
-        return False
+def _take(lock: FileLock, path: Path) -> None:
+    """Locks, unless the holder is alive, and writes who has the lock now."""
+    works = True
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise _refusal(path, _read(descriptor)) from None
-    except OSError:
-        return False
-    return True
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise _refusal(path, _read(path)) from None
+    except (OSError, NotImplementedError):  # the file system has no locks
+        works = False
+    holder = _read(path)
+    left_here = works and holder.get("host") == socket.gethostname()
+    if holder and not left_here and time.time() - path.stat().st_mtime <= DEAD:
+        lock.release()
+        raise _refusal(path, holder)
+    now = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+    write_text(path, json.dumps(now))
 
 
-def _read(descriptor: int) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(os.pread(descriptor, 1000, 0)))
-    except (ValueError, TypeError):
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
         return {}
-
-
-def _is_dead(path: Path, holder: dict[str, Any], works: bool) -> bool:
-    """Whether the process that wrote a lock file, and does not hold its lock, is gone."""
-    if holder.get("host") == socket.gethostname():
-        if works or holder.get("pid") == os.getpid():
-            return True
-        try:
-            os.kill(int(holder["pid"]), 0)
-        except ProcessLookupError:
-            return True
-        except (PermissionError, ValueError, KeyError):
-            pass
-    return time.time() - path.stat().st_mtime > DEAD
 
 
 def _refusal(path: Path, holder: dict[str, Any]) -> FileExistsError:
@@ -121,7 +89,7 @@ def _refusal(path: Path, holder: dict[str, Any]) -> FileExistsError:
     )
 
 
-def _show_signs(path: Path, stopped: threading.Event) -> None:
+def _show_life(path: Path, stopped: threading.Event) -> None:
     while not stopped.wait(SIGN):
         with contextlib.suppress(OSError):
             os.utime(path)

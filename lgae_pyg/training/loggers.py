@@ -21,20 +21,10 @@ from lightning.pytorch.loggers import Logger
 from lgae_pyg.checkpoint import BEST, HEADER, read_checkpoint
 from lgae_pyg.files import first_line
 from lgae_pyg.models import contract_of
-from lgae_pyg.registry import check_keys
-
-KEYS = ("wandb", "project", "entity", "group", "job_type", "tags", "panels_every")
 
 #: Arguments of ``wandb.init`` and the variables that W&B reads for them.
-VARIABLES = {
-    "project": "WANDB_PROJECT",
-    "entity": "WANDB_ENTITY",
-    "group": "WANDB_RUN_GROUP",
-    "job_type": "WANDB_JOB_TYPE",
-    "tags": "WANDB_TAGS",
-    "name": "WANDB_NAME",
-    "dir": "WANDB_DIR",
-}
+VARIABLES = {key: f"WANDB_{key.upper()}" for key in ("project", "entity", "job_type", "tags", "name", "dir")}
+VARIABLES["group"] = "WANDB_RUN_GROUP"
 
 
 def wandb_setting(name: str) -> str | None:
@@ -128,7 +118,6 @@ def build_logger(
         ``None`` if W&B is switched off, not installed or does not start (the latter two with a warning), and in
         all processes of a training but the first.
     """
-    check_keys("logger", config, KEYS)
     mode = wandb_mode() if config.get("wandb", True) else "disabled"
     if mode == "disabled" or os.environ.get("LOCAL_RANK", "0") != "0":
         return None
@@ -253,9 +242,3 @@ class RunLogger(Logger):
         if metrics.get(self.watch, math.nan) < self.best.get(f"best/{self.watch}", math.inf):
             kept = {key: value for key, value in metrics.items() if key.startswith("val/") or key == "epoch"}
             self.best = {f"best/{key}": value for key, value in kept.items()}
-
-
-def finish(logger: "RunLogger | None", exit_code: int) -> None:
-    """Ends the W&B run of a logger, if there is one."""
-    if logger is not None:
-        logger.finish(exit_code)

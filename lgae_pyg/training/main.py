@@ -11,7 +11,7 @@ from typing import Any
 
 from lgae_pyg.config import config_directory
 from lgae_pyg.terminal import run_command
-from lgae_pyg.training.command_line import complete, explain, given
+from lgae_pyg.training.command_line import check_targets, complete, explain, given
 
 
 def main(arguments: Sequence[str] | None = None, program: str = "lgae train") -> int:
@@ -33,20 +33,16 @@ def main(arguments: Sequence[str] | None = None, program: str = "lgae train") ->
 
 def compose_and_train(words: Sequence[str], program: str) -> int:
     """Lets Hydra compose the configuration, or those of a multirun, and trains with each; the exit status."""
-    try:
-        import hydra
-        from hydra.errors import HydraException
-        from omegaconf.errors import OmegaConfBaseException
-    except ImportError as error:
-        raise ImportError("training needs hydra-core: pip install 'lgae-pyg'") from error
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
 
     words, own = complete(words)
-    application = hydra.main(str(config_directory()), "train", version_base="1.3")(
-        lambda config: run_job(config, program, own)
-    )
+    decorate = hydra.main(str(config_directory()), "train", version_base="1.3")
     with _called_as([program, *words]):
         try:
-            application()
+            check_targets(words)
+            decorate(lambda config: run_job(config, program, own))()
         except SystemExit as end:
             return end.code if isinstance(end.code, int) else int(bool(end.code))
         except KeyboardInterrupt:
@@ -63,16 +59,12 @@ def compose_and_train(words: Sequence[str], program: str) -> int:
 @contextlib.contextmanager
 def _called_as(words: list[str]) -> Iterator[None]:
     """Context in which Hydra sees these words, and raises its errors instead of printing them."""
-    former = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    former = sys.argv, os.environ.get("HYDRA_FULL_ERROR", "0")
     sys.argv, os.environ["HYDRA_FULL_ERROR"] = words, "1"
     try:
         yield
     finally:
-        sys.argv = former[0]
-        if former[1] is None:
-            del os.environ["HYDRA_FULL_ERROR"]
-        else:
-            os.environ["HYDRA_FULL_ERROR"] = former[1]
+        sys.argv, os.environ["HYDRA_FULL_ERROR"] = former
 
 
 def run_job(config: Any, program: str, own: set[str]) -> None:
@@ -109,11 +101,9 @@ def run_job(config: Any, program: str, own: set[str]) -> None:
         status = train(resolved, folder, " ".join([program, *words]))
     except BrokenPipeError:
         raise
-    except OmegaConfBaseException as error:
-        print(f"{program}: {explain(error)}", file=sys.stderr)
-        status = 1
-    except (ValueError, OSError, ImportError) as error:
-        print(f"{program}: {error}", file=sys.stderr)
+    except (OmegaConfBaseException, ValueError, OSError, ImportError) as error:
+        text = explain(error) if isinstance(error, OmegaConfBaseException) else error
+        print(f"{program}: {text}", file=sys.stderr)
         status = 1
     except Exception:
         traceback.print_exc()

@@ -15,9 +15,7 @@ def has_checkpoint(folder: Path) -> bool:
 
 
 def log_results(
-    folder: Path,
-    tables: Mapping[str, tuple[Sequence[str], Sequence[Sequence[Any]]]],
-    figures: Mapping[str, Path],
+    folder: Path, tables: Mapping[str, tuple[Sequence[str], Sequence[Sequence[Any]]]], figures: Mapping[str, Path]
 ) -> Path | str:
     """Adds tables and figures to the W&B run of a training, offline unless one is logged in.
 

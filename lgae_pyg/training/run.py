@@ -14,14 +14,14 @@ from torch import nn
 
 from lgae_pyg.models import LinearAE, build_model, contract_of, registry, warm_start_from_linear
 from lgae_pyg.models.warm_start import check_warm_start
-from lgae_pyg.registry import check_keys
+from lgae_pyg.registry import check_choice
 from lgae_pyg.training.configuration import read_config
 from lgae_pyg.training.data import JetDataModule
 from lgae_pyg.training.folder import RunFolder, advice, begin, open_folder
 from lgae_pyg.training.guard import NonFiniteError, NonFiniteGuard
 from lgae_pyg.training.keep import AtomicCheckpointIO, RunCheckpoints
 from lgae_pyg.training.lock import locked
-from lgae_pyg.training.loggers import build_logger, finish
+from lgae_pyg.training.loggers import build_logger
 from lgae_pyg.training.memory import keep_freed_memory
 from lgae_pyg.training.optimization import build_optimizer
 from lgae_pyg.training.panels import Panels
@@ -37,11 +37,7 @@ PRECISIONS = {
     "mixed": ("64-true", torch.float64),
     "float32": ("32-true", torch.float32),
 }
-KEYS = ("seed", "name", "runs", "resume", "overwrite", "warm_start", "model", "data", "loader", "loss")
-KEYS += ("optimizer", "schedule", "trainer", "logger")
-LOADER_KEYS = ("batch_size", "eval_batch_size", "train_jets", "val_jets", "epoch_jets")
-TRAINER_KEYS = ("accelerator", "precision", "max_epochs", "max_minutes", "patience", "gradient_clip")
-TRAINER_KEYS += ("deterministic", "devices", "strategy", "threads", "progress")
+NEEDED = ("seed", "name", "model", "data", "loader", "loss", "trainer", "logger")
 
 
 def train(config: Mapping[str, Any], folder: str | Path, command: str = "lgae train") -> int:
@@ -65,7 +61,7 @@ def train(config: Mapping[str, Any], folder: str | Path, command: str = "lgae tr
     show_log()
     keep_freed_memory()
     config = read_config(config)
-    check_keys_of(config)
+    check_config(config)
     with locked(Path(folder)):
         return train_in(Path(folder), config, command)
 
@@ -87,7 +83,8 @@ def train_in(folder: Path, config: Mapping[str, Any], command: str) -> int:
     status = 1
     with GracefulStop() as stop:
         try:
-            status = fit(config, run, data, task, logger, stop, [seen])
+            fit(config, run, data, task, logger, stop, seen)
+            status = DONE
         except TrainingInterrupted as interruption:
             status = INTERRUPTED
             show(f"Stopped by {stop.requested.name} {interruption}; saved {run.checkpoints / 'last.ckpt'}.")
@@ -96,32 +93,21 @@ def train_in(folder: Path, config: Mapping[str, Any], command: str) -> int:
             status = NOT_FINITE
             print(f"Stopped: {error}", file=sys.stderr, flush=True)
         finally:
-            finish(logger, status)
+            if logger is not None:
+                logger.finish(status)
     return status
 
 
-def check_keys_of(config: Mapping[str, Any]) -> None:
-    """Raises :class:`ValueError` for unknown or missing keys."""
-    check_keys("configuration", config, KEYS)
-    missing = sorted({"seed", "name", "model", "data", "loader", "loss", "trainer", "logger"} - set(config))
-    if missing:
+def check_config(config: Mapping[str, Any]) -> None:
+    """Raises :class:`ValueError` for a configuration that no training can begin with, whatever the jets."""
+    if missing := sorted(set(NEEDED) - set(config)):
         raise ValueError(f"configuration: missing {', '.join(missing)}")
-    check_keys("trainer", config["trainer"], TRAINER_KEYS)
-    check_keys("loader", config["loader"], LOADER_KEYS)
     trainer = config["trainer"]
-    precision = trainer["precision"]
-    if precision not in PRECISIONS:
-        raise ValueError(f"trainer.precision={precision} is unknown; choose one of {', '.join(PRECISIONS)}")
+    check_choice("trainer.precision", trainer["precision"], PRECISIONS)
     if trainer["accelerator"] in ("gpu", "cuda") and not torch.cuda.is_available():
         raise ValueError("trainer.accelerator=gpu, but there is no CUDA GPU here: choose trainer=cpu")
     if config.get("warm_start") not in (None, "linear"):
         raise ValueError(f"warm_start={config['warm_start']} is unknown; choose linear or null")
-
-
-def check_config(config: Mapping[str, Any]) -> None:
-    """Raises :class:`ValueError` for a configuration that no training can begin with, jets aside."""
-    check_keys_of(config)
-    build_module(config)
 
 
 def model_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,22 +149,6 @@ def prepare(task: Task, data: JetDataModule, config: Mapping[str, Any]) -> None:
     task.class_names = tuple(data.train.class_names)
 
 
-def build_callbacks(
-    config: Mapping[str, Any], run: RunFolder, task: Task, logger: Any, stop: GracefulStop
-) -> tuple[list[pl.Callback], EpochRecorder, RunCheckpoints]:
-    """Returns the callbacks in the order in which they are called; the checkpoints come last."""
-    trainer = config["trainer"]
-    guard = NonFiniteGuard(run.path)
-    recorder = EpochRecorder(run.path / "metrics.csv", task.columns)
-    wandb_id = None if logger is None else logger.experiment.id
-    limits = (trainer.get("patience"), trainer.get("max_minutes"))
-    checkpoints = RunCheckpoints(run.checkpoints, recorder, stop, *limits, wandb_id)
-    callbacks: list[pl.Callback] = [guard, recorder]
-    if logger is not None and config["logger"].get("panels_every"):
-        callbacks.append(Panels(logger, config["logger"]["panels_every"]))
-    return [*callbacks, *progress_callbacks(trainer.get("progress")), checkpoints], recorder, checkpoints
-
-
 def build_trainer(config: Mapping[str, Any], run: RunFolder, callbacks: list, logger: Any) -> pl.Trainer:
     """Makes Lightning's trainer, with nothing of its own but the loop."""
     trainer = config["trainer"]
@@ -203,19 +173,22 @@ def build_trainer(config: Mapping[str, Any], run: RunFolder, callbacks: list, lo
 
 
 def fit(
-    config: Mapping[str, Any],
-    run: RunFolder,
-    data: JetDataModule,
-    module: Task,
-    logger: Any,
-    stop: GracefulStop,
-    more: list[pl.Callback],
-) -> int:
-    """Trains, and says what came of it."""
-    if config["trainer"].get("threads"):
-        torch.set_num_threads(config["trainer"]["threads"])
-    callbacks, recorder, checkpoints = build_callbacks(config, run, module, logger, stop)
-    trainer = build_trainer(config, run, [*more, *callbacks], logger)
+    config: Mapping[str, Any], run: RunFolder, data: JetDataModule, module: Task, logger: Any, *watching: Any
+) -> None:
+    """Trains, and says what came of it; ``watching``: who asks for a stop, and what was seen of the jets."""
+    options, (stop, seen) = config["trainer"], watching
+    if options.get("threads"):
+        torch.set_num_threads(options["threads"])
+    recorder = EpochRecorder(run.path / "metrics.csv", module.columns)
+    wandb_id = None if logger is None else logger.experiment.id
+    limits = (options.get("patience"), options.get("max_minutes"))
+    checkpoints = RunCheckpoints(run.checkpoints, recorder, stop, *limits, wandb_id)
+    every = None if logger is None else config["logger"].get("panels_every")
+    panels = [Panels(logger, every)] if every else []
+    shown = progress_callbacks(options.get("progress"))
+    trainer = build_trainer(
+        config, run, [seen, NonFiniteGuard(run.path), recorder, *panels, *shown, checkpoints], logger
+    )
     show(describe_run(run, data, module.model))
     if not module.facts.closed_form:
         with warnings.catch_warnings():
@@ -230,7 +203,6 @@ def fit(
         checkpoints.save_last(trainer)
     best = f"best epoch {checkpoints.best_epoch}, val/loss {checkpoints.best:.6g}"
     show(f"Finished ({checkpoints.finished}): {best}: {run.best}")
-    return DONE
 
 
 def describe_run(run: RunFolder, data: JetDataModule, model: nn.Module) -> str:

@@ -149,13 +149,13 @@ def test_a_file_that_the_system_does_not_let_read_is_not_called_damaged(tmp_path
     def forbid(*_, **__):
         raise error
 
-    for place in ("builtins.open", "lgae_pyg.data.store.safe_open"):
+    for place in ("builtins.open", "lgae_pyg.data.tensor_file.safe_open"):
         with monkeypatch.context() as patch, pytest.raises(type(error)) as caught:
             patch.setattr(place, forbid)
             JetStore.load(path)
         assert caught.value is error
     with pytest.raises(MemoryError), monkeypatch.context() as patch:
-        patch.setattr("lgae_pyg.data.store.safe_open", lambda *_, **__: (_ for _ in ()).throw(MemoryError()))
+        patch.setattr("lgae_pyg.data.tensor_file.safe_open", lambda *_, **__: (_ for _ in ()).throw(MemoryError()))
         JetStore.load(path)
     with pytest.raises(FileNotFoundError):
         JetStore.load(tmp_path)

@@ -3,62 +3,26 @@
 import sys
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jetnet_files import make_arrays, processed, write_file
 from torch_geometric.loader import DataLoader
 
 from lgae_pyg.data import DataFileError, JetData
+from lgae_pyg.data.gate import Admission
 from lgae_pyg.datasets import JetNet, build_dataset
 from lgae_pyg.lorentz.kinematics import (
     energy,
     from_pt_eta_phi_m,
+    mass,
     pseudorapidity,
     relative_coordinates,
     spatial,
     transverse_momentum,
 )
-
-
-def make_arrays(jets: int, particles: int = 30, seed: int = 0, smallest: int = 1):
-    rng = np.random.default_rng(seed)
-    features = np.zeros((jets, particles, 4))
-    for row in range(jets):
-        count = rng.integers(smallest, particles + 1)
-        features[row, :count, :2] = rng.normal(0, 0.1, (count, 2))
-        features[row, :count, 2] = np.sort(rng.dirichlet(np.ones(count)))[::-1]
-        features[row, :count, 3] = 1
-    jet_features = np.stack(
-        [
-            rng.uniform(800, 1600, jets),
-            rng.normal(0, 1, jets),
-            rng.uniform(10, 200, jets),
-            features[..., 3].sum(1),
-        ],
-        axis=-1,
-    )
-    return features, jet_features
-
-
-def write_file(path: Path, features: np.ndarray, jet_features: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with h5py.File(path, "w") as file:
-        file["particle_features"], file["jet_features"] = features, jet_features
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    for seed, (letter, jets) in enumerate({"g": 25, "q": 40, "t": 10}.items()):
-        write_file(tmp_path / "raw" / f"{letter}.hdf5", *make_arrays(jets, seed=seed))
-    return tmp_path
-
-
-def processed(root: Path) -> list[str]:
-    folder = root / "processed"
-    return sorted(file.name for file in folder.iterdir()) if folder.exists() else []
 
 
 def keys_of(dataset: JetNet) -> set[tuple[int, int]]:
@@ -196,7 +160,8 @@ def test_slices_items_and_loaders(root: Path):
     ours, theirs = list(part.loader(4)), list(DataLoader(part, batch_size=4))
     assert len(ours) == len(theirs)
     for mine, other in zip(ours, theirs):
-        assert all(torch.equal(mine[name], other[name]) for name in other.keys())
+        assert mine.unit == other.unit
+        assert all(torch.equal(mine[name], other[name]) for name in other.keys() if name != "unit")
     shuffled = torch.cat([batch.jet_id for batch in part.loader(4, shuffle=True, seed=2)])
     assert sorted(shuffled.tolist()) == sorted(part.store.jet_field("jet_id").tolist())
     assert dataset.num_classes == 2
@@ -274,6 +239,43 @@ def test_missing_files_are_explained_and_the_network_is_left_alone(tmp_path: Pat
     assert processed(tmp_path) == []
 
 
+def test_captions_say_jetnet_only_of_its_files_or_where_it_is_stated(root: Path):
+    assert JetNet(root).origin == "jets in JetNet's format"
+    stated = JetNet(root, origin="JetNet")
+    assert stated.origin == build_dataset(stated.recipe).origin == "JetNet"
+    assert stated.processed_file_names == JetNet(root).processed_file_names
+
+
+def test_what_the_format_and_the_cut_cost_is_counted_and_said(root: Path, capsys):
+    dataset = JetNet(root, ("g",), num_particles=4, unit="GeV")
+    report = Admission.from_dict(dataset.store.meta["admission"])
+    whole = JetNet(root, ("g",), unit="GeV").store
+    before, after = (totals(store.batch(slice(None))) for store in (whole, dataset.store))
+    lost = mass(before) - mass(after)
+    assert (report.read, report.kept, report.unit) == (25, 25, "GeV")
+    assert report.cut == int((whole.sizes > 4).sum())
+    assert report.mass_lost == pytest.approx(float(lost.sum()))
+    given = dataset.store.jet_field("jet_ref")[:, 3]
+    assert report.reference_lost == pytest.approx(float((given - mass(after)).sum()))
+    said = capsys.readouterr().err
+    assert "jets cut" in said and "below the one in the file" in said
+
+
+def totals(batch):
+    return torch.zeros(batch.num_graphs, 4, dtype=torch.float64).index_add(0, batch.batch, batch.pos)
+
+
+def test_unsorted_jets_and_particles_without_energy_are_counted(root: Path):
+    features, jets = make_arrays(6, smallest=3)
+    features[1, :2] = features[1, 1::-1]
+    features[2, 1:3, 2] = 0
+    write_file(root / "raw" / "z.hdf5", features, jets)
+    store = JetNet(root, ("z",)).store
+    report = Admission.from_dict(store.meta["admission"])
+    assert report.sorted >= 1 and report.padding == 2
+    assert (store.batch(slice(None)).pos[:, 0] > 0).all()
+
+
 def test_download_fetches_missing_files_only(root: Path, monkeypatch):
     utils = pytest.importorskip("jetnet.datasets.utils")
     asked = []
@@ -286,6 +288,10 @@ def test_download_fetches_missing_files_only(root: Path, monkeypatch):
     monkeypatch.setattr(utils, "checkDownloadZenodoDataset", fetch)
     assert len(JetNet(root, ("g", "w"), download=True)) == 29
     assert asked == [("w", 6975118, True)]
+    assert JetNet(root, ("w",)).origin == "JetNet"
+    assert JetNet(root, ("g", "w")).origin == "jets in JetNet's format"
+    write_file(root / "raw" / "w.hdf5", *make_arrays(5))  # put in its place later
+    assert JetNet(root, ("w",)).origin == "jets in JetNet's format"
     assert sorted(file.name for file in (root / "raw").iterdir()) == ["g.hdf5", "q.hdf5", "t.hdf5", "w.hdf5"]
 
 
@@ -308,100 +314,6 @@ def test_a_download_without_jetnet_names_the_extra_and_the_place(root: Path, mon
         JetNet(root, ("w",), download=True)
 
 
-# Bad files and bad arguments
-
-
-def change(table: str, row: int, column: int, value: float):
-    def apply(path: Path) -> None:
-        with h5py.File(path, "r+") as file:
-            place = (row, 0, column) if table == "particle_features" else (row, column)
-            file[table][place] = value
-
-    return apply
-
-
-def replace(table: str, array: np.ndarray | None):
-    def apply(path: Path) -> None:
-        with h5py.File(path, "r+") as file:
-            del file[table]
-            if array is not None:
-                file[table] = array
-
-    return apply
-
-
-def cut_short(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-2000])
-
-
-def overwrite(path: Path) -> None:
-    path.write_bytes(b"<html>504 Gateway Timeout</html>")
-
-
-def absent(path: Path) -> None:
-    with h5py.File(path, "r+") as file:
-        file["particle_features"][4] = 0
-
-
-def without_jets(path: Path) -> None:
-    write_file(path, np.zeros((0, 30, 4)), np.zeros((0, 4)))
-
-
-@pytest.mark.parametrize(
-    ("spoil", "words"),
-    [
-        (cut_short, "cut short or damaged"),
-        (overwrite, "cut short or damaged"),
-        (replace("particle_features", None), "no table of numbers 'particle_features'"),
-        (replace("jet_features", np.array([b"text"])), "no table of numbers 'jet_features'"),
-        (replace("particle_features", np.zeros((25, 30, 3))), r"\(25, 30, 3\)"),
-        (replace("jet_features", np.ones((24, 4))), r"\(24, 4\)"),
-        (without_jets, "holds no jets"),
-        (change("particle_features", 3, 0, np.nan), "jet 3 .*'etarel' is not finite"),
-        (change("particle_features", 5, 1, np.inf), "jet 5 .*'phirel' is not finite"),
-        (change("jet_features", 24, 2, np.nan), "jet 24 .*'mass' is not finite"),
-        (change("particle_features", 7, 2, -0.1), "jet 7 .*'ptrel' is negative"),
-        (change("jet_features", 9, 0, -900.0), "jet 9 .*'pt' is not positive"),
-        (change("jet_features", 9, 1, 300.0), "jet 9 .*'etarel' gives a pseudorapidity"),
-        (change("particle_features", 2, 3, 0.5), "jet 2 .*'mask' is neither"),
-        (absent, "jet 4 .*'mask' leaves no particle"),
-    ],
-)
-@pytest.mark.parametrize("chunk", [4, 1000])
-def test_bad_files_give_one_clear_error_and_leave_nothing(root: Path, monkeypatch, spoil, words, chunk):
-    monkeypatch.setattr("lgae_pyg.datasets.jetnet_format._CHUNK", chunk)
-    spoil(root / "raw" / "g.hdf5")
-    with pytest.raises(DataFileError, match=rf"g\.hdf5.*{words}") as caught:
-        JetNet(root, ("q", "g"))
-    assert "again" in str(caught.value)
-    assert processed(root) == []
-
-
-def test_more_particles_than_the_file_has(tmp_path: Path):
-    write_file(tmp_path / "raw" / "g.hdf5", *make_arrays(3, particles=10))
-    with pytest.raises(DataFileError, match=r"g\.hdf5 holds 10 particles.*num_particles = 20"):
-        JetNet(tmp_path, ("g",), num_particles=20)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ({"classes": ("g", "h")}, r"\['h'\]"),
-        ({"classes": ()}, "none"),
-        ({"split": "valid"}, "'valid'"),
-        ({"unit": "eV"}, "'eV'"),
-        ({"fractions": (0.5, 0.1, 0.1)}, "sum 1"),
-        ({"fractions": (0.5, 0.5)}, "three shares"),
-        ({"num_particles": 0}, "at least 1"),
-        ({"max_jets": 0}, "at least 1"),
-        ({"seed": -1}, "negative"),
-    ],
-)
-def test_bad_arguments_are_refused(root: Path, arguments, words):
-    with pytest.raises(ValueError, match=words):
-        JetNet(root, **arguments)
-
-
 @settings(max_examples=15, deadline=None)
 @given(st.integers(1, 12), st.integers(1, 9), st.integers(1, 9), st.integers(0, 1000))
 def test_chunks_do_not_show(tmp_path_factory, jets, particles, chunk, seed):
@@ -412,5 +324,6 @@ def test_chunks_do_not_show(tmp_path_factory, jets, particles, chunk, seed):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lgae_pyg.datasets.jetnet_format._CHUNK", chunk)
         parts = JetNet(root, **arguments).store.batch(slice(None))
-    for name in whole.keys():
+    assert whole.unit == parts.unit
+    for name in set(whole.keys()) - {"unit"}:
         torch.testing.assert_close(whole[name], parts[name], rtol=1e-14, atol=1e-16)

@@ -54,11 +54,11 @@ def store(jets: int, spread: float, seed: int) -> JetStore:
 class Toy(Subject):
     """A subject whose samples are made here: signals have wider jets."""
 
-    def dataset(self, split="test", root=None):
-        made = store(300, 0.05, {"train": 1, "test": 2}[split])
+    def dataset(self, split=None, root=None):
+        made = store(300, 0.05, {"train": 1, "test": 2}[split or "test"])
         return SimpleNamespace(store=made, origin="toy", unit="TeV", recipe=self.recipe)
 
-    def background(self, jets=None, split="test", root=None):
+    def background(self, jets=None, split=None, root=None):
         return Sample("QCD", self.dataset(split).store, "toy")
 
     def signals(self, classes=None, jets=20_000, root=None):

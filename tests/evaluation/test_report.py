@@ -248,6 +248,23 @@ def test_the_current_folder_has_a_name(tmp_path, monkeypatch) -> None:
     assert collect_run(".").name == "a" and collect_runs(["."])[0].missing == collect_run(tmp_path / "a").missing
 
 
+@pytest.mark.parametrize(
+    ("task", "missing"),
+    [
+        ("classification", {"tagging"}),
+        ("reconstruction", {"reconstruction", "latent", "symmetry", "generation"}),
+        (None, {"reconstruction", "latent", "symmetry", "generation"}),  # of a version that did not store it
+    ],
+)
+def test_only_studies_of_the_task_are_missing(tmp_path, task, missing) -> None:
+    run = make_run(tmp_path / "a", "A", 0.7)
+    file = run / "evaluation" / "anomaly" / "study.json"
+    content = json.loads(file.read_text())
+    content["description"] |= {} if task is None else {"task": task}
+    file.write_text(json.dumps(content))
+    assert set(collect_run(run).missing) == missing
+
+
 def test_the_evaluation_of_a_run_stands_for_the_run(tmp_path) -> None:
     run = make_run(tmp_path / "a", "A", 0.7)
     table = Table("jet_reconstruction", "J.", {"model": "model"}, (("A",),))

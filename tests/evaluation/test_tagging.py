@@ -57,6 +57,13 @@ def test_the_numbers_are_those_of_the_scores(dataset, tmp_path):
     assert drawn == {"tagging_roc.png", "tagging_scores.png"}
 
 
+def test_headings_and_caption_say_what_is_meant(dataset):
+    table = run_study("tagging", subject_of(BySize(), dataset), OPTIONS).tables["tagging"]
+    headings = list(table.columns.values())
+    assert headings[4:8] == ["rejection at 0.3", "± rejection at 0.3", "rejection at 0.5", "± rejection at 0.5"]
+    assert "60 q+g jets" in table.caption and "trained on q+g" in table.caption and "QCD" not in table.caption
+
+
 def test_more_classes_stand_against_all_others(dataset):
     model = BySize()
     model.num_classes = 3

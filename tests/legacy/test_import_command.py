@@ -12,6 +12,7 @@ from lgae_pyg.checkpoint import load_checkpoint
 from lgae_pyg.cli import main
 from lgae_pyg.data import JetData
 from lgae_pyg.legacy import load_lgn_autoencoder
+from lgae_pyg.legacy.files import LOADERS
 
 CONFIG = {
     "map_to_latent": "mix",
@@ -129,6 +130,6 @@ def test_the_other_kind_goes_to_its_own_loader(files, monkeypatch):
         seen.append((set(encoder), set(decoder), config))
         return load_lgn_autoencoder(*states, CONFIG)
 
-    monkeypatch.setattr("lgae_pyg.legacy.load_gnn_autoencoder", loader, raising=False)
+    monkeypatch.setitem(LOADERS, "gnn", loader)
     assert main(words(folder, "--kind", "gnn")) == 0
     assert seen == [(set(states[0]), set(states[1]), CONFIG)]

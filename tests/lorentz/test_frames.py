@@ -12,6 +12,7 @@ from lgae_pyg.lorentz.frames import (
     detach_invariant,
     frame_coordinates,
     massless_from_coordinates,
+    rest_frame,
 )
 
 METRIC = torch.diag(torch.tensor([1.0, -1.0, -1.0, -1.0], dtype=torch.float64))
@@ -113,3 +114,14 @@ def test_parallel_momenta_have_no_frame() -> None:
     expected = torch.tensor([[1.0, 0, 0, 0], [0, 0, 0, 1.0], [0, 0, 0, 0], [0, 0, 0, 0]], dtype=torch.float64)
     assert torch.allclose(frame, expected, atol=1e-14)
     assert not body_frame(torch.zeros(1, 4).double(), torch.zeros(1, 2, 4).double()).any()
+
+
+def test_the_total_rests_in_its_rest_frame(generator: torch.Generator) -> None:
+    p = torch.randn(7, 5, 3, generator=generator, dtype=torch.float64)
+    p = torch.cat([p.norm(dim=-1, keepdim=True), p], -1)
+    total = p.sum(1, keepdim=True)
+    moved = rest_frame(p, total)
+    assert moved.sum(1)[:, 1:].abs().max() < 1e-12
+    products = minkowski_dot(p.unsqueeze(1), p.unsqueeze(2))
+    assert torch.allclose(minkowski_dot(moved.unsqueeze(1), moved.unsqueeze(2)), products, rtol=0, atol=1e-12)
+    assert torch.equal(rest_frame(p, p), p)  # light-like: there is no rest frame

@@ -77,7 +77,6 @@ def test_bad_blocks_are_refused(blocks):
 def test_counting():
     irreps = Irreps("2x(0,0)+3x(1/2,1/2)+1x(0,0)")
     assert irreps.dim == 15
-    assert irreps.num_irreps == 6
     assert len(irreps) == 3
     assert irreps[1] == (3, Irrep(0.5, 0.5))
     assert irreps.multiplicity("(0,0)") == 3
@@ -106,15 +105,12 @@ def test_split_refuses_features_of_another_size():
 def test_sums(a, b):
     both = a + b
     assert both.dim == a.dim + b.dim
-    assert both.simplify().dim == both.dim
-    assert both.simplify().simplify() == both.simplify()
     assert both.sort() == (b + a).sort()
-    assert both.sort().num_irreps == both.num_irreps
+    assert sum(mul for mul, _ in both.sort()) == sum(mul for mul, _ in both)
 
 
-def test_simplify_joins_neighbours_and_sort_joins_all():
+def test_sort_joins_all():
     irreps = Irreps("1x(0,0)+2x(0,0)+0x(1,0)+1x(1/2,1/2)+1x(0,0)")
-    assert str(irreps.simplify()) == "3x(0,0)+1x(1/2,1/2)+1x(0,0)"
     assert str(irreps.sort()) == "4x(0,0)+1x(1/2,1/2)"
     assert str(irreps + "1x(1,1)") == str(irreps) + "+1x(1,1)"
     assert repr(irreps.sort()) == "Irreps('4x(0,0)+1x(1/2,1/2)')"

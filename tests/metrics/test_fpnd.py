@@ -110,7 +110,7 @@ def test_order_of_particles_and_batching_do_not_matter():
     features = jets(5)
     shuffled = features[:, np.random.default_rng(1).permutation(30)]
     assert np.allclose(judge.activations(features), judge.activations(shuffled, batch_size=2), atol=1e-4)
-    fractions = judge.confusion(features)
+    fractions = judge.class_fractions(judge.activations(features))
     assert fractions.shape == (5,) and fractions.sum() == pytest.approx(1)
 
 

@@ -1,7 +1,10 @@
 """The LGAE with a mass-shell code: what it keeps exactly, equivariance, order, conservation, limits."""
 
+import itertools
+import os
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -12,6 +15,7 @@ from lgae_pyg.lorentz import boost, equivariance_error, rotation
 from lgae_pyg.losses import get_loss
 from lgae_pyg.models import ShellLGAE, build_model
 from lgae_pyg.models.shell_code import ShellSizes
+from lgae_pyg.ops.jets import jet_sum
 
 ORDERS = ("list", "rest_energy")
 SMALL = {"encoder_channels": (2, 2), "decoder_channels": (2, 2), "mlp_depth": 1, "mlp_width": 2}
@@ -136,3 +140,35 @@ def test_configuration_and_errors() -> None:
         ShellLGAE("pt")
     with pytest.raises(ValueError, match="choose 1 to 5"):
         ShellLGAE(num_particles=10, latent_vectors=9)
+
+
+def relative_loss(model: ShellLGAE, jets: Batch) -> float:
+    """How far the outputs are from the jets' four-momenta, as a share, in the worst jet."""
+    with torch.no_grad():
+        rebuilt = jet_sum(model(jets).p4, jets.ptr)
+    total = jet_sum(jets.pos, jets.ptr)
+    return float(((rebuilt - total).norm(dim=1) / total.norm(dim=1)).max())
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("tau", [1, 9, 13])
+@pytest.mark.parametrize("share", [0.3, 1e-4, -1e-7, -1e-4])
+def test_momentum_is_kept_with_masses_and_with_rounded_energies(order, tau, share, jets: Batch) -> None:
+    """Masses of up to half the energy, and E below |p|, also where all particles fit into the code."""
+    moved = jets.clone()
+    moved.pos = jets.pos.clone()
+    moved.pos[:, 0] *= 1 + share * torch.rand(len(jets.pos), dtype=torch.float64)
+    model = ordinary_weights(ShellLGAE(order, latent_vectors=tau, **SMALL))
+    assert relative_loss(model, moved) < 1e-11
+    if share > 0:
+        assert equivariance_error(model, moved, boost(1.0, "y")) < 1e-7
+
+
+@pytest.mark.skipif("LGAE_PYG_REAL_JETS" not in os.environ, reason="LGAE_PYG_REAL_JETS is not set")
+@pytest.mark.parametrize("name", ["jetclass_hbb_1000", "toptagging_1400"])
+@pytest.mark.parametrize("order", ORDERS)
+def test_momentum_of_real_jets_is_kept(name: str, order: str) -> None:
+    with np.load(f"{os.environ['LGAE_PYG_REAL_JETS']}/{name}.npz", allow_pickle=False) as file:
+        p4, ptr = torch.from_numpy(file["p4"]).double() / 1000, file["ptr"]
+    jets = [JetData(pos=p4[a:b], unit="TeV") for a, b in itertools.pairwise(ptr) if b - a <= 30]
+    assert relative_loss(ShellLGAE(order, **SMALL).eval(), Batch.from_data_list(jets)) < 1e-12

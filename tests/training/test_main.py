@@ -1,5 +1,6 @@
 """The command line: overrides, Hydra's own options, clear errors, the configurations that are shipped."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,10 @@ from lgae_pyg.cli import main as lgae
 from lgae_pyg.config import config_directory
 from lgae_pyg.models import build_model
 from lgae_pyg.training.command_line import complete
-from lgae_pyg.training.configuration import differences
+from lgae_pyg.training.configuration import differences, read_config
+from lgae_pyg.training.data import JetDataModule
 from lgae_pyg.training.optimization import build_optimizer, build_schedule
-from lgae_pyg.training.run import check_config
+from lgae_pyg.training.run import build_module, check_config, train
 
 EXPERIMENTS = [path.stem for path in (config_directory() / "experiment").glob("*.yaml")]
 SMALL = ["data=jetnet", "logger=csv", "data.num_particles=6", "model.latent_vectors=2", "model.num_bells=3"]
@@ -34,7 +36,7 @@ def composed(*words):
 @pytest.mark.parametrize("words", [[]] + [[f"experiment={name}"] for name in EXPERIMENTS] + [["model=linear"]])
 def test_shipped_configurations_are_understood(words):
     config = composed(*words)
-    check_config(config)
+    check_config(read_config(config))
     model = build_model(config["model"])
     assert set(config["model"]) == set(model.config)
     if config["model"]["name"] != "LinearAE":
@@ -71,6 +73,13 @@ def test_fast_experiments_take_some_minutes(name, like):
     assert trainer["max_minutes"] <= 15 and trainer["threads"] == 2
     assert (model["aggregation"], model["latent_vectors"]) in (("mix", 9), ("min&max", 4))
     assert model["aggregation"] == like
+
+
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name.endswith("_fast")])
+def test_a_fast_experiment_runs_on_other_data(name):
+    """Nothing of the generated jets is left over that another data set would not know."""
+    data = composed(f"experiment={name}", "data=jetnet")["data"]
+    assert data == composed("data=jetnet")["data"] and data["name"] == "JetNet"
 
 
 def test_every_experiment_has_its_own_name():
@@ -182,12 +191,12 @@ def test_help_and_configuration_are_shown_by_both_doors(capfd):
         ("model.aggregation=minmax", "unknown aggregation 'minmax'"),
         ("loss.names=[msee]", "msee"),
         ("optimizer.name=adm", "optimizer.name=adm is unknown"),
-        ("optimizer.lr=abc", "its values must be numbers"),
+        ("optimizer.lr=abc", "optimizer.lr=abc is not a number"),
     ],
 )
 def test_wrong_values_are_found_before_any_jet_is_made(word, message):
     with pytest.raises(ValueError, match=message):
-        check_config(composed("experiment=quickstart", word))
+        build_module(read_config(composed("experiment=quickstart", word)))
 
 
 OWN_NET = """
@@ -216,6 +225,34 @@ def test_a_model_of_the_working_folder_is_trained_by_its_name(jet_files, tmp_pat
     assert done.returncode == 0, done.stderr
     config = yaml.safe_load((tmp_path / "runs" / "Net" / "config.yaml").read_text())
     assert config["model"] == {"_target_": "my_nets.Net", "width": 3, "factors": [2]}
+
+
+MISTAKES = [
+    ("my_nets.Nte", r"my_nets.py has no Nte \(did you mean Net\?\)"),
+    ("my_net.Net", "No module named 'my_net'.*Python's path"),
+    ("nowhere.my_nets.Net", "No module named 'nowhere'"),
+    ("Net", "give the class as my_package"),
+]
+
+
+@pytest.mark.parametrize(("target", "message"), MISTAKES)
+def test_a_typo_in_the_name_of_a_class_is_told_before_the_long_imports(tmp_path, target, message):
+    (tmp_path / "my_nets.py").write_text("raise RuntimeError('imported')\nclass Net: ...")
+    program = CALL.replace("raise SystemExit(", "status = ").rstrip(")")
+    program += "); print(status, 'torch' in sys.modules)"
+    command = [sys.executable, "-c", program, "train", f"model._target_={target}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.split() == ["1", "False"], done.stderr
+    assert re.fullmatch(f"lgae train: model '{target}'.*{message}.*\n", done.stderr)
+
+
+def test_a_wrong_loss_or_task_is_told_before_any_jet_is_looked_for(config, monkeypatch, tmp_path, tiny):
+    monkeypatch.setattr(JetDataModule, "__init__", lambda *_, **__: pytest.fail("jets were looked for"))
+    with pytest.raises(ValueError, match=r"unknown loss 'chamfr'.*did you mean chamfer"):
+        train(config | {"loss": {"names": ["chamfr"]}}, tmp_path / "run")
+    monkeypatch.setattr(tiny, "task", "regression", raising=False)
+    with pytest.raises(ValueError, match="unknown task 'regression'"):
+        train(config, tmp_path / "run")
 
 
 def test_words_are_completed_only_where_that_is_needed():

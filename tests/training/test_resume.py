@@ -84,9 +84,11 @@ def test_stop_at_any_batch(config, tmp_path, batch_losses, schedule):
 
 
 @pytest.mark.parametrize("name", ["SIGUSR1", "SIGUSR2", "SIGHUP"])
-def test_a_notice_of_the_batch_system_stops_like_a_request(config, tmp_path, batch_losses, name):
+def test_a_notice_of_the_batch_system_stops_like_a_request(config, tmp_path, batch_losses, name, request):
     """Sent once, twice, and followed by the SIGTERM of the end of the time."""
     number = getattr(signal, name)
+    former = signal.signal(number, signal.SIG_DFL)  # pytest itself may have been started by nohup
+    request.addfinalizer(lambda: signal.signal(number, former))
     for notices in ([number], [number, number], [number, signal.SIGTERM]):
         batch_losses["losses"].clear()
         batch_losses.update(at=8, number=notices)

@@ -117,9 +117,7 @@ def calorimeter_resolution(
     return np.sqrt(stochastic**2 / energy + (noise / energy) ** 2 + floor**2)
 
 
-def cells(
-    particles: Particles, edge: float, eta_max: float, kind: int
-) -> tuple[Particles, NDArray[np.int64]]:
+def cells(particles: Particles, edge: float, eta_max: float, kind: int) -> tuple[Particles, NDArray[np.int64]]:
     r"""Sums the energies in the cells of a calorimeter.
 
     The cells are :math:`\Delta\eta \times \Delta\phi` squares of about ``edge``: the largest number of equal

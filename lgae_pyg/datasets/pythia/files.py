@@ -308,9 +308,7 @@ def _map(processes: int) -> Iterator[Any]:
             raise
 
 
-def _as_finished(
-    pool: ProcessPoolExecutor, processes: int, function: Callable, tasks: list
-) -> Iterator[Any]:
+def _as_finished(pool: ProcessPoolExecutor, processes: int, function: Callable, tasks: list) -> Iterator[Any]:
     """Results in the order in which they come; no task waits in the pool, where it could not be stopped."""
     waiting, running = list(reversed(tasks)), set()
     try:

@@ -64,9 +64,7 @@ def roc_figure(results: Results) -> Figure:
     for axes in panels:
         chance = np.geomspace(smallest, 1, 200)  # a curve, since one axis is logarithmic
         axes.plot(chance, chance, color="0.8", linewidth=0.8, zorder=0)
-        axes.set_yscale("log")
-        axes.set_ylim(max(smallest, 1e-4), 1)
-        axes.set_xlim(0, 1)
+        axes.set(yscale="log", ylim=(max(smallest, 1e-4), 1), xlim=(0, 1))
         axes.grid(alpha=0.3)
     _label(figure, panels, r"signal efficiency $\epsilon_S$", r"background efficiency $\epsilon_B$")
     add_caption(figure, f"Lower is better; grey: a score without information. {results.caption}")
@@ -83,12 +81,9 @@ def significance_figure(results: Results) -> Figure:
     for axes in panels:
         efficiency = np.linspace(0, 1, 101)
         axes.plot(efficiency, np.sqrt(efficiency), color="0.8", linewidth=0.8, zorder=0)
-        axes.set_xlim(0, 1)
-        axes.set_ylim(bottom=0)
+        axes.set(xlim=(0, 1), ylim=(0, None))
         axes.grid(alpha=0.3)
-    _label(
-        figure, panels, r"signal efficiency $\epsilon_S$", r"$\epsilon_S / \sqrt{\epsilon_B}$"
-    )
+    _label(figure, panels, r"signal efficiency $\epsilon_S$", r"$\epsilon_S / \sqrt{\epsilon_B}$")
     add_caption(
         figure,
         f"Significance improvement where at least {FEWEST_PASSING} background jets pass; grey: a score without "
@@ -118,8 +113,7 @@ def distribution_figure(results: Results) -> Figure:
             axes.set_xscale("log")
             label_few_decades(axes.xaxis)
             axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set_xlabel(f"{printed_name(score, about)}{_unit(score)}")
-        axes.set_ylim(bottom=0)
+        axes.set(xlabel=f"{printed_name(score, about)}{_unit(score)}", ylim=(0, None))
     np.atleast_1d(row)[0].set_ylabel("share of jets per bin")
     legend_above(figure, np.atleast_1d(row)[0], 3)
     add_caption(figure, f"Jets outside of the range shown are in the outermost bins. {results.caption}")

@@ -1,6 +1,6 @@
 """Anomaly detection: a model of one kind of jets is shown others (arXiv:2212.07347, section 4.3)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from lgae_pyg.evaluation.latent.codes import latent_invariants
 from lgae_pyg.evaluation.results import Results
 from lgae_pyg.evaluation.study import Study, StudyOptions
 from lgae_pyg.evaluation.subject import Sample, Subject, batches_of, run_model
+from lgae_pyg.files import first_line
 from lgae_pyg.losses import jet_sum
 from lgae_pyg.metrics import exact_emd
 from lgae_pyg.metrics.anomaly_scores import JET_SCORES, WAYS, image_scores, jet_scores, particle_scores
@@ -47,17 +48,17 @@ def run(subject: Subject, options: StudyOptions) -> Results:
         ValueError: if a score is NaN, or the model was trained on one of the signals.
         OSError: if jets are missing.
     """
-    background = subject.background(options.sample, options.split, options.root)
-    signals = subject.signals(options.signals, options.sample, options.root)
-    train = subject.dataset("train", options.root)
-    ordinary = Sample.of("train", train).choose(FITTED)
-    samples = [background, *signals]
-    with steps(batches_of([*samples, ordinary], options.batch_size), options.progress, "anomaly") as tick:
-        codes = _codes(subject, ordinary, options.batch_size, tick)
-        density = None if codes is None else LatentDensity(codes)
-        _, linear = fit_baselines(subject.model, train).get("linear", (None, None))
+    background, signals = subject.contrast(options.signals, options.sample, options.split, options.root)
+    samples, notes = [background, *signals], []
+    try:
+        ordinary = [Sample.of("train", subject.dataset("train", options.root)).choose(FITTED)]
+    except FileNotFoundError as error:
+        ordinary = []
+        notes.append(f"No density of codes and no linear baseline: no training jets ({first_line(error)}).")
+    with steps(batches_of([*samples, *ordinary], options.batch_size), options.progress, "anomaly") as tick:
+        density, linear = _fitted(subject, ordinary, options, tick)
         found = {one.name: _sample_scores(subject, linear, density, one, options, tick) for one in samples}
-    notes = drop_conserved(found)
+    notes += drop_conserved(found)
     about = subject.description(samples) | {
         "background": background.name,
         "signals": [sample.name for sample in signals],
@@ -87,6 +88,17 @@ def drop_conserved(found: Mapping[str, Scores]) -> list[str]:
         for name in JET_SCORES:
             one.pop(name)
     return [f"Scores of the whole jet are left out: its momentum comes back to {largest:.0e}."]
+
+
+def _fitted(
+    subject: Subject, ordinary: Sequence[Sample], options: StudyOptions, tick: Callable[[], object]
+) -> tuple[LatentDensity | None, torch.nn.Module | None]:
+    """What is fitted on jets of the training: the density of the codes, and the linear baseline."""
+    if not ordinary:
+        return None, None
+    codes = _codes(subject, ordinary[0], options.batch_size, tick)
+    _, linear = fit_baselines(subject.model, subject.dataset("train", options.root)).get("linear", (None, None))
+    return None if codes is None else LatentDensity(codes), linear
 
 
 def _codes(

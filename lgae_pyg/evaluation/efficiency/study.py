@@ -24,11 +24,7 @@ from lgae_pyg.files import write_text
 from lgae_pyg.tables import Table, read_csv
 
 #: Errors by name and heading, each a median over the test jets (the last a mean).
-ERRORS = {
-    "mass": "median |δM|",
-    "pt": "median |δpT|",
-    "mse": "particle MSE [TeV²]",
-}
+ERRORS = {"mass": "median |δM|", "pt": "median |δpT|", "mse": "particle MSE [TeV²]"}
 #: What a run has found out, in its folder.
 MEASURED = "efficiency.json"
 #: Words that say where and how fast a training runs, not what it learns.

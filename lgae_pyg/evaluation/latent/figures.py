@@ -101,8 +101,7 @@ def _draw_masses(axes: Axes, samples: Mapping[str, NDArray]) -> None:
             counts / len(values), edges, baseline=0, label=NAMES.get(sample, sample), fill=number == 0,
             alpha=0.5 if number == 0 else 1, **style,
         )  # fmt: skip
-    axes.set_xlim(edges[0], edges[-1])
-    axes.set_ylim(bottom=0)
+    axes.set(xlim=(edges[0], edges[-1]), ylim=(0, None))
     axes.locator_params(axis="x", nbins=5)
 
 
@@ -193,8 +192,10 @@ def _edges(values: NDArray) -> NDArray:
     return np.linspace(low - margin, high + margin, PLANE_BINS + 1)
 
 
-def probe_bars(results: Results) -> Figure:
-    """R² of the linear probes, by target and input."""
+def probe_bars(results: Results) -> Figure | None:
+    """R² of the linear probes, by target and input; nothing for too few jets."""
+    if "latent_probes" not in results.tables:
+        return None
     rows = results.tables["latent_probes"].records()
     targets = list(dict.fromkeys(row["target"] for row in rows))
     inputs = list(dict.fromkeys(row["input"] for row in rows))
@@ -211,8 +212,7 @@ def probe_bars(results: Results) -> Figure:
             axes.text(place, max(value, 0) + error + 0.01, f"{value:.2f}", ha="center", fontsize=8)
     printed = {"tau_21": r"$\tau_{21}$", "tau_32": r"$\tau_{32}$", "jet pT": r"jet $p_\mathrm{T}$"}
     axes.set_xticks(range(len(targets)), [printed.get(str(name), str(name)) for name in targets])
-    axes.set_ylabel("$R^2$ on jets that were not fitted")
-    axes.set_ylim(0, 1.12)
+    axes.set(ylabel="$R^2$ on jets that were not fitted", ylim=(0, 1.12))
     axes.axhline(1, color="0.8", linewidth=0.8, zorder=0)
     axes.tick_params(axis="x", length=0)
     legend_above(figure, axes, title="linear probe of")
@@ -263,8 +263,7 @@ def _numbers(row: Mapping) -> str:
 def _draw_image(axes: Axes, image: NDArray, half: float):
     palette = colormaps["viridis"].with_extremes(under="white", bad="0.85")
     ticks = [-0.1, 0.0, 0.1]
-    axes.set_xticks(ticks)
-    axes.set_yticks(ticks)
+    axes.set(xticks=ticks, yticks=ticks)
     view = min(half, VIEW)
     axes.set(xlim=(-view, view), ylim=(-view, view))
     shown = np.ma.masked_invalid(np.maximum(image, BOTTOM / 10))

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lgae_pyg.evaluation.latent.codes import JET, Codes, encode_sample
-from lgae_pyg.evaluation.latent.probes import probe_table
+from lgae_pyg.evaluation.latent.probes import FEWEST, probe_table
 from lgae_pyg.evaluation.latent.traversal import traversals
 from lgae_pyg.evaluation.results import Results
 from lgae_pyg.evaluation.study import Study, StudyOptions
@@ -38,13 +38,13 @@ def run(subject: Subject, options: StudyOptions) -> Results:
 
     Raises:
         LeftOut: if the model has no such methods or shows no codes, or the data have no classes by name.
-        ValueError: if a code is not finite, or there are too few jets for the probes.
+        ValueError: if a code is not finite.
         OSError: if jets are missing.
     """
     if not all(hasattr(subject.model, name) for name in ("encode", "decode_like")):
         raise LeftOut(f"{subject.label} has no encode(batch) and decode_like(latent, batch): define both")
-    background = subject.background(options.sample, options.split, options.root)
-    samples = [background, *subject.signals(options.signals, options.sample, options.root)]
+    background, signals = subject.contrast(options.signals, options.sample, options.split, options.root)
+    samples = [background, *signals]
     with steps(batches_of(samples, options.batch_size), options.progress, "encode") as tick:
         codes = {one.name: encode_sample(subject, one, options.batch_size, tick) for one in samples}
     own = codes[background.name]
@@ -60,10 +60,13 @@ def run(subject: Subject, options: StudyOptions) -> Results:
         tick()
         tables.append(correlation_table(correlations, background.name, about))
         tick()
-        tables.append(probe_table(own, background, subject, about, options.resamples))
+        few = len(own.jets) < FEWEST
+        if not few:
+            tables.append(probe_table(own, background, subject, about, options.resamples))
         tick()
         moved, pictures, notes = traversals(subject, background, own, about)
         tick()
+    notes += [f"No probes: they need at least {FEWEST} jets, and there are {len(own.jets)}."] if few else []
     tables.append(moved)
     arrays |= pictures
     for name, found in masses.items():
@@ -83,9 +86,7 @@ def latent_masses(codes: Codes) -> dict[str, Array]:
     return {name: mass(vector).numpy() for name, vector in {JET: codes.jets, **codes.vectors}.items()}
 
 
-def mass_table(
-    masses: Mapping[str, Mapping[str, Array]], about: Mapping[str, Any], resamples: int = 200
-) -> Table:
+def mass_table(masses: Mapping[str, Mapping[str, Array]], about: Mapping[str, Any], resamples: int = 200) -> Table:
     """Median and interquartile range of the signed masses, by class and combination."""
     rows = []
     for sample, found in masses.items():
@@ -116,9 +117,7 @@ def _spread_of_draws(values: Array, resamples: int) -> tuple[float, float]:
 Correlations = dict[str, list[tuple[float, float] | None]]
 
 
-def correlate(
-    combinations: Mapping[str, Array], jets: Array, resamples: int = 200
-) -> Correlations:
+def correlate(combinations: Mapping[str, Array], jets: Array, resamples: int = 200) -> Correlations:
     """Pearson's r, and its error, of combinations with the jet's momentum, component by component.
 
     A column that does not vary has ``None``.
@@ -158,9 +157,7 @@ def _correlations(codes: Codes, resamples: int) -> tuple[Correlations, dict[str,
 
 def best_combination(found: Correlations) -> str | None:
     """The combination with the largest mean |r| over the three components of the momentum, if any varies."""
-    strength = {
-        name: np.mean([abs(cell[0]) if cell else 0.0 for cell in row[1:]]) for name, row in found.items()
-    }
+    strength = {name: np.mean([abs(cell[0]) if cell else 0.0 for cell in row[1:]]) for name, row in found.items()}
     name = max(strength, key=strength.__getitem__)
     return name if strength[name] > 0 else None
 

@@ -50,9 +50,7 @@ def histograms(samples: Sequence[Histogram], what: str, caption: str, styles: St
         styles: of the models by label.
     """
     size = (3.7 * len(samples) + 0.4, 4.9)
-    figure, axes = plt.subplots(
-        2, len(samples), figsize=size, height_ratios=(3, 1), sharex="col", squeeze=False
-    )
+    figure, axes = plt.subplots(2, len(samples), figsize=size, height_ratios=(3, 1), sharex="col", squeeze=False)
     for sample, upper, lower in zip(samples, *axes):
         _draw_sample(sample, upper, lower, what, styles)
     axes[1, 0].set_ylabel("ratio")
@@ -146,10 +144,8 @@ def _draw_sample(sample: Histogram, upper: Axes, lower: Axes, what: str, styles:
     unit = " GeV" if "GeV" in LABELS[sample.name] else (" rad" if "rad" in LABELS[sample.name] else "")
     upper.set_ylabel(f"{what} / {width:.3g}{unit}")
     if sample.logarithmic:
-        upper.set_yscale("log")
-        upper.set_ylim(bottom=0.7)
-    lower.set_ylim(0, 2)
-    lower.set_yticks([0.5, 1, 1.5])
+        upper.set(yscale="log", ylim=(0.7, None))
+    lower.set(ylim=(0, 2), yticks=[0.5, 1, 1.5])
     lower.set_xlim(*sample.window)
     lower.set_xlabel(LABELS[sample.name])
 
@@ -188,8 +184,7 @@ def _draw_signed(axes: Axes, values: dict[str, np.ndarray], styles: Styles) -> N
     for label, sample in values.items():
         counts, _ = np.histogram(sample, edges)
         axes.stairs(counts / max(sample.size, 1), edges, label=label, baseline=None, **styles[label])
-    axes.set_yscale("log")
-    axes.set_xlim(-reach, reach)
+    axes.set(yscale="log", xlim=(-reach, reach))
     axes.ticklabel_format(axis="x", style="sci", scilimits=(-2, 3))
 
 
@@ -203,6 +198,4 @@ def _draw_sizes(axes: Axes, values: dict[str, np.ndarray], styles: Styles) -> No
     for label, sample in sizes.items():
         counts, _ = np.histogram(np.clip(sample, edges[0], edges[-1]), edges)
         axes.stairs(counts / max(sample.size, 1), edges, label=label, baseline=None, **styles[label])
-    axes.set_xscale("log")
-    axes.set_xlim(edges[0], edges[-1])
-    axes.set_ylim(bottom=0)
+    axes.set(xscale="log", xlim=(edges[0], edges[-1]), ylim=(0, None))

@@ -137,8 +137,7 @@ def _draw(axes: Axes, image: np.ndarray, norm: plt.Normalize, colours: str, grid
     palette = colormaps[colours].with_extremes(under="white", bad=empty)
     visible = np.ma.masked_invalid(image)
     options = {"origin": "lower", "interpolation": "nearest", "extent": 2 * (-grid[1], grid[1])}
-    axes.set_xticks([-0.4, 0.0, 0.4])
-    axes.set_yticks([-0.4, 0.0, 0.4])
+    axes.set(xticks=[-0.4, 0.0, 0.4], yticks=[-0.4, 0.0, 0.4])
     return axes.imshow(visible, norm=norm, cmap=palette, **options)
 
 

@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 from lgae_pyg.data import JetLoader, JetStore
 from lgae_pyg.evaluation.baselines import fit_baselines, num_particles
 from lgae_pyg.evaluation.reconstruction.pixels import Pixels
@@ -21,6 +23,7 @@ from lgae_pyg.evaluation.study import Study, StudyOptions
 from lgae_pyg.evaluation.subject import Subject, choose, origin_of
 from lgae_pyg.evaluation.symmetry.equivariance import ANGLES, RAPIDITIES, equivariance_scan, unit_records
 from lgae_pyg.evaluation.symmetry.precision import TRANSFORMATIONS, has_precisions, precision_scan
+from lgae_pyg.files import first_line
 from lgae_pyg.models import contract_of
 from lgae_pyg.progress import steps
 from lgae_pyg.tables import Table
@@ -31,6 +34,7 @@ NOT_SCANNED = (
     "pixels, which no Lorentz transformation of the jet carries into one another."
 )
 NO_BASELINE = "{label} does not say how large its code is: there is no linear autoencoder of the same size."
+NO_TRAINING = "There is no linear baseline, which is fitted on the jets of the training: {reason}."
 
 
 def run(subject: Subject, options: StudyOptions) -> Results:
@@ -45,12 +49,15 @@ def run(subject: Subject, options: StudyOptions) -> Results:
         OSError: if jets are missing.
     """
     dataset = subject.dataset(options.split, options.root)
-    store, factor = choose(dataset.store, options.jets), subject.unit_in_gev
+    store, factor = choose(dataset.store.to(torch.float64), options.jets), subject.unit_in_gev
     models = {"model": (subject.label, subject.model)}
     notes, scan_jets = [], options.scan_jets
     if options.baseline:
-        models |= fit_baselines(subject.model, subject.dataset("train"))
-        notes += [NO_BASELINE.format(label=subject.label)] if len(models) == 1 else []
+        try:
+            models |= fit_baselines(subject.model, subject.dataset("train"))
+            notes += [NO_BASELINE.format(label=subject.label)] if len(models) == 1 else []
+        except FileNotFoundError as error:
+            notes.append(NO_TRAINING.format(reason=first_line(error)))
     if scan_jets and subject.pixels:
         notes, scan_jets = [*notes, NOT_SCANNED.format(label=subject.label)], 0
     caption = _caption(subject, dataset, len(store))
@@ -96,8 +103,10 @@ def _scans(
 
 def _caption(subject: Subject, dataset: Any, jets: int, precision: bool = True) -> str:
     """The sentences that name data and model, with or without the precision of the arithmetic."""
-    classes, particles = "+".join(subject.classes), subject.recipe.get("num_particles")
-    parts = [f"Data: {origin_of(dataset)} {classes}".rstrip(), f"{jets} jets of the {dataset.split} split"]
+    classes = subject.classes if subject.elsewhere is None else dataset.class_names
+    particles = (subject.elsewhere or subject.recipe).get("num_particles")
+    whole = f"{jets} jets" if dataset.split == "all" else f"{jets} jets of the {dataset.split} split"
+    parts = [f"Data: {origin_of(dataset)} {'+'.join(classes)}".rstrip(), whole]
     parts += [f"up to {particles} particles"] if particles else []
     names = [subject.label] + ([subject.precision] if precision else [])
     return f"{', '.join(parts)}. Model: {', '.join(names)}, unit {subject.unit}."

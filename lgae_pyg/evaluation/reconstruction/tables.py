@@ -61,9 +61,7 @@ def _statistics_values(summaries: Iterable[dict[str, float]]) -> list[float]:
     return [numbers[statistic] for numbers in summaries for statistic in TABLE_STATISTICS]
 
 
-def _statistics_rows(
-    lead: tuple, features: Sequence[str], summaries: Iterable[dict[str, float]]
-) -> list[tuple]:
+def _statistics_rows(lead: tuple, features: Sequence[str], summaries: Iterable[dict[str, float]]) -> list[tuple]:
     rows = []
     for feature, numbers in zip(features, summaries):
         counts = {name: int(numbers[name]) for name in ("n", "undefined")}
@@ -72,12 +70,7 @@ def _statistics_rows(
 
 
 def particle_tables(
-    rebuilt: Sequence[Rebuilt],
-    target: Jets,
-    caption: str,
-    unit: str,
-    unit_in_gev: float,
-    resamples: int = 0,
+    rebuilt: Sequence[Rebuilt], target: Jets, caption: str, unit: str, unit_in_gev: float, resamples: int = 0
 ) -> tuple[Table, Table]:
     """Errors of the particle features: median and IQR (arXiv:2212.07347, Table 2), and all statistics.
 
@@ -123,9 +116,7 @@ def _vanished(rebuilt: Iterable[Rebuilt]) -> str:
     return "".join(sentences)
 
 
-def jet_tables(
-    rebuilt: Sequence[Rebuilt], target: Jets, caption: str, resamples: int = 0
-) -> tuple[Table, Table]:
+def jet_tables(rebuilt: Sequence[Rebuilt], target: Jets, caption: str, resamples: int = 0) -> tuple[Table, Table]:
     """Errors of the jet features: median and IQR (arXiv:2212.07347, Table 3), and all statistics.
 
     Each model has two rows: one with the energies as the model outputs them, one with E = |p|. For the rows of a

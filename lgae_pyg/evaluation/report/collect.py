@@ -4,12 +4,13 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from lgae_pyg.checkpoint import HEADER, CheckpointError, read_checkpoint
 from lgae_pyg.datasets.base import fingerprint
 from lgae_pyg.evaluation.results import DESCRIPTION, OLD_DESCRIPTION, Results, stored_in
-from lgae_pyg.evaluation.study import STUDIES
+from lgae_pyg.evaluation.study import STUDIES, find_study
 from lgae_pyg.tables import Table, Value, read_csv
 
 
@@ -27,7 +28,7 @@ class RunContent:
         config: text of ``config.yaml``; empty if there is none.
         curve: rows of ``metrics.csv``.
         about: plain values: checkpoint, epoch, versions, recipe.
-        missing: studies that were not run.
+        missing: studies that fit the model and were not run.
         folder: of the run itself, with its checkpoints.
 
     A study in another folder than ``evaluation`` (of another split, say) is named ``STUDY (FOLDER)``.
@@ -94,7 +95,7 @@ def collect_run(source: str | os.PathLike[str]) -> RunContent:
     """
     folder = Path(source)
     if not folder.is_dir():
-        raise FileNotFoundError(f"there is no folder {folder}")
+        raise FileNotFoundError(f"there is no folder {folder.absolute()}")
     name = _named(source).name
     run = RunContent(name, name, folder=_home(folder))
     if (folder / DESCRIPTION).exists():  # a study of its own, such as that of data efficiency
@@ -103,16 +104,23 @@ def collect_run(source: str | os.PathLike[str]) -> RunContent:
     base = folder if _is_evaluation(folder) else folder / "evaluation"
     for place in _studies(base):
         _read(run, place)
-    run.missing = [study for study in STUDIES if study not in run.tables]
     for other in sorted(folder.glob("evaluation_*")):
         for place in _studies(other):
             _read(run, place, other.name)
+    run.missing = _missing(run)
     if (run.folder / "config.yaml").exists():
         run.config = (run.folder / "config.yaml").read_text(encoding="utf-8")
     if (run.folder / "metrics.csv").exists():
         names, rows = read_csv((run.folder / "metrics.csv").read_text(encoding="utf-8"))
         run.curve = [dict(zip(names, row)) for row in rows]
     return run
+
+
+def _missing(run: RunContent) -> list[str]:
+    """Studies that fit the model's task and were not run; earlier versions did not store the task."""
+    task = run.about.get("task", "classification" if "tagging" in run.tables else "reconstruction")
+    facts = SimpleNamespace(task=task, label=run.label)
+    return [study for study in STUDIES if study not in run.tables and find_study(study).fits(facts) is None]
 
 
 def _is_evaluation(folder: Path) -> bool:

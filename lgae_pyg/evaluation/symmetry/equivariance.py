@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lgae_pyg.data.jet import set_mark
 from lgae_pyg.lorentz import boost, equivariance_error, rotation
 from lgae_pyg.tables import Table
 
@@ -47,9 +48,7 @@ def network_function(model: torch.nn.Module, batches: Sequence[Any]) -> Callable
     return records_function(model, batches, Records(lambda p4, ptr: (p4, None), lambda p4, ptr, context: p4))
 
 
-def records_function(
-    model: torch.nn.Module, batches: Sequence[Any], records: Records
-) -> Callable[[Any], Tensor]:
+def records_function(model: torch.nn.Module, batches: Sequence[Any], records: Records) -> Callable[[Any], Tensor]:
     """From momenta in GeV to momenta in GeV, by way of the model: what a user of files sees."""
 
     def run(jets: Any) -> Tensor:
@@ -58,6 +57,7 @@ def records_function(
             encoded, context = records.encode(p4, batch.ptr)
             moved = copy.copy(batch)
             moved.pos = encoded
+            set_mark(moved)  # a model is shown transformed jets on purpose, in other units too
             result = model(moved)
             outputs.append(records.decode(result.p4, result.ptr, context))
         return torch.cat(outputs)

@@ -78,10 +78,8 @@ def precision_figure(results: Results) -> Figure:
         drawn = np.where((values > 0) & np.isfinite(values), values, np.nan)
         axes.plot(gamma, drawn, label=label, marker=marker, markersize=5, markerfacecolor="none", **style)
     axes.axhline(1, color="0.75", linewidth=0.8, zorder=0)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlabel(r"$\gamma$ of the boost along $z$")
-    axes.set_ylabel(r"relative error of $f(\Lambda p) = \Lambda f(p)$")
+    axes.set(xscale="log", yscale="log", xlabel=r"$\gamma$ of the boost along $z$")
+    axes.set(ylabel=r"relative error of $f(\Lambda p) = \Lambda f(p)$")
     axes.grid(alpha=0.3)
     figure.legend(loc="outside upper center", ncols=2)
     notes = "Thin line: an error as large as the output. Values that are zero or not finite are not drawn."
@@ -133,8 +131,7 @@ def internal_figure(results: Results) -> Figure:
             **STYLES[number % len(STYLES)],
         )  # fmt: skip
     axes.set_xticks(range(len(layers)), layers, rotation=30, ha="right")
-    axes.set_yscale("log")
-    axes.set_ylabel("relative error")
+    axes.set(yscale="log", ylabel="relative error")
     axes.grid(alpha=0.3)
     figure.legend(loc="outside upper center", ncols=4)
     add_caption(figure, table.caption)

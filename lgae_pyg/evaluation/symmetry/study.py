@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lgae_pyg.data import JetLoader
+from lgae_pyg.data.jet import set_mark
 from lgae_pyg.evaluation.results import Results
 from lgae_pyg.evaluation.study import Study, StudyOptions
 from lgae_pyg.evaluation.subject import Subject
@@ -141,6 +142,7 @@ def run_on(model: torch.nn.Module, batch: Any, pos: Tensor) -> Any:
     """What a model makes of a batch with other momenta."""
     moved = copy.copy(batch)
     moved.pos = pos
+    set_mark(moved)  # a model is shown changed jets on purpose
     with torch.inference_mode():
         return model(moved)
 

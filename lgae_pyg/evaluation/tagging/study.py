@@ -10,7 +10,7 @@ from lgae_pyg.evaluation.study import Study, StudyOptions
 from lgae_pyg.evaluation.subject import LeftOut, Subject, batches_of, run_model
 from lgae_pyg.metrics.roc import SIGNAL_EFFICIENCIES, figures_of_merit
 from lgae_pyg.progress import steps
-from lgae_pyg.tables import Table
+from lgae_pyg.tables import Table, with_errors
 
 EXPLANATION = (
     "Each class against all others by its own score, the softmax of its logit (of two classes only the second: "
@@ -44,11 +44,9 @@ def run(subject: Subject, options: StudyOptions) -> Results:
     about = subject.description([sample])
     about |= {"classes": names, "shown": shown}
     rows = tuple(_row(subject.label, names[number], y == number, scores, y, number, options) for number in shown)
-    columns = {"model": "model", "signal": "signal", "auc": "AUC", "auc_error": "AUC ±"}
-    for place in SIGNAL_EFFICIENCIES:
-        name = f"rejection_{place:g}"
-        columns |= {name: f"rejection at {place:g}", f"{name}_error": f"{place:g} ±"}
-    columns |= {"accuracy": "accuracy", "accuracy_error": "accuracy ±"}
+    rejections = {f"rejection_{place:g}": f"rejection at {place:g}" for place in SIGNAL_EFFICIENCIES}
+    numbers = with_errors({"auc": "AUC", **rejections, "accuracy": "accuracy"})
+    columns = {"model": "model", "signal": "signal", **numbers}
     table = Table("tagging", f"{EXPLANATION}. {about['caption']}", columns, rows)
     return Results("tagging", {"tagging": table}, {"scores": scores, "y": y, **sample.identities()}, about)
 
@@ -73,9 +71,5 @@ def of_taggers(facts: Any) -> str | None:
 
 
 STUDY = Study(
-    "tagging",
-    run,
-    compared={"tagging": "Tagging"},
-    figures="lgae_pyg.evaluation.tagging.figures",
-    fits=of_taggers,
+    "tagging", run, compared={"tagging": "Tagging"}, figures="lgae_pyg.evaluation.tagging.figures", fits=of_taggers
 )

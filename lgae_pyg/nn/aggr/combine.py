@@ -14,6 +14,7 @@ from torch_geometric.nn.aggr import (
     SoftmaxAggregation,
     SumAggregation,
 )
+from torch_geometric.typing import OptTensor
 
 from lgae_pyg.lorentz.irreps import Irreps
 from lgae_pyg.nn.aggr.extremum import ROUNDING, ExtremumAggregation
@@ -50,12 +51,7 @@ class CombinedAggregation(Aggregation):
             aggregation.reset_parameters()
 
     def forward(
-        self,
-        x: Tensor,
-        index: Tensor | None = None,
-        ptr: Tensor | None = None,
-        dim_size: int | None = None,
-        dim: int = -2,
+        self, x: Tensor, index: OptTensor = None, ptr: OptTensor = None, dim_size: int | None = None, dim: int = -2
     ) -> Tensor:
         parts = [aggregation(x, index, ptr, dim_size, dim) for aggregation in self.aggregations]
         if self.mode == "mean":

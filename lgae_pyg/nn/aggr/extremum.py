@@ -2,6 +2,7 @@ r"""The particle of smallest or largest invariant mass, channel by channel."""
 
 from torch import Tensor
 from torch_geometric.nn.aggr import Aggregation
+from torch_geometric.typing import OptTensor
 
 from lgae_pyg.lorentz.irreps import Irreps
 from lgae_pyg.ops.backends.choice import check_backend
@@ -66,12 +67,7 @@ class ExtremumAggregation(Aggregation):
                 raise ValueError(f"{irrep} cannot be ordered by an invariant mass: aggregate scalars and vectors")
 
     def forward(
-        self,
-        x: Tensor,
-        index: Tensor | None = None,
-        ptr: Tensor | None = None,
-        dim_size: int | None = None,
-        dim: int = -2,
+        self, x: Tensor, index: OptTensor = None, ptr: OptTensor = None, dim_size: int | None = None, dim: int = -2
     ) -> Tensor:
         if x.shape[-1] != self.irreps.dim:
             raise ValueError(f"{self} needs {self.irreps.dim} columns, but got {x.shape[-1]}")

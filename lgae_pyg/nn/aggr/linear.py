@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 from torch_geometric.nn.aggr import Aggregation
+from torch_geometric.typing import OptTensor
 
 from lgae_pyg.ops.graphs import graph_offsets
 from lgae_pyg.ops.products import as_complex
@@ -29,12 +30,7 @@ class LinearAggregation(Aggregation):
         self.mode = mode
 
     def forward(
-        self,
-        x: Tensor,
-        index: Tensor | None = None,
-        ptr: Tensor | None = None,
-        dim_size: int | None = None,
-        dim: int = -2,
+        self, x: Tensor, index: OptTensor = None, ptr: OptTensor = None, dim_size: int | None = None, dim: int = -2
     ) -> Tensor:
         if ptr is not None:
             ptr, index = graph_offsets(len(x), ptr, index, dim_size), None

@@ -3,6 +3,7 @@ r"""A learnable complex mixture over the ordered particles of a jet."""
 import torch
 from torch import Tensor
 from torch_geometric.nn.aggr import Aggregation
+from torch_geometric.typing import OptTensor
 
 from lgae_pyg.lorentz.irreps import Irreps
 from lgae_pyg.nn.mix_reps import MixReps
@@ -45,12 +46,7 @@ class MixAggregation(Aggregation):
         self.mix.reset_parameters()
 
     def forward(
-        self,
-        x: Tensor,
-        index: Tensor | None = None,
-        ptr: Tensor | None = None,
-        dim_size: int | None = None,
-        dim: int = -2,
+        self, x: Tensor, index: OptTensor = None, ptr: OptTensor = None, dim_size: int | None = None, dim: int = -2
     ) -> Tensor:
         ptr = graph_offsets(len(x), ptr, index, dim_size)
         layout = dense_layout(ptr, self.num_particles, len(x))

@@ -3,6 +3,7 @@ r"""Sums of features whose weights are made of Lorentz invariants: PyG's softmax
 import torch
 from torch import Tensor
 from torch_geometric.nn.aggr import Aggregation, AttentionalAggregation, SoftmaxAggregation
+from torch_geometric.typing import OptTensor
 from torch_geometric.utils import softmax
 
 from lgae_pyg.lorentz.irreps import Irreps
@@ -63,12 +64,7 @@ class InvariantSoftmax(Aggregation):
         return torch.cat(parts, -1).transpose(-2, -1).flatten(-2)
 
     def forward(
-        self,
-        x: Tensor,
-        index: Tensor | None = None,
-        ptr: Tensor | None = None,
-        dim_size: int | None = None,
-        dim: int = -2,
+        self, x: Tensor, index: OptTensor = None, ptr: OptTensor = None, dim_size: int | None = None, dim: int = -2
     ) -> Tensor:
         x, ptr = as_complex(x), graph_offsets(len(x), ptr, index, dim_size)
         graph, invariants = node_to_graph(ptr, len(x)), self.invariants(x)

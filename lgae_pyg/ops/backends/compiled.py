@@ -13,19 +13,8 @@ import ctypes
 import torch
 from torch import Tensor
 
+from lgae_pyg.ops.backends import door
 from lgae_pyg.ops.backends.compiler import NAMES, load_library
-from lgae_pyg.ops.backends.door import (
-    enter,
-    enter_gradient,
-    enter_offsets,
-    numbers,
-    pointer,
-    precision_of,
-    refuse_second_derivatives,
-    register_shapes,
-    room,
-    threads,
-)
 from lgae_pyg.ops.bells import Bells
 
 
@@ -79,71 +68,71 @@ class Inputs:
     """
 
     def __init__(self, features: Tensor, momenta: Tensor, ptr: Tensor):
-        self.precision = precision_of("features", features)
+        self.precision = door.precision_of("features", features)
         if features.shape[1] % 5 or not features.shape[1]:
             raise ValueError(f"features must be scalars and vectors, 5 columns a channel, not {features.shape[1]}")
         kind = features.dtype if momenta.is_complex() else self.precision
-        self.features = enter("features", features, features.shape, features.dtype)
-        self.momenta = enter("momenta", momenta, (len(features), 4), kind)
-        self.ptr = enter_offsets(ptr, features)
+        self.features = door.enter("features", features, features.shape, features.dtype)
+        self.momenta = door.enter("momenta", momenta, (len(features), 4), kind)
+        self.ptr = door.enter_offsets(ptr, features)
         self.channels = features.shape[1] // 5
         #: Radial factors of both degrees; complex momenta share them between the parts.
         self.factors = 2 * self.channels * (1 if momenta.is_complex() else 2)
-        self.values = (*map(pointer, (self.features, self.momenta, self.ptr)), *numbers([len(self.ptr) - 1]))
+        self.values = (self.features, self.momenta, self.ptr, len(self.ptr) - 1)
+
+
+#: Arguments of the operators, and of a call.
+INPUTS = "Tensor features, Tensor momenta, Tensor radial, SymInt bells, Tensor ptr"
 
 
 class _Call:
     """A call of the neighbour sum: the library, and the arguments that forward and backward begin with."""
 
-    def __init__(self, features: Tensor, momenta: Tensor, radial: Tensor, bells: int, ptr: Tensor):
+    def __init__(self, features, momenta, radial, bells, ptr):
         self.inputs = Inputs(features, momenta, ptr)
         if bells < 0 or radial.dtype not in NAMES:
             raise ValueError(f"the radial functions must be float32 or float64, not {radial.dtype}, {bells} bells")
         count = bells + (bells + 1) * self.inputs.factors
-        self.radial = enter("the parameters of the radial functions", radial, (count,), radial.dtype)
+        self.radial = door.enter("the parameters of the radial functions", radial, (count,), radial.dtype)
         needs = (self.inputs.precision, radial.dtype, momenta.is_complex(), self.inputs.channels)
-        self.library = sum_library(*needs)
-        self.values = (*self.inputs.values, pointer(self.radial), *numbers([bells]))
+        self.shape, self.library = (len(features), 2 * features.shape[1]), sum_library(*needs)
+        self.values = (*self.inputs.values, self.radial, bells)
 
 
-@torch.library.custom_op("lgae_pyg::neighbour_sum", mutates_args=())
-def _sum(features: Tensor, momenta: Tensor, radial: Tensor, bells: int, ptr: Tensor) -> Tensor:
-    call = _Call(features, momenta, radial, bells, ptr)
-    sums = features.new_empty(len(features), 2 * features.shape[-1])
-    call.library.neighbour_sum_forward(*call.values, pointer(sums), *threads())
+@door.operator("neighbour_sum", f"({INPUTS}) -> Tensor")
+def _sum(features, *more):
+    call = _Call(features, *more)
+    sums = features.new_empty(call.shape)
+    door.call(call.library.neighbour_sum_forward, *call.values, sums)
     return sums
 
 
-@register_shapes(_sum)
+@door.register_shapes(_sum)
 def _(features, momenta, radial, bells, ptr):
     return features.new_empty(len(features), 2 * features.shape[-1])
 
 
-@torch.library.custom_op("lgae_pyg::neighbour_sum_backward", mutates_args=())
-def _sum_backward(
-    upstream: Tensor,
-    features: Tensor,
-    momenta: Tensor,
-    radial: Tensor,
-    bells: int,
-    ptr: Tensor,
-    momenta_too: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    call = _Call(features, momenta, radial, bells, ptr)
-    upstream = enter_gradient("the sums", upstream, (len(features), 2 * features.shape[1]), features.dtype)
-    grad_features, grad_momenta = torch.zeros_like(call.inputs.features), room(call.inputs.momenta, momenta_too)
+@door.operator(
+    "neighbour_sum_backward", f"(Tensor upstream, {INPUTS}, bool momenta_too) -> (Tensor, Tensor, Tensor)"
+)
+def _sum_backward(upstream, features, *more):
+    *more, momenta_too = more
+    call = _Call(features, *more)
+    upstream = door.enter_gradient("the sums", upstream, call.shape, features.dtype)
+    grad_features = torch.zeros_like(call.inputs.features)
+    grad_momenta = door.room(call.inputs.momenta, momenta_too)
     grad_radial = torch.empty_like(call.radial)
     outputs = (upstream, grad_features, grad_momenta if momenta_too else None, grad_radial)
-    call.library.neighbour_sum_backward(*call.values, *map(pointer, outputs), *threads())
+    door.call(call.library.neighbour_sum_backward, *call.values, *outputs)
     return grad_features, grad_momenta, grad_radial
 
 
-@register_shapes(_sum_backward)
+@door.register_shapes(_sum_backward)
 def _(upstream, features, momenta, radial, bells, ptr, momenta_too):
-    return features.new_empty(features.shape), room(momenta, momenta_too), radial.new_empty(radial.shape)
+    return features.new_empty(features.shape), door.room(momenta, momenta_too), radial.new_empty(radial.shape)
 
 
-refuse_second_derivatives(_sum_backward)
+door.refuse_second_derivatives(_sum_backward)
 
 
 def _save_sum(ctx, inputs: tuple, output: Tensor) -> None:

@@ -12,18 +12,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from lgae_pyg.ops.backends import door
 from lgae_pyg.ops.backends.compiler import NAMES, CompilationError, load_library
-from lgae_pyg.ops.backends.door import (
-    enter,
-    enter_gradient,
-    enter_offsets,
-    numbers,
-    pointer,
-    precision_of,
-    refuse_second_derivatives,
-    register_shapes,
-    threads,
-)
 from lgae_pyg.ops.edge_networks import EdgeNetwork
 from lgae_pyg.ops.pairs import split_linear
 
@@ -32,15 +22,11 @@ WIDEST = 4096
 
 
 def compiled_edge_sum(x: Tensor, network: EdgeNetwork, ptr: Tensor) -> Tensor:
-    r"""The sums :math:`m_i` of :func:`~lgae_pyg.ops.edge_networks.edge_network_sum`, on the CPU.
+    r"""The sums :math:`m_i` of :func:`~lgae_pyg.ops.edge_networks.edge_network_sum`; arguments as there.
 
     Raises:
         CompilationError: if the kernel cannot be built.
         ValueError: if tensors do not fit each other, or the slope is negative.
-
-    Shapes:
-        - x: :math:`(n, F)`, ptr: :math:`(B+1,)`
-        - **output:** :math:`(n, \text{out})`
     """
     first = split_linear(x, network.weights[0], network.biases[0])
     layers = [tuple(weight.shape) for weight in network.weights[1:]]
@@ -66,83 +52,58 @@ def edge_library(dtype: torch.dtype, features: int, widths: Sequence[int]) -> ct
     )
 
 
+#: Arguments of the operators, and of a call.
+INPUTS = "Tensor x, Tensor target, Tensor source, Tensor parameters, SymInt[] widths, float slope, bool norm, "
+INPUTS += "Tensor ptr"
+
+
 class _Call:
     """A call of the kernel: the library, and the arguments that forward and backward begin with."""
 
-    def __init__(
-        self,
-        x: Tensor,
-        target: Tensor,
-        source: Tensor,
-        parameters: Tensor,
-        widths: Sequence[int],
-        slope: float,
-        norm: bool,
-        ptr: Tensor,
-    ):
-        dtype, nodes = precision_of("node features", x, is_complex=False), len(x)
+    def __init__(self, x, target, source, parameters, widths, slope, norm, ptr):
+        dtype, nodes = door.precision_of("node features", x, is_complex=False), len(x)
         if not widths or not slope >= 0:  # the backward pass knows the input of a leaky ReLU by its output's sign
             raise ValueError(f"the kernel needs a layer at least and a slope from 0 up, not {[*widths]}, {slope}")
         count = widths[0] + sum(after * (before + 1) for before, after in pairwise(widths))
         self.tensors = (
-            enter("node features", x, x.shape, dtype),
-            enter("the terms of the targets", target, (nodes, widths[0]), dtype),
-            enter("the terms of the sources", source, (nodes, widths[0]), dtype),
-            enter("the parameters of the edge network", parameters, (count,), dtype),
+            door.enter("node features", x, x.shape, dtype),
+            door.enter("the terms of the targets", target, (nodes, widths[0]), dtype),
+            door.enter("the terms of the sources", source, (nodes, widths[0]), dtype),
+            door.enter("the parameters of the edge network", parameters, (count,), dtype),
         )
-        self.ptr = enter_offsets(ptr, x)
-        self.library = edge_library(dtype, x.shape[1], tuple(widths))
-        options = (ctypes.c_double(slope), int(norm))
-        self.values = (*map(pointer, self.tensors), *options, pointer(self.ptr), *numbers([len(self.ptr) - 1]))
+        ptr = door.enter_offsets(ptr, x)
+        self.shape, self.library = (nodes, widths[-1]), edge_library(dtype, x.shape[1], tuple(widths))
+        self.values = (*self.tensors, slope, norm, ptr, len(ptr) - 1)
 
 
-@torch.library.custom_op("lgae_pyg::edge_sum", mutates_args=())
-def _sum(
-    x: Tensor,
-    target: Tensor,
-    source: Tensor,
-    parameters: Tensor,
-    widths: list[int],
-    slope: float,
-    norm: bool,
-    ptr: Tensor,
-) -> Tensor:
-    call = _Call(x, target, source, parameters, widths, slope, norm, ptr)
-    out = x.new_empty(len(x), widths[-1])
-    call.library.edge_sum_forward(*call.values, pointer(out), *threads())
+@door.operator("edge_sum", f"({INPUTS}) -> Tensor")
+def _sum(x, *more):
+    call = _Call(x, *more)
+    out = x.new_empty(call.shape)
+    door.call(call.library.edge_sum_forward, *call.values, out)
     return out
 
 
-@register_shapes(_sum)
+@door.register_shapes(_sum)
 def _(x, target, source, parameters, widths, slope, norm, ptr):
     return x.new_empty(len(x), widths[-1])
 
 
-@torch.library.custom_op("lgae_pyg::edge_sum_backward", mutates_args=())
-def _sum_backward(
-    upstream: Tensor,
-    x: Tensor,
-    target: Tensor,
-    source: Tensor,
-    parameters: Tensor,
-    widths: list[int],
-    slope: float,
-    norm: bool,
-    ptr: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    call = _Call(x, target, source, parameters, widths, slope, norm, ptr)
-    upstream = enter_gradient("the messages", upstream, (len(x), widths[-1]), x.dtype)
-    grads = [torch.empty_like(tensor) for tensor in call.tensors]
-    call.library.edge_sum_backward(*call.values, *map(pointer, (upstream, *grads)), *threads())
-    return tuple(grads)
+@door.operator("edge_sum_backward", f"(Tensor upstream, {INPUTS}) -> (Tensor, Tensor, Tensor, Tensor)")
+def _sum_backward(upstream, x, *more):
+    call = _Call(x, *more)
+    upstream = door.enter_gradient("the messages", upstream, call.shape, x.dtype)
+    grads = tuple(torch.empty_like(tensor) for tensor in call.tensors)
+    door.call(call.library.edge_sum_backward, *call.values, upstream, *grads)
+    return grads
 
 
-@register_shapes(_sum_backward)
+@door.register_shapes(_sum_backward)
 def _(upstream, x, target, source, parameters, widths, slope, norm, ptr):
     return tuple(tensor.new_empty(tensor.shape) for tensor in (x, target, source, parameters))
 
 
-refuse_second_derivatives(_sum_backward)
+door.refuse_second_derivatives(_sum_backward)
 
 
 def _save(ctx, inputs: tuple, output: Tensor) -> None:

@@ -8,25 +8,14 @@ tensors would cost as much time as a fifth of the kernels. The definitions are t
 """
 
 import ctypes
-from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
+from lgae_pyg.ops.backends import door
 from lgae_pyg.ops.backends.compiled import Inputs, sum_defines
 from lgae_pyg.ops.backends.compiler import NAMES, CompilationError, load_library
-from lgae_pyg.ops.backends.door import (
-    enter,
-    enter_gradient,
-    numbers,
-    pointer,
-    pointers,
-    refuse_second_derivatives,
-    register_shapes,
-    room,
-    threads,
-)
 from lgae_pyg.ops.levels import SCALAR_BLOCKS, VECTOR_BLOCKS, Level, Perceptron
 
 #: Multiplicities up to which the columns of a node lie on the stack.
@@ -34,21 +23,10 @@ MOST_CHANNELS = 512
 
 
 def compiled_level(features: Tensor, momenta: Tensor, level: Level, ptr: Tensor, single: bool = False) -> Tensor:
-    r"""A level of message passing without self-loops.
-
-    Args:
-        features: packed scalars and vectors of each node.
-        momenta: real or complex.
-        level: its parameters.
-        ptr: offsets of the jets.
-        single: evaluate radial functions and perceptron in float32.
+    """A level of message passing without self-loops; arguments as of :func:`~lgae_pyg.ops.levels.whole_level`.
 
     Raises:
         CompilationError: if the kernels cannot be built.
-
-    Shapes:
-        - features: :math:`(n, 5\tau)`, complex, momenta: :math:`(n, 4)`, ptr: :math:`(B+1,)`
-        - **output:** :math:`(n, 5\tau')`, complex
     """
     parameters = [*level.radial, level.scalar_weight, level.vector_weight]
     options = (0.0, False, False)
@@ -86,22 +64,15 @@ def level_library(
     return load_library(("level.cpp",), (*sums, ("COMPUTE", NAMES[low]), *shape))
 
 
+#: Arguments of the operators, and of a call.
+INPUTS = "Tensor features, Tensor momenta, Tensor[] parameters, float[] scales, SymInt[] sizes, float slope, "
+INPUTS += "bool residual, bool squash, bool single, Tensor ptr"
+
+
 class _Call:
     """A call of the kernels: the library, and the arguments that forward and backward begin with."""
 
-    def __init__(
-        self,
-        features: Tensor,
-        momenta: Tensor,
-        parameters: Sequence[Tensor],
-        scales: Sequence[float],
-        sizes: Sequence[int],
-        slope: float,
-        residual: bool,
-        squash: bool,
-        single: bool,
-        ptr: Tensor,
-    ):
+    def __init__(self, features, momenta, parameters, scales, sizes, slope, residual, squash, single, ptr):
         self.inputs = inputs = Inputs(features, momenta, ptr)
         if len(sizes) != 3 or min(sizes) < 0 or len(scales) != SCALAR_BLOCKS + VECTOR_BLOCKS or not slope >= 0:
             raise ValueError(f"a level has 3 sizes, 9 scales, a slope from 0 up, not {sizes}, {scales}, {slope}")
@@ -110,18 +81,10 @@ class _Call:
         if len(parameters) != len(shapes):
             raise ValueError(f"the parameters of a level are {len(shapes)} tensors, not {len(parameters)}")
         what = "each of the parameters of a level"
-        self.parameters = [enter(what, *pair, inputs.precision) for pair in zip(parameters, shapes)]
+        self.parameters = [door.enter(what, *pair, inputs.precision) for pair in zip(parameters, shapes)]
         low = torch.float32 if single else inputs.precision
         self.library = level_library(inputs.precision, low, momenta.is_complex(), inputs.channels, *sizes)
-        self.values = (
-            *inputs.values,
-            pointers(self.parameters),
-            *numbers([bells]),
-            (ctypes.c_double * len(scales))(*scales),
-            ctypes.c_double(slope),
-            int(residual),
-            int(squash),
-        )
+        self.values = (*inputs.values, self.parameters, bells, [*scales], slope, residual, squash)
 
 
 def _shapes(
@@ -135,69 +98,44 @@ def _shapes(
     return [*[(bells,)] * 3, (*mixed, bells), mixed, *mixing, *layers]
 
 
-@torch.library.custom_op("lgae_pyg::lmp_level", mutates_args=())
-def _level(
-    features: Tensor,
-    momenta: Tensor,
-    parameters: list[Tensor],
-    scales: list[float],
-    sizes: list[int],
-    slope: float,
-    residual: bool,
-    squash: bool,
-    single: bool,
-    ptr: Tensor,
-) -> tuple[Tensor, Tensor]:
-    call = _Call(features, momenta, parameters, scales, sizes, slope, residual, squash, single, ptr)
+@door.operator("lmp_level", f"({INPUTS}) -> (Tensor, Tensor)")
+def _level(features, momenta, parameters, scales, sizes, *more):
+    call = _Call(features, momenta, parameters, scales, sizes, *more)
     out, sums = (features.new_empty(len(features), width) for width in (5 * sizes[0], 2 * features.shape[-1]))
-    call.library.level_forward(*call.values, pointer(sums), pointer(out), *threads())
+    door.call(call.library.level_forward, *call.values, sums, out)
     return out, sums
 
 
-@register_shapes(_level)
+@door.register_shapes(_level)
 def _(features, momenta, parameters, scales, sizes, slope, residual, squash, single, ptr):
     return tuple(features.new_empty(len(features), width) for width in (5 * sizes[0], 2 * features.shape[-1]))
 
 
-@torch.library.custom_op("lgae_pyg::lmp_level_backward", mutates_args=())
-def _level_backward(
-    upstream: Tensor,
-    sums: Tensor,
-    features: Tensor,
-    momenta: Tensor,
-    parameters: list[Tensor],
-    scales: list[float],
-    sizes: list[int],
-    slope: float,
-    residual: bool,
-    squash: bool,
-    single: bool,
-    ptr: Tensor,
-    momenta_too: bool,
-) -> tuple[Tensor, Tensor, list[Tensor]]:
-    call = _Call(features, momenta, parameters, scales, sizes, slope, residual, squash, single, ptr)
+@door.operator(
+    "lmp_level_backward",
+    f"(Tensor upstream, Tensor sums, {INPUTS}, bool momenta_too) -> (Tensor, Tensor, Tensor[])",
+)
+def _level_backward(upstream, sums, features, momenta, parameters, scales, sizes, *more):
+    *more, momenta_too = more
+    call = _Call(features, momenta, parameters, scales, sizes, *more)
     nodes, dtype = len(features), features.dtype
-    sums = enter("the sums", sums, (nodes, 2 * features.shape[1]), dtype)
-    upstream = enter_gradient("the level", upstream, (nodes, 5 * sizes[0]), dtype)
+    sums = door.enter("the sums", sums, (nodes, 2 * features.shape[1]), dtype)
+    upstream = door.enter_gradient("the level", upstream, (nodes, 5 * sizes[0]), dtype)
     grad_features = torch.empty_like(call.inputs.features)
-    grad_momenta = room(call.inputs.momenta, momenta_too)
+    grad_momenta = door.room(call.inputs.momenta, momenta_too)
     grads = [torch.empty_like(part) for part in call.parameters]
-    call.library.level_backward(
-        *call.values,
-        *map(pointer, (sums, upstream, grad_features, grad_momenta if momenta_too else None)),
-        pointers(grads),
-        *threads(),
-    )
+    outputs = (grad_features, grad_momenta if momenta_too else None, grads)
+    door.call(call.library.level_backward, *call.values, sums, upstream, *outputs)
     return grad_features, grad_momenta, grads
 
 
-@register_shapes(_level_backward)
+@door.register_shapes(_level_backward)
 def _(upstream, sums, features, momenta, parameters, scales, sizes, slope, residual, squash, single, ptr, too):
     grads = [part.new_empty(part.shape) for part in parameters]
-    return features.new_empty(features.shape), room(momenta, too), grads
+    return features.new_empty(features.shape), door.room(momenta, too), grads
 
 
-refuse_second_derivatives(_level_backward)
+door.refuse_second_derivatives(_level_backward)
 
 
 def _save(ctx, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:

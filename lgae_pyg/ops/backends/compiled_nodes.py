@@ -12,20 +12,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from lgae_pyg.ops.backends import door
 from lgae_pyg.ops.backends.compiler import NAMES, load_library
-from lgae_pyg.ops.backends.door import (
-    enter,
-    enter_gradient,
-    enter_offsets,
-    numbers,
-    pointer,
-    pointers,
-    precision_of,
-    refuse_second_derivatives,
-    register_shapes,
-    room,
-    threads,
-)
 from lgae_pyg.ops.extremum import TIE, Choice
 from lgae_pyg.ops.mixing import MixedIrrep
 
@@ -88,36 +76,35 @@ class _Mix:
     """What forward and backward of mixing begin with; holds the tensors while their memory is used."""
 
     def __init__(self, x: Tensor, weights: Sequence[Tensor], irreps: Sequence[int]):
-        precision = precision_of("features", x)
+        precision = door.precision_of("features", x)
         if len(irreps) != 4 * len(weights):
             raise ValueError(f"{len(weights)} weights do not fit irreps {list(irreps)}, four numbers each")
-        self.x, self.weights, blocks, self.width = enter("features", x, x.shape, x.dtype), [], [], 0
+        self.x, self.weights, blocks, self.width = door.enter("features", x, x.shape, x.dtype), [], [], 0
         for weight, irrep in zip(weights, _mixed_irreps(irreps)):
             behind = irrep.begin + irrep.channels * irrep.dim
             shape = (irrep.mixed, irrep.channels, 2)
             if weight.shape != shape or x.shape[1] < behind or irrep.begin < 0 or irrep.dim < 1:
                 raise ValueError(f"{tuple(x.shape)} features and {tuple(weight.shape)} weights do not fit {irrep}")
-            self.weights.append(enter("weights", weight, shape, precision))
+            self.weights.append(door.enter("weights", weight, shape, precision))
             sizes = (irrep.begin, irrep.channels, self.width, irrep.mixed, irrep.dim)
-            blocks.append((*sizes, pointer(self.weights[-1])))
+            blocks.append((*sizes, self.weights[-1].data_ptr()))
             self.width += irrep.mixed * irrep.dim
         ends = sorted((block[0], block[0] + block[1] * block[4]) for block in blocks)
         if any(after[0] < before[1] for before, after in pairwise(ends)):
             raise ValueError(f"irreps {list(irreps)} share columns: mix each irrep of the input once")
         self.library = mix_library(precision)
-        blocks = (_Block * len(blocks))(*blocks)
-        self.values = (pointer(self.x), *numbers((*x.shape, self.width)), blocks, *numbers([len(blocks)]))
+        self.values = (self.x, *x.shape, self.width, (_Block * len(blocks))(*blocks), len(blocks))
 
 
-@torch.library.custom_op("lgae_pyg::mix_channels", mutates_args=())
-def _mix(x: Tensor, weights: list[Tensor], irreps: list[int]) -> Tensor:
+@door.operator("mix_channels", "(Tensor x, Tensor[] weights, SymInt[] irreps) -> Tensor")
+def _mix(x, weights, irreps):
     call = _Mix(x, weights, irreps)
     out = x.new_empty(len(x), call.width)
-    call.library.mix_forward(*call.values, pointer(out), *threads())
+    door.call(call.library.mix_forward, *call.values, out)
     return out
 
 
-@register_shapes(_mix)
+@door.register_shapes(_mix)
 def _(x, weights, irreps):
     return x.new_empty(len(x), sum(irrep.mixed * irrep.dim for irrep in _mixed_irreps(irreps)))
 
@@ -127,20 +114,19 @@ def _mix_backward(
     upstream: Tensor, x: Tensor, weights: list[Tensor], irreps: list[int], x_too: bool
 ) -> tuple[Tensor, list[Tensor]]:
     call = _Mix(x, weights, irreps)
-    upstream = enter_gradient("the mixed features", upstream, (len(x), call.width), x.dtype)
+    upstream = door.enter_gradient("the mixed features", upstream, (len(x), call.width), x.dtype)
     grads = [torch.empty_like(weight) for weight in call.weights]
-    grad_x = torch.zeros_like(call.x) if x_too else room(call.x, False)
-    outputs = (pointer(grad_x if x_too else None), pointers(grads))
-    call.library.mix_backward(*call.values, pointer(upstream), *outputs, *threads())
+    grad_x = torch.zeros_like(call.x) if x_too else door.room(call.x, False)
+    door.call(call.library.mix_backward, *call.values, upstream, grad_x if x_too else None, grads)
     return grad_x, grads
 
 
-@register_shapes(_mix_backward)
+@door.register_shapes(_mix_backward)
 def _(upstream, x, weights, irreps, x_too):
     return x.new_empty(x.shape if x_too else 0), [weight.new_empty(weight.shape) for weight in weights]
 
 
-refuse_second_derivatives(_mix_backward)
+door.refuse_second_derivatives(_mix_backward)
 
 
 def _save_mix(ctx, inputs: tuple, output: Tensor) -> None:
@@ -169,27 +155,22 @@ def _blocks(blocks: Sequence[int]) -> tuple[int, int]:
     return sum(channels * dim for channels, dim in zip(blocks[::2], blocks[1::2])), 2 * sum(blocks[::2])
 
 
-def _jets(ptr: Tensor, blocks: Sequence[int]) -> tuple:
-    sizes = (ctypes.c_int64 * len(blocks))(*blocks)
-    return pointer(ptr), *numbers([len(ptr) - 1]), sizes, *numbers([len(blocks) // 2])
-
-
-@torch.library.custom_op("lgae_pyg::extremum", mutates_args=())
-def _extremum(
-    x: Tensor, ptr: Tensor, blocks: list[int], largest: bool, by_square: bool, rounding: float
-) -> tuple[Tensor, Tensor]:
-    precision, (width, choices) = precision_of("features", x), _blocks(blocks)
+@door.operator(
+    "extremum",
+    "(Tensor x, Tensor ptr, SymInt[] blocks, bool largest, bool by_square, float rounding) -> (Tensor, Tensor)",
+)
+def _extremum(x, ptr, blocks, largest, by_square, rounding):
+    precision, (width, choices) = door.precision_of("features", x), _blocks(blocks)
     if x.shape[1] != width:
         raise ValueError(f"{tuple(x.shape)} features do not fit channels and dimensions {blocks}")
-    x, ptr = enter("features", x, x.shape, x.dtype), enter_offsets(ptr, x)
+    x, ptr = door.enter("features", x, x.shape, x.dtype), door.enter_offsets(ptr, x)
     out, shares = x.new_empty(len(ptr) - 1, width), x.real.new_empty(len(x), choices)
-    options = (int(largest), int(by_square), ctypes.c_double(TIE), ctypes.c_double(rounding))
-    outputs = map(pointer, (out, shares))
-    extremum_library(precision).extremum_forward(pointer(x), *_jets(ptr, blocks), *options, *outputs, *threads())
+    jets, options = (ptr, len(ptr) - 1, blocks, len(blocks) // 2), (largest, by_square, TIE, rounding)
+    door.call(extremum_library(precision).extremum_forward, x, *jets, *options, out, shares)
     return out, shares
 
 
-@register_shapes(_extremum)
+@door.register_shapes(_extremum)
 def _(x, ptr, blocks, largest, by_square, rounding):
     out = x.new_empty(len(ptr) - 1, x.shape[-1])
     return out, x.real.new_empty(len(x), 2 * sum(blocks[::2]))
@@ -197,21 +178,21 @@ def _(x, ptr, blocks, largest, by_square, rounding):
 
 @torch.library.custom_op("lgae_pyg::extremum_backward", mutates_args=())
 def _extremum_backward(upstream: Tensor, shares: Tensor, ptr: Tensor, blocks: list[int]) -> Tensor:
-    precision, (width, choices) = precision_of("shares", shares, is_complex=False), _blocks(blocks)
-    shares, ptr = enter("shares", shares, (len(shares), choices), precision), enter_offsets(ptr, shares)
-    upstream = enter_gradient("the extremum", upstream, (len(ptr) - 1, width), precision.to_complex())
+    precision, (width, choices) = door.precision_of("shares", shares, is_complex=False), _blocks(blocks)
+    shares, ptr = door.enter("shares", shares, (len(shares), choices), precision), door.enter_offsets(ptr, shares)
+    upstream = door.enter_gradient("the extremum", upstream, (len(ptr) - 1, width), precision.to_complex())
     grad = upstream.new_empty(len(shares), width)
-    arguments = (*map(pointer, (upstream, shares)), *_jets(ptr, blocks), pointer(grad), *threads())
-    extremum_library(precision).extremum_backward(*arguments)
+    jets = (ptr, len(ptr) - 1, blocks, len(blocks) // 2)
+    door.call(extremum_library(precision).extremum_backward, upstream, shares, *jets, grad)
     return grad
 
 
-@register_shapes(_extremum_backward)
+@door.register_shapes(_extremum_backward)
 def _(upstream, shares, ptr, blocks):
     return upstream.new_empty(len(shares), upstream.shape[-1])
 
 
-refuse_second_derivatives(_extremum_backward)
+door.refuse_second_derivatives(_extremum_backward)
 
 
 def _save_extremum(ctx, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:

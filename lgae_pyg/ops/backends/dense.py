@@ -114,9 +114,7 @@ def _contract(factors: Tensor, columns: Tensor) -> Tensor:
     parts = torch.view_as_real(columns).flatten(-2)
     sums = factors.reshape(graphs, channels, 2 * slots, slots) @ parts
     real, imaginary = sums.view(graphs, channels, 2, slots, -1, 2).unbind(2)
-    total = torch.stack(
-        [real[..., 0] - imaginary[..., 1], real[..., 1] + imaginary[..., 0]], -1
-    )
+    total = torch.stack([real[..., 0] - imaginary[..., 1], real[..., 1] + imaginary[..., 0]], -1)
     return torch.view_as_complex(total).transpose(1, 2)
 
 

@@ -7,7 +7,7 @@ therefore checked, brought into order and only then turned into an address.
 """
 
 import ctypes
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache, wraps
 
 import torch
@@ -18,6 +18,7 @@ from lgae_pyg.ops.backends.compiler import NAMES
 from lgae_pyg.ops.graphs import check_offsets
 
 CPU = torch.device("cpu")
+_KINDS = {bool: ctypes.c_int, int: ctypes.c_int64, float: ctypes.c_double}
 
 
 def enter(
@@ -78,24 +79,23 @@ def precision_of(what: str, tensor: Tensor, is_complex: bool = True) -> torch.dt
     return dtype
 
 
-def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
-    """The address of a tensor's memory, as an argument of a kernel; null for none."""
-    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
+def call(function: Callable, *arguments: object) -> None:
+    """Calls a kernel with tensors that have passed here and plain numbers, on as many threads as PyTorch uses.
+
+    In C, a tensor (or ``None``) is an address, a ``bool`` an ``int``, an ``int`` an ``int64_t`` and a ``float`` a
+    ``double``; a list of these is an array of them.
+    """
+    function(*map(_in_c, arguments), ctypes.c_int(torch.get_num_threads()), _openmp())
 
 
-def pointers(tensors: Sequence[Tensor]) -> ctypes.Array:
-    """The addresses of some tensors' memory, as one argument of a kernel."""
-    return (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
-
-
-def numbers(values: Iterable[int]) -> list[ctypes.c_int64]:
-    """Sizes, as arguments of a kernel."""
-    return [ctypes.c_int64(value) for value in values]
-
-
-def threads() -> tuple[ctypes.c_int, ctypes.c_void_p]:
-    """How a kernel runs in parallel: the number of threads of PyTorch, and the entry point of its OpenMP."""
-    return ctypes.c_int(torch.get_num_threads()), _openmp()
+def _in_c(value: object) -> object:
+    if isinstance(value, list | tuple):
+        kind = _KINDS.get(type(value[0]), ctypes.c_void_p) if value else ctypes.c_void_p
+        return (kind * len(value))(*map(_in_c, value))
+    if value is None or isinstance(value, Tensor):
+        return ctypes.c_void_p(None if value is None else value.data_ptr())
+    kind = _KINDS.get(type(value))
+    return value if kind is None else kind(value)
 
 
 @lru_cache(maxsize=1)
@@ -110,6 +110,11 @@ def _openmp() -> ctypes.c_void_p:
 def room(tensor: Tensor, wanted: bool) -> Tensor:
     """Memory for a gradient, if it is wanted."""
     return tensor.new_empty(tensor.shape) if wanted else tensor.new_empty(0)
+
+
+def operator(name: str, schema: str) -> Callable:
+    """Decorates an operator that changes none of its arguments, whose types are in the schema."""
+    return torch.library.custom_op(f"lgae_pyg::{name}", mutates_args=(), schema=schema)
 
 
 def register_shapes(operator: torch.library.CustomOpDef) -> Callable:

@@ -12,15 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from lgae_pyg.ops.backends import door
 from lgae_pyg.ops.backends.compiler import NAMES, CompilationError
-from lgae_pyg.ops.backends.door import (
-    enter,
-    enter_gradient,
-    enter_offsets,
-    precision_of,
-    refuse_second_derivatives,
-    register_shapes,
-)
 from lgae_pyg.ops.bells import Bells, self_factor
 
 #: Particles to a tile, one to a lane: the smaller tile for jets that fit into it.
@@ -65,13 +58,8 @@ def triton_neighbour_sum(
 
     Values and first derivatives are the same bits in every run. Nothing waits for the device.
 
-    Args:
-        scalars: complex node scalars.
-        vectors: complex node vectors, of the same type.
-        momenta: node momenta of the same precision, complex if and only if the bells take complex arguments.
-        bells: the radial functions.
-        ptr: offsets of the jets.
-        self_loops: whether :math:`j = i` is part of the sum.
+    Args are those of :func:`lgae_pyg.ops.messages.neighbour_sum`, all of one precision, momenta complex if and
+    only if the bells take complex arguments; and besides:
         radial_dtype: precision in which the bells and their mixture are evaluated, and the gradients of their
             parameters; that of the parameters when omitted. Differences, Minkowski products, messages and sums
             keep the precision of the features.
@@ -80,9 +68,6 @@ def triton_neighbour_sum(
 
     Raises:
         ValueError: if types or shapes do not fit together, or the tensors are not where the kernels can run.
-
-    Shapes:
-        - scalars: :math:`(n, \tau)`, vectors: :math:`(n, \tau, 4)`, momenta: :math:`(n, 4)`, ptr: :math:`(B+1,)`
     """
     if bells.complex_argument != momenta.is_complex():
         raise ValueError("bells of complex arguments go with complex momenta, and bells of real ones with real")
@@ -101,7 +86,7 @@ def _enter(scalars: Tensor, vectors: Tensor, momenta: Tensor, width: Tensor, wei
     Raises:
         ValueError: if types or shapes do not fit together, or the tensors are not where the kernels can run.
     """
-    precision, (nodes, channels), device = precision_of("scalars", scalars), scalars.shape, scalars.device
+    precision, (nodes, channels), device = door.precision_of("scalars", scalars), scalars.shape, scalars.device
     if not (scalars.is_cuda or (scalars.is_cpu and _kernels().INTERPRETED)):
         raise ValueError(f"the Triton kernels need tensors on a CUDA device, not on {device}")
     if vectors.dtype != scalars.dtype or momenta.dtype not in (scalars.dtype, precision):
@@ -122,8 +107,8 @@ def _enter(scalars: Tensor, vectors: Tensor, momenta: Tensor, width: Tensor, wei
     tensors = {"scalars": scalars, "vectors": vectors, "momenta": momenta}
     parameters = {"widths": (width, (bells,)), "weights": (weight, weight.shape), "biases": (bias, factors)}
     return [
-        *(enter(name, tensor, tensor.shape, tensor.dtype, device) for name, tensor in tensors.items()),
-        *(enter(name, part, shape, weight.dtype, device) for name, (part, shape) in parameters.items()),
+        *(door.enter(name, tensor, tensor.shape, tensor.dtype, device) for name, tensor in tensors.items()),
+        *(door.enter(name, part, shape, weight.dtype, device) for name, (part, shape) in parameters.items()),
     ]
 
 
@@ -133,59 +118,44 @@ def _kernels() -> ModuleType:
     return triton_kernels
 
 
-@torch.library.custom_op("lgae_pyg::triton_neighbour_sum", mutates_args=())
-def _neighbour_sum(
-    scalars: Tensor,
-    vectors: Tensor,
-    momenta: Tensor,
-    width: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    ptr: Tensor,
-    largest: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The four sums over :math:`j \\ne i`; ``largest`` is 0 if unknown."""
-    walk = _walk(scalars, vectors, momenta, width, weight, bias, ptr, largest)
+#: Arguments of the operators; ``largest`` is 0 if unknown.
+INPUTS = "Tensor scalars, Tensor vectors, Tensor momenta, Tensor width, Tensor weight, Tensor bias, Tensor ptr, "
+INPUTS += "SymInt largest"
+SUMS = "Tensor scalar_from_scalar, Tensor vector_from_vector, Tensor scalar_from_vector, Tensor vector_from_scalar"
+
+
+@door.operator("triton_neighbour_sum", f"({INPUTS}) -> (Tensor, Tensor, Tensor, Tensor)")
+def _neighbour_sum(*inputs):
+    """The four sums over :math:`j \\ne i`."""
+    walk = _walk(*inputs)
     sums = [torch.zeros_like(part) for part in (walk.scalars, walk.vectors, walk.scalars, walk.vectors)]
     walk.launch(_kernels().forward_kernel, (walk.blocks,), *walk.inputs, *sums)
     return tuple(torch.view_as_complex(part) for part in sums)
 
 
-@register_shapes(_neighbour_sum)
+@door.register_shapes(_neighbour_sum)
 def _(scalars, vectors, *_):
     return tuple(_empty(part) for part in (scalars, vectors, scalars, vectors))
 
 
-@torch.library.custom_op("lgae_pyg::triton_neighbour_sum_backward", mutates_args=())
-def _neighbour_sum_backward(
-    scalars: Tensor,
-    vectors: Tensor,
-    momenta: Tensor,
-    width: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    ptr: Tensor,
-    largest: int,
-    scalar_from_scalar: Tensor,
-    vector_from_vector: Tensor,
-    scalar_from_vector: Tensor,
-    vector_from_scalar: Tensor,
-    of_features: bool,
-    of_momenta: bool,
-    of_bells: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+@door.operator(
+    "triton_neighbour_sum_backward",
+    f"({INPUTS}, {SUMS}, bool of_features, bool of_momenta, bool of_bells) -> ({', '.join(6 * ['Tensor'])})",
+)
+def _neighbour_sum_backward(*inputs):
     """Gradients of the first six arguments from those of the sums; empty where nobody asks for them."""
-    walk = _walk(scalars, vectors, momenta, width, weight, bias, ptr, largest)
-    upstream = (scalar_from_scalar, vector_from_vector, scalar_from_vector, vector_from_scalar)
+    (scalars, vectors, momenta, width, weight, bias, *_), upstream = inputs[:8], inputs[8:12]
+    of_features, of_momenta, of_bells = inputs[12:]
+    walk = _walk(*inputs[:8])
     like = zip(upstream, (scalars, vectors, scalars, vectors))
-    sums = [_real(enter_gradient("a sum", up, to.shape, to.dtype, to.device)) for up, to in like]
+    sums = [_real(door.enter_gradient("a sum", up, to.shape, to.dtype, to.device)) for up, to in like]
     nodes, parameters = (scalars, vectors, momenta), (width, weight, bias)
     of_nodes = of_features or of_momenta
     gradients = _node_gradients(walk, sums, momenta, of_momenta) if of_nodes else _nothing(nodes)
     return gradients + (_bell_gradients(walk, sums, *parameters) if of_bells else _nothing(parameters))
 
 
-@register_shapes(_neighbour_sum_backward)
+@door.register_shapes(_neighbour_sum_backward)
 def _(
     scalars, vectors, momenta, width, weight, bias, ptr, largest, ss, vv, sv, vs, of_features, of_momenta, of_bells
 ):
@@ -194,7 +164,7 @@ def _(
     return tuple(_empty(part) if need else part.new_empty(0) for part, need in zip(parts, needed))
 
 
-refuse_second_derivatives(_neighbour_sum_backward)
+door.refuse_second_derivatives(_neighbour_sum_backward)
 
 
 def _save(ctx, inputs: tuple, output: tuple) -> None:
@@ -254,20 +224,11 @@ class _Walk(NamedTuple):
             )
 
 
-def _walk(
-    scalars: Tensor,
-    vectors: Tensor,
-    momenta: Tensor,
-    width: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    ptr: Tensor,
-    largest: int,
-) -> _Walk:
+def _walk(scalars, vectors, momenta, width, weight, bias, ptr, largest) -> _Walk:
     """Packs the arguments for the kernels, the momenta with the particles last; errors are those of the door."""
     parts = _enter(scalars, vectors, momenta, width, weight, bias)
     scalars, vectors, momenta, width, weight, bias = parts
-    (nodes, channels), ptr = scalars.shape, enter_offsets(ptr, scalars)
+    (nodes, channels), ptr = scalars.shape, door.enter_offsets(ptr, scalars)
     size = largest or -(-nodes // max(1, len(ptr) - 1))
     own = next((tile for tile in TILES if size <= tile), TILES[-1])
     lanes = min(channels, 2) or 1

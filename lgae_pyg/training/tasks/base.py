@@ -94,7 +94,7 @@ class Task(pl.LightningModule):
         """Gives the momenta the precision of the weights."""
         dtype = next((p.dtype for p in self.model.parameters()), batch.pos.dtype)
         if batch.pos.dtype != dtype:
-            batch.pos = batch.pos.to(dtype)
+            batch.apply(lambda pos: pos.to(dtype), "pos")  # batch.pos = ... would have it checked again
         return batch
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:

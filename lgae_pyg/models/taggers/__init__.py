@@ -1,0 +1,1 @@
+"""Networks that tell kinds of jets apart."""

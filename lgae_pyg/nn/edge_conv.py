@@ -1,0 +1,73 @@
+r"""The edge convolution of ParticleNet."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+from torch_geometric.nn import MessagePassing
+from torch_geometric.typing import Adj, OptTensor
+
+from lgae_pyg.ops.precision import without_autocast
+
+
+class ParticleNetConv(MessagePassing):
+    r"""An edge convolution block (Qu and Gouskos, arXiv:1902.08570),
+
+    .. math::
+        x'_i = \mathrm{ReLU}\Big( S(x_i) + \frac{1}{|N_i|} \sum_{j \in N_i} \phi\big([x_i, x_j - x_i]\big) \Big),
+
+    where :math:`\phi` are linear layers without bias, each with batch normalisation and ReLU, and :math:`S` is a
+    linear layer with batch normalisation, or the identity where the widths agree. The neighbours are whatever
+    ``edge_index`` says, such as :func:`~lgae_pyg.ops.neighbours.nearest_neighbours`.
+
+    The first layer is linear in :math:`x_i` and :math:`x_j` and is computed once per particle.
+
+    Args:
+        in_channels: width of the features.
+        channels: widths of the layers of :math:`\phi`, the output's width last.
+
+    Raises:
+        ValueError: without a layer; when called, for features of another width.
+
+    Shapes:
+        - **input:** x :math:`(n, F)`, ``edge_index`` :math:`(2, e)`, and ``edge_attr`` :math:`(e, 2F)`, added to
+          :math:`[x_i, x_j - x_i]` where it is given
+        - **output:** :math:`(n, \text{channels}[-1])`
+    """
+
+    def __init__(self, in_channels: int, channels: Sequence[int]):
+        super().__init__(aggr="mean", node_dim=0)
+        if not channels:
+            raise ValueError("channels needs one width at least")
+        self.in_channels, self.channels = in_channels, list(channels)
+        sizes = [2 * in_channels, *channels]
+        self.layers = nn.ModuleList(nn.Linear(*pair, bias=False) for pair in pairwise(sizes))
+        self.norms = nn.ModuleList(nn.BatchNorm1d(width) for width in channels)
+        self.shortcut: nn.Module = nn.Identity()
+        if in_channels != channels[-1]:
+            linear = nn.Linear(in_channels, channels[-1], bias=False)
+            self.shortcut = nn.Sequential(linear, nn.BatchNorm1d(channels[-1]))
+
+    @without_autocast
+    def forward(self, x: Tensor, edge_index: Adj, edge_attr: Tensor | None = None) -> Tensor:
+        if x.shape[-1] != self.in_channels:
+            raise ValueError(f"ParticleNetConv takes {self.in_channels} features, not {x.shape[-1]}")
+        shortcut = self.shortcut(x)
+        if edge_index.shape[1] == 0:  # nothing to normalise: the mean over no neighbours is zero
+            return shortcut.relu()
+        own, difference = self.layers[0].weight.split(self.in_channels, 1)
+        terms = {"target": x @ (own - difference).T, "source": x @ difference.T}
+        if edge_attr is not None:
+            edge_attr = edge_attr @ self.layers[0].weight.T
+        mean = self.propagate(edge_index, **terms, edge_attr=edge_attr, size=(len(x), len(x)))
+        return (shortcut + mean).relu()
+
+    def message(self, target_i: Tensor, source_j: Tensor, edge_attr: OptTensor) -> Tensor:
+        hidden = target_i + source_j if edge_attr is None else target_i + source_j + edge_attr
+        hidden = self.norms[0](hidden).relu()
+        for layer, norm in zip(self.layers[1:], self.norms[1:]):
+            hidden = norm(layer(hidden)).relu()
+        return hidden
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.in_channels}, {self.channels})"

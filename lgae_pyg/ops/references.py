@@ -1,0 +1,96 @@
+r"""Reference vectors, which break the Lorentz symmetry on purpose: the beams and the direction of time."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lgae_pyg.lorentz.kinematics import energy, minkowski_square, safe_sqrt
+from lgae_pyg.ops.graphs import node_slots
+
+BEAMS = ((math.sqrt(2), 0.0, 0.0, 1.0), (math.sqrt(2), 0.0, 0.0, -1.0))
+TIME = ((1.0, 0.0, 0.0, 0.0),)
+#: Smallest p^2 / E^2 that is told from rounding: of float32 momenta, and of float64 ones also after boosts up to a
+#: rapidity of 5. A pion has a mass up to an energy of 40 TeV in float64, and of 40 GeV in float32.
+RESOLUTION = {torch.float32: 1e-5, torch.float64: 1e-11}
+
+
+class Referenced(NamedTuple):
+    """Jets with reference vectors as their first particles.
+
+    Attributes:
+        p4: four-momenta, :math:`(n + r B, 4)`.
+        ptr: offsets of the longer jets, :math:`(B+1,)`.
+        is_reference: which rows are reference vectors, :math:`(n + r B,)`.
+    """
+
+    p4: Tensor
+    ptr: Tensor
+    is_reference: Tensor
+
+
+def with_references(p4: Tensor, ptr: Tensor, vectors: Tensor) -> Referenced:
+    r"""Puts the same :math:`r` vectors in front of the particles of every jet.
+
+    Shapes:
+        - p4: :math:`(n, 4)`, ptr: :math:`(B+1,)`, vectors: :math:`(r, 4)`
+        - **output:** see :class:`Referenced`
+    """
+    count, jets = len(vectors), len(ptr) - 1
+    longer = ptr + count * torch.arange(len(ptr), device=ptr.device)
+    nodes = len(p4) + count * jets
+    is_reference = node_slots(longer, nodes) < count
+    together = p4.new_empty(nodes, 4)
+    together[is_reference] = vectors.to(p4).repeat(jets, 1)
+    together[~is_reference] = p4
+    return Referenced(together, longer, is_reference)
+
+
+def reference_vectors(beams: bool, time_direction: bool, length: float = 1.0) -> Tensor:
+    r"""The two beams :math:`(\sqrt 2, 0, 0, \pm 1)` and the direction of time :math:`(1, 0, 0, 0)`, as wanted.
+
+    Args:
+        beams: whether the beams are there.
+        time_direction: whether the direction of time is.
+        length: what they are multiplied by.
+
+    Shapes:
+        - **output:** :math:`(r, 4)`, float64
+    """
+    rows = (BEAMS if beams else ()) + (TIME if time_direction else ())
+    return length * torch.tensor(rows, dtype=torch.float64).view(-1, 4)
+
+
+def root_masses(p4: Tensor, resolved: bool = True, given: torch.dtype | None = None) -> Tensor:
+    r"""Masses :math:`m_i = \sqrt{|p_i^2|}` as inputs of networks.
+
+    The root of a rounding error is large: :math:`10^{-16}` of :math:`E^2` is :math:`10^{-8}` of :math:`E`, and
+    another number in every frame. A mass that is not resolved is 0 here, unless the originals are followed.
+
+    Args:
+        p4: four-momenta.
+        resolved: 0 where :math:`p^2` is negative or not :data:`RESOLUTION` of :math:`E^2`; ``False`` takes the
+            absolute value whatever it is, as LorentzNet and LGN were trained.
+        given: the precision that the momenta were given in; that of ``p4`` when omitted.
+
+    Shapes:
+        - p4: :math:`(*, 4)`
+        - **output:** :math:`(*)`
+    """
+    square = minkowski_square(p4)
+    if not resolved:
+        return safe_sqrt(square.abs())
+    noise = RESOLUTION.get(given or p4.dtype, 1e-2) * energy(p4).square()
+    return safe_sqrt(torch.where(square > noise, square, torch.zeros_like(square)))
+
+
+def check_scale(scale: float) -> float:
+    """A factor of momenta as a number.
+
+    Raises:
+        ValueError: if it is not positive and finite.
+    """
+    if not 0 < float(scale) < math.inf:
+        raise ValueError(f"scale must be a positive number, not {scale}")
+    return float(scale)
