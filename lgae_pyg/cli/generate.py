@@ -18,9 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--jets", type=int, default=10_000, help="jets of each class; a file of fewer is extended (default 10000)")
     where = "the files go to DIR/raw/g.hdf5 etc., so that JetNet(root=DIR) and PythiaJets(root=DIR) read them"
     add("--out", type=Path, default=Path("data/pythia"), metavar="DIR", help=f"{where} (default data/pythia)")
-    kept = "leading particles kept per jet, at most 200; above 30 the files are called g150.hdf5 etc., above 150 g200"
+    kept = "leading particles kept per jet, at most 200; files of more than 30 are called g150.hdf5 etc., of more "
     usual = ", ".join(f"{preset.particles} for {name}" for name, preset in PRESETS.items())
-    add("--particles", type=int, help=f"{kept}.hdf5 (default {usual})")
+    add("--particles", type=int, help=f"{kept}than 150 g200.hdf5 (default {usual})")
     add("--seed", type=int, default=0, help="seed of all random numbers (default 0)")
     add("--workers", type=int, help="processes; the jets do not depend on them (default: one per core)")
     changed = "change a generator setting, e.g. --set underlying_event=0 (repeatable); names: "

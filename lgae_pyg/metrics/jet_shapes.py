@@ -1,4 +1,4 @@
-"""How alike two samples of jets are: observables of their shape, and Wasserstein distances beside those of halves."""
+"""How alike two samples of jets are: observables of their shape, and their distances beside those of halves."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,9 @@ from lgae_pyg.metrics.nsubjettiness import nsubjettiness
 from lgae_pyg.metrics.wasserstein import wasserstein_1
 from lgae_pyg.ops.graphs import graph_sizes
 
-JET_SHAPES = {"particles": "", "mass": "GeV", "particle_pt": "GeV", "tau21": "", "tau32": "", "pt": "GeV", "eta": ""}
+JET_SHAPES = {
+    "particles": "", "mass": "GeV", "particle_pt": "GeV", "tau21": "", "tau32": "", "pt": "GeV", "eta": "",
+}  # fmt: skip
 """The observables of :func:`jet_shapes` and their units where the momenta are in GeV."""
 
 
@@ -84,7 +86,7 @@ def shape_distances(
     count, others = len(real["mass"]), len(other["mass"])
     half = count // 2
     if half < 2 or others < half:
-        raise ValueError(f"{count} real and {others} other jets: give at least 4 real ones and half as many others")
+        raise ValueError(f"{count} real and {others} other jets: give at least 4, and half as many others")
     rng = np.random.default_rng(seed)
     orders = [rng.permutation(count) for _ in range(halvings)]
     drawn = [rng.choice(others, half, replace=False) for _ in range(halvings)]
