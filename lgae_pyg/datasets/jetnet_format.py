@@ -43,12 +43,12 @@ _Columns = dict[str, np.ndarray]
 class JetNetFormat(JetDataset, ABC):
     r"""Jets from files in JetNet's format (see :func:`read_class`).
 
-    Subclasses may have other classes of jets than JetNet (:attr:`class_names`) and longer files
+    Subclasses may have other classes of jets than JetNet (:attr:`known_classes`) and longer files
     (:attr:`FILE_ENDS`).
 
     Args:
         root: Folder of the data set.
-        classes: Which of the :attr:`class_names`; their order does not matter.
+        classes: Which of the :attr:`known_classes`; their order does not matter.
         num_particles: How many of the leading particles of a jet are kept.
         split: ``"train"``, ``"val"``, ``"test"`` or ``"all"``.
         fractions: Shares of the three splits.
@@ -59,7 +59,7 @@ class JetNetFormat(JetDataset, ABC):
         options: ``transform`` and ``force_reload`` of :class:`~lgae_pyg.datasets.base.JetDataset`.
     """
 
-    class_names: tuple[str, ...] = CLASSES
+    known_classes: tuple[str, ...] = CLASSES
     """All classes that the files may be of; the place in it is the class number."""
 
     FILE_ENDS: Mapping[int, str] = {SHORT_FILE: "", 150: "150"}
@@ -81,7 +81,7 @@ class JetNetFormat(JetDataset, ABC):
         if num_particles < 1 or (max_jets is not None and max_jets < 1):
             raise ValueError("num_particles and max_jets must be at least 1.")
         recipe = {
-            "classes": sort_classes(classes, self.class_names),
+            "classes": sort_classes(classes, self.known_classes),
             "num_particles": num_particles,
             "fractions": [float(fraction) for fraction in fractions],
             "seed": seed,
@@ -121,7 +121,7 @@ class JetNetFormat(JetDataset, ABC):
         options = {key: self.recipe[key] for key in ("num_particles", "seed", "unit")}
         chunks, report = [], Admission()
         for letter, path in zip(self.classes, self.raw_paths):
-            number = self.class_names.index(letter)
+            number = self.known_classes.index(letter)
             for chunk, admission in read_class(path, number, max_jets=self.rows_per_class(), **options):
                 chunks.append(chunk)
                 report += admission
@@ -139,7 +139,7 @@ class JetNetFormat(JetDataset, ABC):
     def _description(self, generated: bool) -> dict[str, Any]:
         """What the classes are called and where the jets come from."""
         origin = self._origin() + (" (generated with Pythia 8)" if generated else "")
-        return {"class_names": list(self.class_names), "origin": origin}
+        return {"class_names": list(self.known_classes), "origin": origin}
 
 
 def sort_classes(classes: Sequence[str], known: Sequence[str] = CLASSES) -> list[str]:

@@ -81,7 +81,7 @@ class PythiaJets(JetNetFormat):
         if not isinstance(settings, GeneratorSettings):
             settings = GeneratorSettings.from_dict(settings or {})
         self._settings = settings
-        self.class_names = settings.classes
+        self.known_classes = settings.classes
         if classes is None:
             classes = ("g", "q") if settings.preset == JETNET_NAME else settings.classes
         self._workers = workers

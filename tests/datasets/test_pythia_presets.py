@@ -125,7 +125,7 @@ def test_files_of_a_preset_are_a_data_set(made, preset, tmp_path):
     root, settings = made[preset], {"preset": preset}
     jets = PythiaJets(root, jets=JETS, num_particles=100, settings=settings, generate=False)
     classes = list(PRESETS[preset].processes)
-    assert jets.class_names == classes and len(jets) == 2 * JETS
+    assert list(jets.class_names) == classes and len(jets) == 2 * JETS
     assert PRESETS[preset].about in jets.origin
     assert jets[0].p4.shape[0] <= 100 and int(jets.store.jet_field("y").max()) == 1
     with pytest.raises(DataFileError, match="jet_radius"):
