@@ -23,8 +23,8 @@ from lgae_pyg.datasets import JetFiles, PythiaJets
 from lgae_pyg.datasets.pythia import GeneratorSettings, read_recipe
 from lgae_pyg.evaluation.style import SETTINGS, STYLES, TRUTH_COLOUR, add_caption, legend_above
 from lgae_pyg.files import write_atomically
-from lgae_pyg.metrics.jet_shapes import Shapes, jet_shapes, shape_distances
-from lgae_pyg.tables import Table
+from lgae_pyg.metrics.jet_shapes import JET_SHAPES, Shapes, jet_shapes, shape_distances
+from lgae_pyg.tables import Table, format_value
 
 PANELS = {
     "particles": "particles per jet",
@@ -36,7 +36,8 @@ PANELS = {
 COLUMNS = {"class": "class", "observable": "observable", "real": "mean, real", "generated": "mean, generated",
            "distance": "W1, all", "equal": "W1, equal sizes", "halves": "W1, real halves",
            "halves_95": "their 95 % quantile", "verdict": "beyond noise"}
-BINS, SHOWN = 24, (0.003, 0.997)
+BINS, SHOWN = 20, (0.003, 0.997)
+RATIOS = (0, 2)
 
 Samples = Mapping[str, tuple[Shapes, Shapes]]
 """Of each class the real and the generated jets."""
@@ -59,7 +60,7 @@ def main(words: list[str] | None = None) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     table.save(options.out)
     with plt.rc_context(SETTINGS):
-        figure = distributions(samples, table.caption)
+        figure = distributions(samples, table)
         write_atomically(options.out / f"{preset}.png", lambda file: figure.savefig(file, format="png"))
     print(table.to_markdown())
     return 0
@@ -111,20 +112,26 @@ def distance_table(preset: str, samples: Samples) -> Table:
     return Table(preset, f"Generated with the preset {preset}. Jets: {counts}.", COLUMNS, tuple(rows))
 
 
-def distributions(samples: Samples, caption: str) -> Figure:
-    """A row of panels for each class, each with the ratio to the real jets below."""
-    rows = len(samples)
+def distributions(samples: Samples, table: Table) -> Figure:
+    """A row of panels for each class, each with its distance above and the ratio to the real jets below."""
+    rows, records = len(samples), iter(table.records())
     figure, axes = plt.subplots(2 * rows, len(PANELS), figsize=(13, 3.9 * rows + 0.7), height_ratios=(3, 1) * rows)
     for row, (name, (real, made)) in enumerate(samples.items()):
         for column, what in enumerate(PANELS):
             upper, lower = axes[2 * row : 2 * row + 2, column]
             _panel(upper, lower, what, real[what], made[what])
+            record = next(record for record in records if record["class"] == name)
+            upper.set_title(f"$W_1$: {format_value(record['equal'])}, noise {format_value(record['halves'])}")
+            upper.text(0.96, 0.95, name, transform=upper.transAxes, ha="right", va="top", weight="bold")
             lower.set_xlabel(PANELS[what])
-        axes[2 * row, 0].set_ylabel(f"{name}: density")
+        for _ in range(len(JET_SHAPES) - len(PANELS)):  # pT and eta have no panel
+            next(records)
+        axes[2 * row, 0].set_ylabel("density")
         axes[2 * row + 1, 0].set_ylabel("ratio")
     legend_above(figure, axes[0, 0])
-    words = "Densities; bands and bars are statistical errors; below, ratio to the real jets. "
-    add_caption(figure, words + caption)
+    words = "Bands and bars: statistical errors. Below, ratio to the real jets. Above, distance of half of the "
+    words += "real jets to as many generated ones, and, as noise, to the other half. "
+    add_caption(figure, words + table.caption)
     return figure
 
 
@@ -137,17 +144,18 @@ def _panel(upper: Axes, lower: Axes, what: str, real: np.ndarray, made: np.ndarr
         edges = np.arange(low, high + step, step) - 0.5
     centres = np.sqrt(edges[1:] * edges[:-1]) if spectrum else (edges[1:] + edges[:-1]) / 2
     (truth, error), (found, bars) = (_density(values, edges) for values in (real, made))
-    upper.stairs(truth, edges, fill=True, color=TRUTH_COLOUR, label="real")
-    upper.fill_between(edges, *(np.append(truth + sign * error, 0) for sign in (-1, 1)), step="post", color="0.6",
-                       alpha=0.6, linewidth=0)
-    upper.stairs(found, edges, baseline=None, label="generated", **STYLES[0])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        band, ratio, ratio_bars = error / truth, found / truth, bars / truth
-    lower.fill_between(edges, *(np.append(1 + sign * band, 1) for sign in (-1, 1)), step="post",
+    upper.fill_between(edges, *(np.append(truth + sign * error, 0) for sign in (-1, 1)), step="post",
                        color=TRUTH_COLOUR, linewidth=0)
-    lower.errorbar(centres, ratio, ratio_bars, fmt=".", markersize=3, linewidth=1, color=STYLES[0]["color"])
+    upper.stairs(truth, edges, baseline=None, color="0.2", linewidth=1.2, label="real")
+    upper.stairs(found, edges, baseline=None, label="generated", **STYLES[0])
+    scale = np.where(truth > 0, truth, np.nan)
+    lower.fill_between(edges, *(np.append(1 + sign * error / scale, 1) for sign in (-1, 1)), step="post",
+                       color=TRUTH_COLOUR, linewidth=0)
+    seen = truth > 0
+    lower.errorbar(centres[seen], (found / scale)[seen], (bars / scale)[seen], fmt=".", markersize=4, linewidth=1,
+                   color=STYLES[0]["color"])
     lower.axhline(1, color="0.4", linewidth=0.8)
-    lower.set_ylim(0.4, 1.6)
+    lower.set_ylim(*RATIOS)
     upper.sharex(lower)
     upper.tick_params(labelbottom=False)
     if spectrum:

@@ -29,7 +29,8 @@ def measure_energy_flow(particles: Particles, settings: GeneratorSettings, rng: 
     r"""What the detector reports of the particles of each event.
 
     Charged hadrons leave a track with the probability ``track_efficiency`` (``soft_track_efficiency`` up to
-    1 GeV), electrons and muons always, all within ``track_eta_max``. Photons deposit their energy in the
+    1 GeV), electrons and muons always, all within ``track_eta_max`` and none that the field curls up before the
+    calorimeter (``bend_pt``). Photons deposit their energy in the
     electromagnetic layer of a tower, hadrons in the hadronic one, electrons and muons nowhere. A layer measures
     :math:`E` as a log-normal number of mean :math:`E` and standard deviation :math:`\sigma(E)`,
 
@@ -72,7 +73,7 @@ def _leaves_track(particles: Particles, settings: GeneratorSettings, rng: np.ran
     efficiency = np.where(particles.pt > SOFT, settings.track_efficiency, settings.soft_track_efficiency)
     found = rng.random(len(particles)) < efficiency
     track = (particles.kind == LEPTON) | ((particles.kind == CHARGED) & found)
-    return track & (np.abs(particles.eta) <= settings.track_eta_max)
+    return track & (np.abs(particles.eta) <= settings.track_eta_max) & (particles.pt >= settings.bend_pt)
 
 
 def _grid(settings: GeneratorSettings) -> tuple[int, int]:
