@@ -6,18 +6,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lgae_pyg.datasets.pythia import CLASSES, GeneratorSettings, generate_files
+from lgae_pyg.datasets.pythia import PRESETS, GeneratorSettings, generate_files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of ``lgae generate`` to a parser."""
     add = parser.add_argument
-    add("--classes", default="g,q", help=f"jet classes, of {','.join(CLASSES)} (default g,q)")
+    known = "; ".join(f"{name}: {','.join(preset.processes)}" for name, preset in PRESETS.items())
+    add("--preset", choices=PRESETS, default="jetnet", help="which public set the jets resemble (default jetnet)")
+    add("--classes", help=f"jet classes, of {known} (default g,q for jetnet, else all)")
     add("--jets", type=int, default=10_000, help="jets of each class; a file of fewer is extended (default 10000)")
     where = "the files go to DIR/raw/g.hdf5 etc., so that JetNet(root=DIR) and PythiaJets(root=DIR) read them"
     add("--out", type=Path, default=Path("data/pythia"), metavar="DIR", help=f"{where} (default data/pythia)")
-    kept = "leading particles kept per jet, at most 150; above 30 the files are called g150.hdf5 etc."
-    add("--particles", type=int, default=30, help=f"{kept} (default 30)")
+    kept = "leading particles kept per jet, at most 200; files of more than 30 are called g150.hdf5 etc., of more "
+    usual = ", ".join(f"{preset.particles} for {name}" for name, preset in PRESETS.items())
+    add("--particles", type=int, help=f"{kept}than 150 g200.hdf5 (default {usual})")
     add("--seed", type=int, default=0, help="seed of all random numbers (default 0)")
     add("--workers", type=int, help="processes; the jets do not depend on them (default: one per core)")
     changed = "change a generator setting, e.g. --set underlying_event=0 (repeatable); names: "
@@ -31,15 +34,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Generates the files and, with ``--judge``, measures them."""
-    classes = [name.strip() for name in options.classes.split(",") if name.strip()]
+    settings = parse_settings(options.set, options.preset)
+    words = options.classes or ("g,q" if settings.preset == "jetnet" else ",".join(settings.classes))
+    classes = [name.strip() for name in words.split(",") if name.strip()]
     if options.judge:
         from lgae_pyg.metrics.fpnd import resources
 
+        if settings.preset != "jetnet":
+            raise ValueError("--judge compares with JetNet; for other presets use data/compare_with_real.py")
         resources()  # found missing before hours of generation
     try:
         paths = generate_files(
-            options.out / "raw", classes, options.jets, options.particles, options.seed, options.workers,
-            parse_settings(options.set), progress=not options.quiet, overwrite=options.overwrite,
+            options.out / "raw", classes, options.jets, options.particles or PRESETS[settings.preset].particles,
+            options.seed, options.workers, settings, progress=not options.quiet, overwrite=options.overwrite,
         )
     except KeyboardInterrupt:
         print("lgae generate: interrupted; the same command goes on from here", file=sys.stderr)
@@ -51,14 +58,14 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def parse_settings(changes: list[str]) -> GeneratorSettings:
-    """Default settings with changes ``name=value``.
+def parse_settings(changes: list[str], preset: str = "jetnet") -> GeneratorSettings:
+    """Settings of a preset with changes ``name=value``.
 
     Raises:
         ValueError: an unknown name, or a value that is no number of the setting's type.
     """
-    defaults = GeneratorSettings().to_dict()
-    values: dict[str, Any] = {}
+    defaults = dataclasses.asdict(GeneratorSettings())
+    values: dict[str, Any] = {"preset": preset}
     for change in changes:
         name, _, text = change.partition("=")
         kind = type(defaults.get(name, text))

@@ -43,9 +43,12 @@ _Columns = dict[str, np.ndarray]
 class JetNetFormat(JetDataset, ABC):
     r"""Jets from files in JetNet's format (see :func:`read_class`).
 
+    Subclasses may have other classes of jets than JetNet (:attr:`known_classes`) and longer files
+    (:attr:`FILE_ENDS`).
+
     Args:
         root: Folder of the data set.
-        classes: Which of g, q, t, w, z; their order does not matter.
+        classes: Which of the :attr:`known_classes`; their order does not matter.
         num_particles: How many of the leading particles of a jet are kept.
         split: ``"train"``, ``"val"``, ``"test"`` or ``"all"``.
         fractions: Shares of the three splits.
@@ -55,6 +58,12 @@ class JetNetFormat(JetDataset, ABC):
         more: Further entries of the recipe.
         options: ``transform`` and ``force_reload`` of :class:`~lgae_pyg.datasets.base.JetDataset`.
     """
+
+    known_classes: tuple[str, ...] = CLASSES
+    """All classes that the files may be of; the place in it is the class number."""
+
+    FILE_ENDS: Mapping[int, str] = {SHORT_FILE: "", 150: "150"}
+    """Particles per jet of a file, and what its name ends with."""
 
     def __init__(
         self,
@@ -72,7 +81,7 @@ class JetNetFormat(JetDataset, ABC):
         if num_particles < 1 or (max_jets is not None and max_jets < 1):
             raise ValueError("num_particles and max_jets must be at least 1.")
         recipe = {
-            "classes": sort_classes(classes),
+            "classes": sort_classes(classes, self.known_classes),
             "num_particles": num_particles,
             "fractions": [float(fraction) for fraction in fractions],
             "seed": seed,
@@ -86,23 +95,21 @@ class JetNetFormat(JetDataset, ABC):
 
     @property
     def classes(self) -> list[str]:
-        """Letters of the classes, in the order of their numbers."""
+        """Names of the classes, in the order of their numbers."""
         return self.recipe["classes"]
 
     @property
     def raw_file_names(self) -> list[str]:
-        """The file of each class; for few particles the long file will do where there is no short one."""
-        return [self._file_name(letter) for letter in self.classes]
+        """The file of each class; for few particles a longer file will do where there is no short one."""
+        return [self._file_name(name) for name in self.classes]
 
-    def _file_name(self, letter: str) -> str:
-        short, long = f"{letter}.hdf5", f"{letter}150.hdf5"
-        if self.recipe["num_particles"] > SHORT_FILE:
-            return long
-        only_long = not Path(self.raw_dir, short).is_file() and Path(self.raw_dir, long).is_file()
-        return long if only_long else short
+    def _file_name(self, name: str) -> str:
+        ends = [end for length, end in self.FILE_ENDS.items() if length >= self.recipe["num_particles"]]
+        fitting = [f"{name}{end}.hdf5" for end in ends or [self.FILE_ENDS[max(self.FILE_ENDS)]]]
+        return next((file for file in fitting if Path(self.raw_dir, file).is_file()), fitting[0])
 
     def missing_classes(self) -> list[str]:
-        """Letters of the classes whose file is not there."""
+        """Names of the classes whose file is not there."""
         return [letter for letter, path in zip(self.classes, self.raw_paths) if not Path(path).is_file()]
 
     def rows_per_class(self) -> int | None:
@@ -114,7 +121,8 @@ class JetNetFormat(JetDataset, ABC):
         options = {key: self.recipe[key] for key in ("num_particles", "seed", "unit")}
         chunks, report = [], Admission()
         for letter, path in zip(self.classes, self.raw_paths):
-            for chunk, admission in read_class(path, letter, max_jets=self.rows_per_class(), **options):
+            number = self.known_classes.index(letter)
+            for chunk, admission in read_class(path, number, max_jets=self.rows_per_class(), **options):
                 chunks.append(chunk)
                 report += admission
         fields = {name: torch.cat([chunk.pop(name) for chunk in chunks]) for name in list(chunks[0])}
@@ -131,24 +139,24 @@ class JetNetFormat(JetDataset, ABC):
     def _description(self, generated: bool) -> dict[str, Any]:
         """What the classes are called and where the jets come from."""
         origin = self._origin() + (" (generated with Pythia 8)" if generated else "")
-        return {"class_names": list(CLASSES), "origin": origin}
+        return {"class_names": list(self.known_classes), "origin": origin}
 
 
-def sort_classes(classes: Sequence[str]) -> list[str]:
+def sort_classes(classes: Sequence[str], known: Sequence[str] = CLASSES) -> list[str]:
     """The classes in the order of their numbers, each once.
 
     Raises:
         ValueError: for an unknown class, or none.
     """
     classes = list(classes)
-    unknown = [letter for letter in classes if letter not in CLASSES]
+    unknown = [name for name in classes if name not in known]
     if unknown or not classes:
-        raise ValueError(f"classes must be some of {', '.join(CLASSES)}, not {unknown or 'none'}.")
-    return [letter for letter in CLASSES if letter in classes]
+        raise ValueError(f"classes must be some of {', '.join(known)}, not {unknown or 'none'}.")
+    return [name for name in known if name in classes]
 
 
 def read_class(
-    path: str | os.PathLike[str], letter: str, num_particles: int, max_jets: int | None, seed: int, unit: str
+    path: str | os.PathLike[str], number: int, num_particles: int, max_jets: int | None, seed: int, unit: str
 ) -> Iterator[tuple[dict[str, Tensor], Admission]]:
     r"""Reads the jets of one class file in chunks.
 
@@ -169,7 +177,7 @@ def read_class(
 
     Args:
         path: The file.
-        letter: Its class.
+        number: Number of its class.
         num_particles: How many of the leading particles are kept.
         max_jets: Read only that many jets, the first ones.
         seed: Seed of the azimuths.
@@ -187,7 +195,6 @@ def read_class(
     Raises:
         DataFileError: names the file, the jet and the field of the first thing that is wrong.
     """
-    number = CLASSES.index(letter)
     with open_class_file(path, num_particles) as (particles, jets):
         count = min(len(jets), max_jets or len(jets))
         azimuths = np.random.default_rng([seed, number, AZIMUTH_STREAM]).uniform(-np.pi, np.pi, count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -9,34 +10,39 @@ from pathlib import Path
 from typing import Any
 
 from lgae_pyg.data import DataFileError, JetData, JetStore
-from lgae_pyg.datasets.jetnet_format import SHORT_FILE, JetNetFormat, open_class_file
+from lgae_pyg.datasets.jetnet_format import JetNetFormat, open_class_file
 from lgae_pyg.datasets.pythia import GeneratorSettings, generate_files
-from lgae_pyg.datasets.pythia.files import CHUNK_JETS, MAX_PARTICLES, flat, read_recipe
+from lgae_pyg.datasets.pythia.files import CHUNK_JETS, MAX_PARTICLES, SLOTS, flat, read_recipe, slots
+from lgae_pyg.datasets.pythia.presets import PRESETS
+from lgae_pyg.datasets.pythia.settings import JETNET_NAME
 
 
 class PythiaJets(JetNetFormat):
-    r"""Jets that resemble JetNet's, generated with Pythia 8, a parametrised detector and FastJet.
+    r"""Jets generated with Pythia 8, a fast detector and FastJet; unless asked for others they resemble JetNet's.
 
-    Missing files ``root/raw/{g,q,t,w,z}.hdf5`` (``{g,...}150.hdf5`` for more than 30 particles) are
-    generated, and those with too few jets extended; then they are read exactly as
-    :class:`~lgae_pyg.datasets.JetNet` reads its files. A generated file says how it was made: one of other
-    settings than those asked for is refused. Of a file with more jets than asked for the first ones are taken;
-    they are the jets of the smaller file.
+    ``settings={"preset": "top_tagging"}`` makes jets like those of the top tagging reference set (classes QCD and
+    top), ``{"preset": "quark_gluon"}`` like EnergyFlow's (gluon and quark).
+
+    Missing files ``root/raw/{g,q,t,w,z}.hdf5`` (``{g,...}150.hdf5`` for more than 30 particles, ``200`` for more
+    than 150; other presets have other names of classes) are generated, and those with too few jets extended; then
+    they are read exactly as :class:`~lgae_pyg.datasets.JetNet` reads its files. A generated file says how it was
+    made: one of other settings than those asked for is refused. Of a file with more jets than asked for the first
+    ones are taken; they are the jets of the smaller file.
 
     With more than one worker the generator starts fresh Python processes: a script that makes this data set
     must do so under ``if __name__ == "__main__":``.
 
     Args:
         root: Folder of the data set.
-        classes: Which of g, q, t, w, z; their order does not matter.
+        classes: Which of the preset's classes, in any order; ``None``: g and q, or all those of another preset.
         jets: Number of jets of each class.
-        num_particles: How many of the leading particles of a jet are kept (up to 150).
+        num_particles: How many of the leading particles of a jet are kept (up to 200).
         split: ``"train"``, ``"val"``, ``"test"`` or ``"all"``.
         fractions: Shares of the three splits.
         seed: Seed of the generator, of the jets' azimuths and of the splits.
         max_jets: Read only that many jets of each class, the first ones.
         unit: Unit of the momenta: GeV, TeV or PeV (the files are in GeV).
-        settings: Settings of the generator, as an object or a dict; the defaults imitate JetNet.
+        settings: Settings of the generator, as an object or a dict; what a dict omits is its ``preset``'s.
         workers: Processes to generate with; by default all cores. The jets do not depend on it.
         transform: Change applied to each jet when it is taken.
         force_reload: Make the processed file again (not the generated files).
@@ -49,10 +55,12 @@ class PythiaJets(JetNetFormat):
         DataFileError: if a file is broken, or was made with other settings.
     """
 
+    FILE_ENDS = SLOTS
+
     def __init__(
         self,
         root: str | os.PathLike[str],
-        classes: Sequence[str] = ("g", "q"),
+        classes: Sequence[str] | None = None,
         jets: int = 10_000,
         num_particles: int = 30,
         split: str = "all",
@@ -73,6 +81,9 @@ class PythiaJets(JetNetFormat):
         if not isinstance(settings, GeneratorSettings):
             settings = GeneratorSettings.from_dict(settings or {})
         self._settings = settings
+        self.known_classes = settings.classes
+        if classes is None:
+            classes = ("g", "q") if settings.preset == JETNET_NAME else settings.classes
         self._workers = workers
         self._may_generate = generate
         more = {"jets": jets, "settings": settings.to_dict()}
@@ -120,19 +131,28 @@ class PythiaJets(JetNetFormat):
         path = Path(self.raw_dir, self._file_name(letter))
         if path.is_file():
             return read_recipe(path)["particles"]
-        return SHORT_FILE if self.recipe["num_particles"] <= SHORT_FILE else MAX_PARTICLES
+        return slots(self.recipe["num_particles"])
 
     def _command(self, classes: Sequence[str]) -> str:
         """The command that makes the jets of these classes."""
         words = ["lgae", "generate", "--classes", ",".join(classes), "--jets", str(self.recipe["jets"])]
         words += ["--seed", str(self.recipe["seed"]), "--out", self.recipe["root"]]
-        if self.recipe["num_particles"] > SHORT_FILE:
-            words += ["--particles", str(MAX_PARTICLES)]
-        defaults = GeneratorSettings().to_dict()
-        for name, value in self._settings.to_dict().items():
-            if value != defaults[name]:
+        preset = PRESETS[self._settings.preset]
+        if slots(self.recipe["num_particles"]) != slots(preset.particles):
+            words += ["--particles", str(slots(self.recipe["num_particles"]))]
+        if self._settings.preset != JETNET_NAME:
+            words += ["--preset", self._settings.preset]
+        usual = dataclasses.asdict(GeneratorSettings.from_dict({"preset": self._settings.preset}))
+        for name, value in dataclasses.asdict(self._settings).items():
+            if value != usual[name]:
                 words += ["--set", f"{name}={int(value) if isinstance(value, bool) else value}"]
         return shlex.join(words)
+
+    def _description(self, generated: bool) -> dict[str, Any]:
+        description = super()._description(generated)
+        if self._settings.preset != JETNET_NAME:
+            description["origin"] += f" like {PRESETS[self._settings.preset].about}"
+        return description
 
     def build_store(self) -> JetStore:
         """Reads the class files, after a look at how they were made."""
@@ -157,8 +177,11 @@ class PythiaJets(JetNetFormat):
         if found is None:
             raise DataFileError(f"{path} was not made by the generator: read its folder with JetNet instead.")
         origin = {"name": letter, "seed": self.recipe["seed"], "chunk_jets": CHUNK_JETS}
-        wanted, found = flat({**origin, "settings": self.recipe["settings"]}), flat(found)
-        return [f"{key} = {found.get(key)}, not {wanted[key]}" for key in wanted if found.get(key) != wanted[key]]
+        wanted = flat({**origin, "settings": self.recipe["settings"]})
+        names, found = wanted.keys() | found.get("settings", {}).keys(), flat(found)
+        usual = dataclasses.asdict(GeneratorSettings())  # of what is left out of a recipe
+        pairs = [(key, *(side.get(key, usual.get(key)) for side in (found, wanted))) for key in sorted(names)]
+        return [f"{key} = {there}, not {here}" for key, there, here in pairs if there != here]
 
     def _check_origin(self, letter: str, path: str) -> None:
         """Refuses a file that the generator would not have made for this recipe."""

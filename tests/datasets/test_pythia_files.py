@@ -309,7 +309,7 @@ def test_recipe_and_card_say_how_it_was_made(made):
         ({"classes": ["x"]}, "unknown jet class 'x': choose from g, q, t, w, z"),
         ({"classes": []}, "choose from"),
         ({"jets": 0}, "jets is 0"),
-        ({"particles": 151}, "particles is 151: give a number from 1 to 150"),
+        ({"particles": 201}, "particles is 201: give a number from 1 to 200"),
         ({"seed": -1}, "seed is -1"),
     ],
 )

@@ -96,7 +96,7 @@ def measure(particles: Particles, settings: GeneratorSettings, rng: np.random.Ge
     track = (particles.kind == LEPTON) | ((particles.kind == CHARGED) & found)
     photon = particles.kind == PHOTON
     parts, origins = [], []
-    for mask, detect in ((track, _tracks), (photon, _photons), (~track & ~photon, _hadrons)):
+    for mask, detect in ((track, tracks), (photon, _photons), (~track & ~photon, _hadrons)):
         measured, first = detect(particles.take(mask), settings, rng)
         parts.append(measured)
         origins.append(np.flatnonzero(mask)[first])
@@ -152,7 +152,10 @@ def cells(particles: Particles, edge: float, eta_max: float, kind: int) -> tuple
     return objects, inside[first]
 
 
-def _tracks(particles: Particles, settings: GeneratorSettings, rng: np.random.Generator):
+def tracks(
+    particles: Particles, settings: GeneratorSettings, rng: np.random.Generator
+) -> tuple[Particles, NDArray[np.int64]]:
+    """Charged particles as their tracks measure them, and of each track the place of its particle."""
     resolution = np.hypot(settings.track_scale * particles.pt, settings.track_floor)
     measured = _smeared(particles, resolution, rng)
     if settings.track_angle > 0:

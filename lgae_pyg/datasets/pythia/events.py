@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lgae_pyg.datasets.pythia.detector import CHARGED, LEPTON, NEUTRAL, PHOTON, Particles, measure
-from lgae_pyg.datasets.pythia.settings import CLASSES, PROCESSES, GeneratorSettings
+from lgae_pyg.datasets.pythia.energy_flow import measure_energy_flow
+from lgae_pyg.datasets.pythia.partons import Partons, Wanted, directions, hard_partons
+from lgae_pyg.datasets.pythia.settings import GeneratorSettings
 
 BATCH_EVENTS = 50
 """Events per call of Pythia; part of the recipe, since the detector's random numbers follow the batches."""
@@ -18,6 +20,9 @@ BATCH_EVENTS = 50
 MOST_EVENTS_WITHOUT_JETS = 1000
 NEUTRINOS = (12, 14, 16, 18)
 PYTHIA_SEEDS = 900_000_000
+
+
+DETECTORS = {"cms": measure, "atlas": measure_energy_flow, "none": lambda particles, settings, rng: particles}
 
 
 class Jets(NamedTuple):
@@ -59,7 +64,7 @@ def generate_chunk(
     first ones of the same sequence.
 
     Args:
-        name: the class, one of g, q, t, w, z.
+        name: the class, one of those of the settings' preset.
         number: number of the chunk, from 0.
         jets: how many jets.
         particles: how many of the leading particles of each jet are kept.
@@ -69,14 +74,16 @@ def generate_chunk(
     Raises:
         ValueError: Pythia refuses the settings, or no event has a jet in the pT window.
     """
-    streams = np.random.SeedSequence([seed, CLASSES.index(name), number]).spawn(2)
+    streams = np.random.SeedSequence([seed, settings.classes.index(name), number]).spawn(2)
     pythia = build_pythia(name, settings, 1 + int(streams[0].generate_state(1)[0]) % PYTHIA_SEEDS)
     rng = np.random.default_rng(streams[1])
+    process, detect = settings.process(name), DETECTORS[settings.detector]
     batches = final_states(pythia)
     parts: list[Jets] = []
     missing = jets
     while missing:
-        part = cluster(measure(next(batches), settings, rng), settings, particles)
+        truth, partons = next(batches)
+        part = cluster(detect(truth, settings, rng), partons.wanted(process, settings), settings, particles)
         parts.append(Jets(*(array[:missing] for array in part)))
         missing -= len(parts[-1].jet_features)
         if missing == jets and len(parts) * BATCH_EVENTS >= MOST_EVENTS_WITHOUT_JETS:
@@ -104,7 +111,7 @@ def build_pythia(name: str, settings: GeneratorSettings, seed: int) -> Any:
         f"PartonLevel:MPI = {'on' if settings.underlying_event else 'off'}",
         f"PhaseSpace:pTHatMin = {settings.parton_pt_min}",
         f"PhaseSpace:pTHatMax = {settings.parton_pt_max}",
-        *PROCESSES[name],
+        *settings.process(name).commands,
     ]
     if settings.hadronic_decays:
         for boson in (23, 24):
@@ -119,20 +126,21 @@ def build_pythia(name: str, settings: GeneratorSettings, seed: int) -> Any:
     return pythia
 
 
-def final_states(pythia: Any) -> Iterator[Particles]:
-    """Endless batches of the visible stable particles of new events (neutrinos removed)."""
+def final_states(pythia: Any) -> Iterator[tuple[Particles, Partons]]:
+    """Endless batches of new events: the visible stable particles (neutrinos removed), and the hard partons."""
     import awkward as ak
 
     while True:
         with silence():
             record = pythia.nextBatch(BATCH_EVENTS).prt
+        partons = hard_partons(record)
         record = record[record.status > 0]
         code = ak.to_numpy(ak.flatten(record.id))
         event = np.repeat(np.arange(len(record)), ak.to_numpy(ak.num(record.id)))
         momentum = [ak.to_numpy(ak.flatten(record.p[axis])) for axis in ("px", "py", "pz", "e")]
         kind = kinds(code, pythia)
         visible = ~np.isin(np.abs(code), NEUTRINOS)
-        yield Particles(event, kind, *momentum).take(visible)
+        yield Particles(event, kind, *momentum).take(visible), partons
 
 
 def kinds(code: NDArray[np.int64], pythia: Any) -> NDArray[np.int8]:
@@ -145,11 +153,17 @@ def kinds(code: NDArray[np.int64], pythia: Any) -> NDArray[np.int8]:
     return kind[member.reshape(-1)]
 
 
-def cluster(particles: Particles, settings: GeneratorSettings, keep: int) -> Jets:
-    """Clusters each event with anti-kT and returns its leading jets inside the pT window.
+def cluster(particles: Particles, wanted: Wanted, settings: GeneratorSettings, keep: int) -> Jets:
+    """Clusters each event with anti-kT and returns its leading jets inside the window of pT and eta.
 
     Only the ``jets_per_event`` leading jets of an event are looked at, so a jet above the window does not
     let a softer one in.
+
+    Args:
+        particles: what the detector reports, events in order.
+        wanted: tells which jets fit the hard process, from their event and their direction.
+        settings: the jet algorithm and its window.
+        keep: how many of the leading particles of a jet are kept.
     """
     import awkward as ak
     import fastjet
@@ -163,29 +177,34 @@ def cluster(particles: Particles, settings: GeneratorSettings, keep: int) -> Jet
         sequence = fastjet.ClusterSequence(events, definition)
         jets = sequence.inclusive_jets(min_pt=settings.jet_pt_min)
         members = sequence.constituents(min_pt=settings.jet_pt_min)
-    pt = np.hypot(jets.px, jets.py)
-    leading = ak.argsort(pt, axis=1, ascending=False)[:, : settings.jets_per_event]
-    jets, members, pt = jets[leading], members[leading], pt[leading]
-    inside = ak.flatten(pt <= settings.jet_pt_max)
-    return _features(ak.flatten(jets)[inside], ak.flatten(members)[inside], keep)
+    leading = ak.argsort(np.hypot(jets.px, jets.py), axis=1, ascending=False)[:, : settings.jets_per_event]
+    jets, members = jets[leading], members[leading]
+    event = np.repeat(np.arange(len(jets)), ak.to_numpy(ak.num(jets)))
+    jets, members = ak.flatten(jets), ak.flatten(members)
+    pt, eta, phi = directions(*(ak.to_numpy(jets[axis]) for axis in ("px", "py", "pz")))
+    inside = (pt <= settings.jet_pt_max) & wanted(event, eta, phi)
+    if settings.jet_eta_max > 0:
+        inside &= np.abs(eta) <= settings.jet_eta_max
+    return _features(jets[inside], members[inside], settings.rapidity, keep)
 
 
-def _features(jets: Any, members: Any, keep: int) -> Jets:
+def _features(jets: Any, members: Any, rapidity: bool, keep: int) -> Jets:
     """JetNet's relative coordinates of the leading particles of each jet."""
     import awkward as ak
 
     px, py, pz, energy = (ak.to_numpy(jets[axis]) for axis in ("px", "py", "pz", "E"))
-    pt = np.hypot(px, py)
-    eta, phi = np.arcsinh(pz / pt), np.arctan2(py, px)
+    pt, eta, phi = directions(px, py, pz)
     mass = np.sqrt(np.maximum(energy**2 - pt**2 - pz**2, 0))
     order = ak.argsort(np.hypot(members.px, members.py), axis=1, ascending=False)[:, :keep]
     padded = ak.pad_none(members[order], keep, axis=1, clip=True)
     mask = ~ak.to_numpy(ak.is_none(padded, axis=1))
-    x, y, z = (ak.to_numpy(ak.fill_none(padded[axis], 1.0)) for axis in ("px", "py", "pz"))
-    part_pt = np.hypot(x, y)
+    x, y, z, e = (ak.to_numpy(ak.fill_none(padded[axis], 1.0)) for axis in ("px", "py", "pz", "E"))
+    part_pt, part_eta, part_phi = directions(x, y, z)
+    if rapidity:
+        part_eta = np.arctanh(np.where(mask, z / e, 0.0))
     features = np.stack([
-        np.arcsinh(z / part_pt) - eta[:, None],
-        np.mod(np.arctan2(y, x) - phi[:, None] + np.pi, 2 * np.pi) - np.pi,
+        part_eta - eta[:, None],
+        np.mod(part_phi - phi[:, None] + np.pi, 2 * np.pi) - np.pi,
         part_pt / pt[:, None],
         np.ones_like(x),
     ], axis=-1)

@@ -31,7 +31,10 @@ from lgae_pyg.files import write_atomically, write_text
 CHUNK_JETS = 500
 """Jets of one chunk: the piece of work of one process and the step in which an interrupted run is resumed."""
 
-MAX_PARTICLES = 150
+SLOTS = {30: "", 150: "150", 200: "200"}
+"""Most particles per jet of a file, and what its name ends with; the first two are JetNet's."""
+
+MAX_PARTICLES = max(SLOTS)
 RECIPE_FORMAT = 1
 
 
@@ -40,7 +43,7 @@ class Recipe:
     """Everything that decides the content of one file.
 
     Attributes:
-        name: the class, one of g, q, t, w, z.
+        name: the class, one of those of the settings' preset.
         jets: number of jets.
         particles: particles kept per jet.
         seed: the user's seed.
@@ -57,11 +60,12 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as plain values, ready for JSON."""
-        return dataclasses.asdict(self) | {"format": RECIPE_FORMAT, "batch_events": BATCH_EVENTS}
+        values = dataclasses.asdict(self) | {"settings": self.settings.to_dict()}
+        return values | {"format": RECIPE_FORMAT, "batch_events": BATCH_EVENTS}
 
     def file(self, folder: Path) -> Path:
-        """The file's name as JetNet has it: g.hdf5, or g150.hdf5 for more than 30 particles."""
-        return folder / f"{self.name}{'150' if self.particles > 30 else ''}.hdf5"
+        """The file's name as JetNet has it: g.hdf5, or g150.hdf5 for more than 30 particles; beyond, g200.hdf5."""
+        return folder / f"{self.name}{SLOTS[slots(self.particles)]}.hdf5"
 
     def chunks(self) -> list[tuple[int, int]]:
         """Number and jets of each chunk."""
@@ -77,6 +81,11 @@ class Recipe:
         content = json.dumps([self.to_dict() | {"jets": None}, versions], sort_keys=True)
         digest = hashlib.sha256(content.encode()).hexdigest()[:12]
         return folder / f".{self.file(folder).stem}_{digest}.chunks"
+
+
+def slots(particles: int) -> int:
+    """The smallest number of :data:`SLOTS` that holds so many particles per jet."""
+    return min(number for number in SLOTS if number >= particles)
 
 
 def generate_files(
@@ -100,9 +109,10 @@ def generate_files(
 
     Args:
         folder: where the files go (``root/raw`` for the data sets of this package); made if missing.
-        classes: some of g, q, t, w, z.
+        classes: some of the classes of the settings' preset, g, q, t, w, z by default.
         jets: jets per class.
-        particles: leading particles kept per jet, at most 150; more than 30 are written as g150.hdf5 etc.
+        particles: leading particles kept per jet, at most 200; more than 30 are written as g150.hdf5 etc., more
+            than 150 as g200.hdf5.
         seed: seed of all random numbers, 0 or larger.
         workers: processes; by default one per available core. 1 works in this process.
         settings: the recipe; the default imitates JetNet.
@@ -118,14 +128,15 @@ def generate_files(
             that this installation cannot extend.
         ImportError: Pythia 8 or FastJet is missing.
     """
-    classes = check_classes(classes)
+    settings = settings or GeneratorSettings()
+    classes = check_classes(classes, settings)
     for value, label, low, high in ((jets, "jets", 1, None), (particles, "particles", 1, MAX_PARTICLES),
                                     (seed, "seed", 0, None), (chunk_jets, "chunk_jets", 1, None),
                                     (workers or 1, "workers", 1, None)):
         if value < low or (high is not None and value > high):
             limit = "" if high is None else f" to {high}"
             raise ValueError(f"{label} is {value}: give a number from {low}{limit}")
-    folder, settings = Path(folder), settings or GeneratorSettings()
+    folder = Path(folder)
     recipes = [Recipe(name, jets, particles, seed, chunk_jets, settings) for name in classes]
     missing = [recipe for recipe in recipes if overwrite or not is_complete(recipe.file(folder), recipe)]
     if missing:
