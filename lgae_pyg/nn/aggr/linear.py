@@ -5,7 +5,7 @@ from torch import Tensor
 from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.typing import OptTensor
 
-from lgae_pyg.ops.graphs import graph_offsets
+from lgae_pyg.ops.graphs import graph_offsets, node_to_graph
 from lgae_pyg.ops.products import as_complex
 
 
@@ -33,9 +33,11 @@ class LinearAggregation(Aggregation):
         self, x: Tensor, index: OptTensor = None, ptr: OptTensor = None, dim_size: int | None = None, dim: int = -2
     ) -> Tensor:
         if ptr is not None:
-            ptr, index = graph_offsets(len(x), ptr, index, dim_size), None
+            # As an index: without torch-scatter, PyG's reduction by offsets has no second derivative.
+            ptr = graph_offsets(len(x), ptr, index, dim_size)
+            index, dim_size = node_to_graph(ptr, len(x)), len(ptr) - 1
         flat = torch.view_as_real(as_complex(x)).flatten(-2)
-        reduced = self.reduce(flat, index, ptr, dim_size, dim, reduce=self.mode)
+        reduced = self.reduce(flat, index, None, dim_size, dim, reduce=self.mode)
         return torch.view_as_complex(reduced.unflatten(-1, (-1, 2)).contiguous())
 
     def __repr__(self) -> str:
