@@ -1,7 +1,7 @@
 r"""Taggers of other packages as models of this one: the same graphs, recipes, checkpoints and studies.
 
-The networks are those of the packages ``lgatr`` and ``pelican-lite`` (extra ``peers``), unchanged; here is what they
-are given: the momenta in GeV times a ``scale``, the masses, and reference vectors where they are asked for.
+The networks are those of the packages ``lgatr`` and ``pelican-lite`` (extra ``peers``), unchanged; here is what
+they are given: the momenta in GeV times a ``scale``, the masses, and reference vectors where they are asked for.
 """
 
 import importlib
@@ -39,7 +39,8 @@ class LGATrSlim(_Peer):
     r"""L-GATr-slim, a transformer of vectors and scalars (Brehmer et al., arXiv:2411.00446; ``lgatr`` 2).
 
     Every particle brings its momentum and the reference vectors as vectors, :math:`\psi(m_i)` and 1 as scalars
-    (from none but zeros the network makes zeros); the scalars that come out, one per class, are averaged over the jet. Lorentz invariant without reference vectors.
+    (of zeros the network makes zeros); the scalars that come out, one per class, are averaged over the jet.
+    Lorentz invariant without reference vectors.
 
     Momenta are taken in ``unit``, TeV unless said otherwise.
 
