@@ -1,0 +1,216 @@
+"""The sums over the neighbours of a block of LorentzNet as compiled kernels for the CPU.
+
+``cpp/lorentz_sum.cpp`` sends the pairs of a jet through all layers in blocks that stay in the processor's cache, and
+computes them again in the backward pass; ``cpp/invariant_sums.cpp`` adds up the invariants of pairs, from which the
+batch normalisation has its statistics. Neither stores anything per pair. The plain definition is in
+:class:`~lgae_pyg.nn.LorentzNetConv`.
+"""
+
+import ctypes
+import math
+
+import torch
+from torch import Tensor
+
+from lgae_pyg.ops.backends import door
+from lgae_pyg.ops.backends.compiler import NAMES, CompilationError, load_library
+from lgae_pyg.ops.lorentz_edges import LorentzEdges
+
+#: Widths up to which the kernel is built: weights and their gradients are to stay in the second-level cache.
+WIDEST = 512
+
+
+def compiled_lorentz_sum(
+    x: Tensor, target: Tensor, source: Tensor, edges: LorentzEdges, ptr: Tensor
+) -> tuple[Tensor, Tensor | None]:
+    r"""The sums :math:`\sum_j m_{ij}`, and :math:`\sum_j (x_i - x_j) \phi_x(m_{ij})` where there is a
+    :math:`\phi_x`, of :class:`~lgae_pyg.nn.LorentzNetConv`, on the CPU.
+
+    Args:
+        x: coordinates, float64.
+        target: the terms of the targets in the first layer, batch normalisation included.
+        source: those of the sources.
+        edges: the rest of the network.
+        ptr: offsets of the jets.
+
+    Raises:
+        CompilationError: if the kernel cannot be built.
+        ValueError: if tensors do not fit each other.
+
+    Shapes:
+        - x: :math:`(n, 4)`, target, source: :math:`(n, H)`, ptr: :math:`(B+1,)`
+        - **output:** :math:`(n, H)` and :math:`(n, 4)`, float64
+    """
+    parts = [edges.pair, *edges.message, *edges.gate, *(edges.mover or ())]
+    parameters = torch.cat([part.flatten() for part in parts])
+    invariants, moves = edges.pair.shape[1] > 0, edges.mover is not None
+    clamp = math.inf if edges.clamp is None else edges.clamp
+    sums, moved = _sum(x, target, source, parameters, invariants, moves, clamp, ptr)
+    return sums, moved if moves else None
+
+
+def block_libraries(dtype: torch.dtype, hidden: int, invariants: bool) -> ctypes.CDLL:
+    """The kernel of the sums for a width, built if need be.
+
+    Raises:
+        CompilationError: if that cannot be done.
+    """
+    if not 0 < hidden <= WIDEST:
+        raise CompilationError(f"the kernel is for layers of 1 to {WIDEST} numbers, not {hidden}")
+    _invariants_library()
+    sizes = ("COMPUTE", NAMES[dtype]), ("HIDDEN", str(hidden)), ("INVARIANTS", str(int(invariants)))
+    return load_library(("lorentz_sum.cpp",), sizes)
+
+
+def _invariants_library() -> ctypes.CDLL:
+    return load_library(("invariant_sums.cpp",), ())
+
+
+class _Call:
+    """A call of the kernel: the library, and the arguments that forward and backward begin with."""
+
+    def __init__(
+        self,
+        x: Tensor,
+        target: Tensor,
+        source: Tensor,
+        parameters: Tensor,
+        invariants: bool,
+        moves: bool,
+        clamp: float,
+        ptr: Tensor,
+    ):
+        dtype = door.precision_of("the terms of the targets", target, is_complex=False)
+        nodes, hidden = target.shape
+        if not clamp >= 0:
+            raise ValueError(f"clamp must be a limit from 0 up, not {clamp}")
+        count = hidden * (hidden + 1) + hidden + 1 + 2 * invariants * hidden + moves * hidden * (hidden + 2)
+        self.tensors = (
+            door.enter("the coordinates", x, (nodes, 4), torch.float64),
+            door.enter("the terms of the targets", target, target.shape, dtype),
+            door.enter("the terms of the sources", source, target.shape, dtype),
+            door.enter("the parameters of the edge network", parameters, (count,), dtype),
+        )
+        self.ptr = door.enter_offsets(ptr, x)
+        self.library = block_libraries(dtype, hidden, invariants)
+        self.values = (*self.tensors, moves, clamp, self.ptr, len(self.ptr) - 1)
+        self.moved = (nodes * moves, 4)
+
+
+@torch.library.custom_op("lgae_pyg::lorentz_sum", mutates_args=())
+def _sum(
+    x: Tensor,
+    target: Tensor,
+    source: Tensor,
+    parameters: Tensor,
+    invariants: bool,
+    moves: bool,
+    clamp: float,
+    ptr: Tensor,
+) -> tuple[Tensor, Tensor]:
+    call = _Call(x, target, source, parameters, invariants, moves, clamp, ptr)
+    out, moved = target.new_empty(target.shape), x.new_empty(call.moved)
+    door.call(call.library.lorentz_sum_forward, *call.values, out, moved)
+    return out, moved
+
+
+@door.register_shapes(_sum)
+def _(x, target, source, parameters, invariants, moves, clamp, ptr):
+    return target.new_empty(target.shape), x.new_empty(len(x) * moves, 4)
+
+
+@torch.library.custom_op("lgae_pyg::lorentz_sum_backward", mutates_args=())
+def _sum_backward(
+    upstream: Tensor,
+    upstream_moved: Tensor,
+    x: Tensor,
+    target: Tensor,
+    source: Tensor,
+    parameters: Tensor,
+    invariants: bool,
+    moves: bool,
+    clamp: float,
+    ptr: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    call = _Call(x, target, source, parameters, invariants, moves, clamp, ptr)
+    upstream = door.enter_gradient("the messages", upstream, target.shape, target.dtype)
+    upstream_moved = door.enter_gradient("the coordinates", upstream_moved, call.moved, torch.float64)
+    grads = [tensor.new_empty(tensor.shape) for tensor in call.tensors]
+    door.call(call.library.lorentz_sum_backward, *call.values, upstream, upstream_moved, *grads)
+    return tuple(grads)
+
+
+@door.register_shapes(_sum_backward)
+def _(upstream, upstream_moved, x, target, source, parameters, invariants, moves, clamp, ptr):
+    return tuple(tensor.new_empty(tensor.shape) for tensor in (x, target, source, parameters))
+
+
+door.refuse_second_derivatives(_sum_backward)
+
+
+def _save(ctx, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
+    *tensors, ctx.invariants, ctx.moves, ctx.clamp, ptr = inputs
+    ctx.save_for_backward(*tensors, ptr)
+
+
+def _gradients(ctx, upstream: Tensor, upstream_moved: Tensor) -> tuple[Tensor | None, ...]:
+    *tensors, ptr = ctx.saved_tensors
+    options = ctx.invariants, ctx.moves, ctx.clamp
+    return *_sum_backward(upstream, upstream_moved, *tensors, *options, ptr), *[None] * 4
+
+
+_sum.register_autograd(_gradients, setup_context=_save)
+
+
+@torch.library.custom_op("lgae_pyg::invariant_sums", mutates_args=())
+def invariant_sums(x: Tensor, ptr: Tensor) -> Tensor:
+    r"""Sums over :math:`j \ne i` of the invariants :math:`u_{ij} = \psi(|x_i - x_j|^2)` and
+    :math:`v_{ij} = \psi(\langle x_i, x_j \rangle)` within each jet,
+
+    .. math:: \sum_j \big(u_{ij}, v_{ij}, u_{ij}^2, u_{ij} v_{ij}, v_{ij}^2\big) .
+
+    Raises:
+        CompilationError: if the kernel cannot be built.
+        ValueError: if tensors do not fit each other.
+
+    Shapes:
+        - x: :math:`(n, 4)`, float64, ptr: :math:`(B+1,)`
+        - **output:** :math:`(n, 5)`
+    """
+    x, ptr = door.enter("the coordinates", x, (len(x), 4), torch.float64), door.enter_offsets(ptr, x)
+    out = x.new_empty(len(x), 5)
+    door.call(_invariants_library().invariant_sums_forward, x, ptr, len(ptr) - 1, out)
+    return out
+
+
+@door.register_shapes(invariant_sums)
+def _(x, ptr):
+    return x.new_empty(len(x), 5)
+
+
+@torch.library.custom_op("lgae_pyg::invariant_sums_backward", mutates_args=())
+def _invariant_sums_backward(upstream: Tensor, x: Tensor, ptr: Tensor) -> Tensor:
+    x, ptr = door.enter("the coordinates", x, (len(x), 4), torch.float64), door.enter_offsets(ptr, x)
+    upstream = door.enter_gradient("the sums of invariants", upstream, (len(x), 5), torch.float64)
+    grad = torch.empty_like(x)
+    door.call(_invariants_library().invariant_sums_backward, x, ptr, len(ptr) - 1, upstream, grad)
+    return grad
+
+
+@door.register_shapes(_invariant_sums_backward)
+def _(upstream, x, ptr):
+    return x.new_empty(len(x), 4)
+
+
+door.refuse_second_derivatives(_invariant_sums_backward)
+
+
+def _save_invariants(ctx, inputs: tuple, output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _invariants_gradient(ctx, upstream: Tensor) -> tuple[Tensor, None]:
+    return _invariant_sums_backward(upstream, *ctx.saved_tensors), None
+
+
+invariant_sums.register_autograd(_invariants_gradient, setup_context=_save_invariants)
