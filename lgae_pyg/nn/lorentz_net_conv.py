@@ -1,5 +1,7 @@
 r"""The message passing layer of LorentzNet."""
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch_geometric.typing import Adj
@@ -8,7 +10,7 @@ from lgae_pyg.lorentz.kinematics import minkowski_dot, minkowski_square
 from lgae_pyg.nn.unchanged import is_exactly
 from lgae_pyg.ops.backends.choice import check_backend, choose_backend
 from lgae_pyg.ops.graphs import check_offsets, edges_or_offsets, graph_sizes
-from lgae_pyg.ops.lorentz_edges import LorentzEdges, split_moments
+from lgae_pyg.ops.lorentz_edges import LorentzEdges
 from lgae_pyg.ops.lorentz_features import psi
 from lgae_pyg.ops.pair_chunks import MAX_PAIRS, Pairs, all_pairs, edge_pairs
 from lgae_pyg.ops.pair_norm import batch_norm_terms, pair_batch_norm
@@ -166,14 +168,12 @@ class LorentzNetConv(nn.Module):
 
     def _compiled_sums(self, h: Tensor, x: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None]:
         """The same, from the parameters."""
-        from lgae_pyg.ops.backends.compiled_lorentz import compiled_lorentz_sum, invariant_sums
+        from lgae_pyg.ops.backends.compiled_lorentz import compiled_lorentz_sum, compiled_split_moments
 
         ptr = check_offsets(pairs.offsets, len(h), h.device)
         first = split_linear(h, self.edge_input.weight)
 
-        def moments() -> tuple[Tensor, Tensor]:
-            return split_moments(first, invariant_sums(x, ptr) if self.invariants else None, ptr)
-
+        moments = partial(compiled_split_moments, x, first, ptr)
         normed = first.rescaled(*batch_norm_terms(self.edge_norm, pairs.count, moments))
         mover = None
         if self.shift_mlp is not None:

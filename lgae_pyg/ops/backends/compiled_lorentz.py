@@ -1,8 +1,8 @@
 """The sums over the neighbours of a block of LorentzNet as compiled kernels for the CPU.
 
 ``cpp/lorentz_sum.cpp`` sends the pairs of a jet through all layers in blocks that stay in the processor's cache, and
-computes them again in the backward pass; ``cpp/invariant_sums.cpp`` adds up the invariants of pairs, from which the
-batch normalisation has its statistics. Neither stores anything per pair. The plain definition is in
+computes them again in the backward pass; ``cpp/split_moments.cpp`` finds the statistics of the batch normalisation
+from sums over particles. Neither stores anything per pair. The plain definition is in
 :class:`~lgae_pyg.nn.LorentzNetConv`.
 """
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from lgae_pyg.ops.backends import door
 from lgae_pyg.ops.backends.compiler import NAMES, CompilationError, load_library
 from lgae_pyg.ops.lorentz_edges import LorentzEdges
+from lgae_pyg.ops.pairs import SplitLinear
 
 #: Widths up to which the kernel is built: weights and their gradients are to stay in the second-level cache.
 WIDEST = 512
@@ -49,6 +50,25 @@ def compiled_lorentz_sum(
     return sums, moved if moves else None
 
 
+def compiled_split_moments(x: Tensor, first: SplitLinear, ptr: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Mean and variance over all pairs of the first layer (:mod:`lgae_pyg.ops.lorentz_edges`), on the CPU.
+
+    Args:
+        x: coordinates, float64.
+        first: the layer; its weights of pairs are those of the two invariants, or there are none.
+        ptr: offsets of the jets.
+
+    Raises:
+        CompilationError: if the kernel cannot be built.
+        ValueError: if tensors do not fit each other.
+
+    Shapes:
+        - x: :math:`(n, 4)`, ptr: :math:`(B+1,)`
+        - **output:** :math:`(H,)` twice
+    """
+    return _moments(x, first.target, first.source, first.pair, ptr)
+
+
 def block_libraries(dtype: torch.dtype, hidden: int, invariants: bool) -> ctypes.CDLL:
     """The kernel of the sums for a width, built if need be.
 
@@ -57,13 +77,13 @@ def block_libraries(dtype: torch.dtype, hidden: int, invariants: bool) -> ctypes
     """
     if not 0 < hidden <= WIDEST:
         raise CompilationError(f"the kernel is for layers of 1 to {WIDEST} numbers, not {hidden}")
-    _invariants_library()
+    _moments_library(dtype)
     sizes = ("COMPUTE", NAMES[dtype]), ("HIDDEN", str(hidden)), ("INVARIANTS", str(int(invariants)))
     return load_library(("lorentz_sum.cpp",), sizes)
 
 
-def _invariants_library() -> ctypes.CDLL:
-    return load_library(("invariant_sums.cpp",), ())
+def _moments_library(dtype: torch.dtype) -> ctypes.CDLL:
+    return load_library(("split_moments.cpp",), (("COMPUTE", NAMES[dtype]),))
 
 
 class _Call:
@@ -162,55 +182,74 @@ def _gradients(ctx, upstream: Tensor, upstream_moved: Tensor) -> tuple[Tensor | 
 _sum.register_autograd(_gradients, setup_context=_save)
 
 
-@torch.library.custom_op("lgae_pyg::invariant_sums", mutates_args=())
-def invariant_sums(x: Tensor, ptr: Tensor) -> Tensor:
-    r"""Sums over :math:`j \ne i` of the invariants :math:`u_{ij} = \psi(|x_i - x_j|^2)` and
-    :math:`v_{ij} = \psi(\langle x_i, x_j \rangle)` within each jet,
+class _MomentsCall:
+    """The same for the moments."""
 
-    .. math:: \sum_j \big(u_{ij}, v_{ij}, u_{ij}^2, u_{ij} v_{ij}, v_{ij}^2\big) .
-
-    Raises:
-        CompilationError: if the kernel cannot be built.
-        ValueError: if tensors do not fit each other.
-
-    Shapes:
-        - x: :math:`(n, 4)`, float64, ptr: :math:`(B+1,)`
-        - **output:** :math:`(n, 5)`
-    """
-    x, ptr = door.enter("the coordinates", x, (len(x), 4), torch.float64), door.enter_offsets(ptr, x)
-    out = x.new_empty(len(x), 5)
-    door.call(_invariants_library().invariant_sums_forward, x, ptr, len(ptr) - 1, out)
-    return out
-
-
-@door.register_shapes(invariant_sums)
-def _(x, ptr):
-    return x.new_empty(len(x), 5)
+    def __init__(self, x: Tensor, target: Tensor, source: Tensor, pair: Tensor, ptr: Tensor):
+        dtype = door.precision_of("the terms of the targets", target, is_complex=False)
+        nodes, hidden = target.shape
+        features = pair.shape[-1]
+        if features not in (0, 2):
+            raise ValueError(f"pairs have two invariants or none, not {features}")
+        self.tensors = (
+            door.enter("the coordinates", x, (nodes, 4), torch.float64),
+            door.enter("the terms of the targets", target, target.shape, dtype),
+            door.enter("the terms of the sources", source, target.shape, dtype),
+            door.enter("the weights of the invariants", pair, (hidden, features), dtype),
+        )
+        self.ptr = door.enter_offsets(ptr, x)
+        self.library = _moments_library(dtype)
+        self.values = (*self.tensors, hidden, features, self.ptr, len(self.ptr) - 1)
 
 
-@torch.library.custom_op("lgae_pyg::invariant_sums_backward", mutates_args=())
-def _invariant_sums_backward(upstream: Tensor, x: Tensor, ptr: Tensor) -> Tensor:
-    x, ptr = door.enter("the coordinates", x, (len(x), 4), torch.float64), door.enter_offsets(ptr, x)
-    upstream = door.enter_gradient("the sums of invariants", upstream, (len(x), 5), torch.float64)
-    grad = torch.empty_like(x)
-    door.call(_invariants_library().invariant_sums_backward, x, ptr, len(ptr) - 1, upstream, grad)
-    return grad
+@torch.library.custom_op("lgae_pyg::split_moments", mutates_args=())
+def _moments(x: Tensor, target: Tensor, source: Tensor, pair: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor]:
+    call = _MomentsCall(x, target, source, pair, ptr)
+    mean, variance = (target.new_empty(target.shape[1]) for _ in range(2))
+    door.call(call.library.split_moments_forward, *call.values, mean, variance)
+    return mean, variance
 
 
-@door.register_shapes(_invariant_sums_backward)
-def _(upstream, x, ptr):
-    return x.new_empty(len(x), 4)
+@door.register_shapes(_moments)
+def _(x, target, source, pair, ptr):
+    return target.new_empty(target.shape[1]), target.new_empty(target.shape[1])
 
 
-door.refuse_second_derivatives(_invariant_sums_backward)
+@torch.library.custom_op("lgae_pyg::split_moments_backward", mutates_args=())
+def _moments_backward(
+    upstream_mean: Tensor,
+    upstream_variance: Tensor,
+    x: Tensor,
+    target: Tensor,
+    source: Tensor,
+    pair: Tensor,
+    ptr: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    call = _MomentsCall(x, target, source, pair, ptr)
+    width, dtype = (target.shape[1],), target.dtype
+    upstream = [
+        door.enter_gradient("the mean", upstream_mean, width, dtype),
+        door.enter_gradient("the variance", upstream_variance, width, dtype),
+    ]
+    grads = [tensor.new_empty(tensor.shape) for tensor in call.tensors]
+    door.call(call.library.split_moments_backward, *call.values, *upstream, *grads)
+    return tuple(grads)
 
 
-def _save_invariants(ctx, inputs: tuple, output: Tensor) -> None:
+@door.register_shapes(_moments_backward)
+def _(upstream_mean, upstream_variance, x, target, source, pair, ptr):
+    return tuple(tensor.new_empty(tensor.shape) for tensor in (x, target, source, pair))
+
+
+door.refuse_second_derivatives(_moments_backward)
+
+
+def _save_moments(ctx, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
     ctx.save_for_backward(*inputs)
 
 
-def _invariants_gradient(ctx, upstream: Tensor) -> tuple[Tensor, None]:
-    return _invariant_sums_backward(upstream, *ctx.saved_tensors), None
+def _moments_gradients(ctx, upstream_mean: Tensor, upstream_variance: Tensor) -> tuple[Tensor | None, ...]:
+    return *_moments_backward(upstream_mean, upstream_variance, *ctx.saved_tensors), None
 
 
-invariant_sums.register_autograd(_invariants_gradient, setup_context=_save_invariants)
+_moments.register_autograd(_moments_gradients, setup_context=_save_moments)
