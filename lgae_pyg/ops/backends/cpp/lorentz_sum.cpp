@@ -19,23 +19,26 @@ constexpr int FEATURES = INVARIANTS ? 2 : 0;
 // Numbers of the parameters: weights of the invariants, the second layer, the gate, and what moves the coordinates.
 constexpr int parameters(bool moves) { return FEATURES * H + H * (H + 1) + H + 1 + (moves ? H * (H + 2) : 0); }
 
+// The sum of the lanes of a vector, by halves.
 template <int LANES>
-inline T total(const T* lane) {
-    if constexpr (LANES == 1) return lane[0];
-    else {
-        typedef T half __attribute__((vector_size(LANES / 2 * sizeof(T)), aligned(alignof(T)), may_alias));
-        alignas(64) T rest[LANES / 2];
-        *reinterpret_cast<half*>(rest) =
-            *reinterpret_cast<const half*>(lane) + *reinterpret_cast<const half*>(lane + LANES / 2);
-        return total<LANES / 2>(rest);
-    }
-}
+struct Lanes {
+    typedef T type __attribute__((vector_size(LANES * sizeof(T))));
 
-inline T total(vec value) {
-    alignas(64) T lane[V];
-    Simd<T>::store(lane, value);
-    return total<V>(lane);
-}
+    static inline __attribute__((always_inline)) T total(type value) {
+        if constexpr (LANES == 2) {
+            T lane[2];
+            std::memcpy(lane, &value, sizeof lane);
+            return lane[0] + lane[1];
+        } else {
+            typename Lanes<LANES / 2>::type low, high;
+            std::memcpy(&low, &value, sizeof low);
+            std::memcpy(&high, reinterpret_cast<const char*>(&value) + sizeof low, sizeof high);
+            return Lanes<LANES / 2>::total(low + high);
+        }
+    }
+};
+
+inline T total(vec value) { return Lanes<V>::total(value); }
 
 inline T dot(const T* a, const T* b) {
     vec sum{};
@@ -43,9 +46,8 @@ inline T dot(const T* a, const T* b) {
     return total(sum);
 }
 
-// to += factor * from
-inline void add(T* to, const T* from, T factor = 1) {
-    for (int c = 0; c < WIDE; c += V) Simd<T>::store(to + c, Simd<T>::load(to + c) + factor * Simd<T>::load(from + c));
+inline void add(T* to, const T* from) {
+    for (int c = 0; c < WIDE; c += V) Simd<T>::store(to + c, Simd<T>::load(to + c) + Simd<T>::load(from + c));
 }
 
 // Adds up `rows` rows.
@@ -264,12 +266,13 @@ class Backward {
             four product = grad * jet_.pairs.apart[r];
             T slope = T(product[0] + product[1] + product[2] + product[3]);
             const T* third = jet_.third + r * WIDE;
-            add(parameters_.shift, third, slope);
+            slopes_[r] = slope;
             for (int c = 0; c < WIDE; c += V) {
                 vec up = slope * Simd<T>::load(w.shift + c);
                 Simd<T>::store(grad_ + r * WIDE + c, Simd<T>::load(third + c) > 0 ? up : vec{});
             }
         }
+        add_product(parameters_.shift, slopes_, 1, jet_.third);
         parameters_.mover.add(grad_, jet_.message, jet_.pairs.count);
         tiles::multiply<tiles::SET, WIDE>(next_, grad_, WIDE, 1, w.mover.backward, jet_.pairs.count, H);
     }
@@ -287,13 +290,14 @@ class Backward {
             }
             T gate = jet_.gate[r], slope = total(sum) * gate * (1 - gate);
             parameters_.gate_bias += slope;
+            slopes_[r] = slope;
             for (int v = 0; v < WIDE / V; ++v) {
-                vec value = Simd<T>::load(second + v * V), sums = Simd<T>::load(parameters_.gate + v * V);
-                Simd<T>::store(parameters_.gate + v * V, sums + slope * value);
+                vec value = Simd<T>::load(second + v * V);
                 vec grad = gate * ups[v] + slope * Simd<T>::load(w.gate + v * V);
                 Simd<T>::store(grad_ + r * WIDE + v * V, value > 0 ? grad : vec{});
             }
         }
+        add_product(parameters_.gate, slopes_, 1, jet_.second);
     }
 
     // From there to the terms of the first layer.
@@ -306,11 +310,14 @@ class Backward {
         for (int r = 0; r < pairs.count; ++r) {
             const T* grad = next_ + r * WIDE;
             add(source + pairs.source[r] * WIDE, grad);
-            for (int k = 0; k < FEATURES; ++k) {
-                add(parameters_.invariants[k], grad, pairs.values[k][r]);
-                invariants_[k][r] = dot(grad, w.invariants[k]);
-            }
+            for (int k = 0; k < FEATURES; ++k) invariants_[k][r] = dot(grad, w.invariants[k]);
         }
+        add_product(parameters_.invariants[0], pairs.values[0], FEATURES, next_);
+    }
+
+    // Adds the sums over the pairs of `rows` factors times the rows of a layer.
+    void add_product(T* to, const T* factors, int rows, const T* layer) {
+        tiles::multiply<tiles::ADD, WIDE>(to, factors, PAIRS, 1, layer, rows, jet_.pairs.count);
     }
 
     struct Sums {
@@ -326,6 +333,7 @@ class Backward {
     Gradients out_;
     Sums parameters_;
     four apart_[PAIRS];
+    T slopes_[PAIRS];
     alignas(64) T grad_[PAIRS * WIDE], next_[PAIRS * WIDE], invariants_[2][PAIRS] = {};
     Buffer<T> ups_, targets_, sources_;
 };
