@@ -9,7 +9,7 @@ from torch_geometric.typing import Adj
 from lgae_pyg.lorentz.kinematics import minkowski_dot, minkowski_square
 from lgae_pyg.nn.unchanged import is_exactly
 from lgae_pyg.ops.backends.choice import check_backend, choose_backend
-from lgae_pyg.ops.graphs import check_offsets, edges_or_offsets, graph_sizes
+from lgae_pyg.ops.graphs import check_offsets, edges_or_offsets
 from lgae_pyg.ops.lorentz_edges import LorentzEdges
 from lgae_pyg.ops.lorentz_features import psi
 from lgae_pyg.ops.pair_chunks import MAX_PAIRS, Pairs, all_pairs, edge_pairs
@@ -172,7 +172,6 @@ class LorentzNetConv(nn.Module):
 
         ptr = check_offsets(pairs.offsets, len(h), h.device)
         first = split_linear(h, self.edge_input.weight)
-
         moments = partial(compiled_split_moments, x, first, ptr)
         normed = first.rescaled(*batch_norm_terms(self.edge_norm, pairs.count, moments))
         mover = None
@@ -181,12 +180,7 @@ class LorentzNetConv(nn.Module):
             mover = inner.weight, inner.bias, outer.weight
         layers = (self.edge_output.weight, self.edge_output.bias), (self.gate.weight, self.gate.bias), mover
         edges = LorentzEdges(normed.pair, *layers, self.clamp)
-        messages, shift = compiled_lorentz_sum(x, normed.target, normed.source, edges, ptr)
-        if shift is not None:
-            sizes = graph_sizes(ptr)
-            degree = torch.repeat_interleave(sizes - 1, sizes, output_size=len(h)).clamp(min=1)
-            shift = shift / degree.unsqueeze(-1)
-        return messages, shift
+        return compiled_lorentz_sum(x, normed.target, normed.source, edges, ptr)
 
     def _runs_compiled(self, h: Tensor, pairs: Pairs, edge_attr: Tensor | None) -> bool:
         """Whether the kernel runs: it was not unwanted, there is one, and it does what the modules would."""

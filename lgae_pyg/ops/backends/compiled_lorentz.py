@@ -24,8 +24,8 @@ WIDEST = 512
 def compiled_lorentz_sum(
     x: Tensor, target: Tensor, source: Tensor, edges: LorentzEdges, ptr: Tensor
 ) -> tuple[Tensor, Tensor | None]:
-    r"""The sums :math:`\sum_j m_{ij}`, and :math:`\sum_j (x_i - x_j) \phi_x(m_{ij})` where there is a
-    :math:`\phi_x`, of :class:`~lgae_pyg.nn.LorentzNetConv`, on the CPU.
+    r"""The sums :math:`\sum_j m_{ij}`, and the means over :math:`j` of :math:`(x_i - x_j) \phi_x(m_{ij})`
+    where there is a :math:`\phi_x`, of :class:`~lgae_pyg.nn.LorentzNetConv`, on the CPU.
 
     Args:
         x: coordinates, float64.

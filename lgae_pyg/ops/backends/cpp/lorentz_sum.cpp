@@ -1,4 +1,4 @@
-// The sums over the neighbours of a block of LorentzNet; see lgae_pyg/ops/lorentz_edges.py for the formulas. A block of pairs
+// The sum of the messages and the mean of the steps over the neighbours in a block of LorentzNet; see lgae_pyg/ops/lorentz_edges.py for the formulas. A block of pairs
 // goes through all layers while it is in the cache; the backward pass computes the layers again.
 #include <algorithm>
 #include <cmath>
@@ -202,6 +202,7 @@ class Forward {
             });
         });
         for (int64_t i = 0; i < count; ++i) std::copy_n(sums + i * WIDE, H, out_ + (begin + i) * H);
+        for (int64_t k = 0; MOVES && count > 1 && k < 4 * count; ++k) moved[k] /= double(count - 1);
     }
 
   private:
@@ -261,7 +262,7 @@ class Backward {
         for (int r = 0; r < jet_.pairs.count; ++r) {
             four within;
             jet_.step(r, &within);
-            four grad = within * PairBlock<T>::at(moved, jet_.pairs.target[r]);
+            four grad = within * PairBlock<T>::at(moved, jet_.pairs.target[r]) / double(jet_.size - 1);
             apart_[r] = grad * double(jet_.shift[r]);
             four product = grad * jet_.pairs.apart[r];
             T slope = T(product[0] + product[1] + product[2] + product[3]);

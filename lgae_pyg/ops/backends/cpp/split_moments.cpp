@@ -39,44 +39,53 @@ void over_jets(const Inputs& in, Work work) {
 
 struct Moments {
     explicit Moments(const Inputs& in)
-        : in(in), nodes(in.ptr[in.jets]), sums(SUMS * nodes), mean(2 * in.hidden), jet(2 * in.hidden) {
+        : in(in), nodes(in.ptr[in.jets]), hidden(in.hidden), sums(SUMS * nodes), first(nodes * hidden),
+          second(nodes * hidden), weights(2 * hidden), mean(hidden) {
         for (int64_t b = 0; b < in.jets; ++b) pairs += double(size(b) * (size(b) - 1));
         share = pairs > 0 ? 1 / pairs : 0;
         if (in.features) measure();
-        for (int64_t b = 0; b < in.jets; ++b)
-            for (int64_t i = in.ptr[b]; i < in.ptr[b + 1]; ++i)
-                for (int64_t c = 0; c < in.hidden; ++c) {
-                    mean[c] += share * double(size(b) - 1) * in.target[i * in.hidden + c];
-                    mean[in.hidden + c] += share * double(size(b) - 1) * in.source[i * in.hidden + c];
-                }
+        for (int64_t k = 0; k < in.features * hidden; ++k) weights[k % 2 * hidden + k / 2] = in.pair[k];
+        centre_terms(in.target, first.data());
+        centre_terms(in.source, second.data());
+        for (int64_t c = 0; c < hidden; ++c) mean[c] += centre[0] * weights[c] + centre[1] * weights[hidden + c];
     }
 
     int64_t size(int64_t b) const { return in.ptr[b + 1] - in.ptr[b]; }
-    double a(int64_t i, int64_t c) const { return in.target[i * in.hidden + c] - mean[c]; }
-    double b(int64_t i, int64_t c) const { return in.source[i * in.hidden + c] - mean[in.hidden + c]; }
-    double weight(int64_t c, int k) const { return in.features ? in.pair[c * 2 + k] : 0; }
+    double degree(int64_t b) const { return double(size(b) - 1); }
     // Sum over the neighbours of an invariant relative to its mean.
-    double alone(int64_t i, int64_t b, int k) const { return sums[SUMS * i + k] - double(size(b) - 1) * centre[k]; }
+    double alone(int64_t i, int64_t b, int k) const { return sums[SUMS * i + k] - degree(b) * centre[k]; }
+    // A row of D times the covariance of the invariants.
+    double spread_of(int64_t c, int k) const { return weights[c] * spread[k] + weights[hidden + c] * spread[k + 1]; }
 
-    // Sums of a and b over a jet.
-    void add_up(int64_t b) {
-        std::fill(jet.begin(), jet.end(), 0.0);
-        for (int64_t i = in.ptr[b]; i < in.ptr[b + 1]; ++i)
-            for (int64_t c = 0; c < in.hidden; ++c) {
-                jet[c] += a(i, c);
-                jet[in.hidden + c] += this->b(i, c);
-            }
+    // The sums of some terms over a jet.
+    void add_up(int64_t b, const std::vector<double>& terms, std::vector<double>& to) const {
+        double* sum = to.data();
+        std::fill_n(sum, hidden, 0.0);
+        for (int64_t i = in.ptr[b]; i < in.ptr[b + 1]; ++i) {
+            const double* row = &terms[i * hidden];
+            for (int64_t c = 0; c < hidden; ++c) sum[c] += row[c];
+        }
     }
 
-    // A row of D times the covariance of the invariants.
-    double spread_of(int64_t c, int k) const { return weight(c, 0) * spread[k] + weight(c, 1) * spread[k + 1]; }
-
     const Inputs& in;
-    int64_t nodes;
-    std::vector<double> sums, mean, jet;
+    int64_t nodes, hidden;
+    std::vector<double> sums, first, second, weights, mean;  // a, b relative to their means; D by columns; mean of z
     double pairs = 0, share, centre[2] = {}, spread[3] = {};
 
   private:
+    void centre_terms(const T* from, double* to) {
+        std::vector<double> own(hidden);
+        double* average = own.data();
+        for (int64_t b = 0; b < in.jets; ++b) {
+            double factor = share * degree(b);
+            for (int64_t i = in.ptr[b]; i < in.ptr[b + 1]; ++i)
+                for (int64_t c = 0; c < hidden; ++c) average[c] += factor * double(from[i * hidden + c]);
+        }
+        for (int64_t i = 0; i < nodes; ++i)
+            for (int64_t c = 0; c < hidden; ++c) to[i * hidden + c] = double(from[i * hidden + c]) - average[c];
+        for (int64_t c = 0; c < hidden; ++c) mean[c] += average[c];
+    }
+
     void measure() {
         over_jets(in, [&](const PairBlock<double>& block, int64_t begin) {
             for (int r = 0; r < block.count; ++r) {
@@ -102,24 +111,28 @@ extern "C" void split_moments_forward(const double* x, const T* target, const T*
                                       Parallel parallel) {
     Inputs in{x, target, source, pair, hidden, features, ptr, jets, {count, parallel}};
     Moments m(in);
-    std::vector<double> total(hidden);
+    std::vector<double> totals(hidden), firsts(hidden), seconds(hidden);
+    double *total = totals.data(), *weights = m.weights.data();
     for (int64_t b = 0; b < jets; ++b) {
-        m.add_up(b);
-        double degree = double(m.size(b) - 1);
+        m.add_up(b, m.first, firsts);
+        m.add_up(b, m.second, seconds);
+        double degree = m.degree(b);
         for (int64_t i = ptr[b]; i < ptr[b + 1]; ++i) {
             double u = m.alone(i, b, 0), v = m.alone(i, b, 1);
+            const double *first = &m.first[i * hidden], *second = &m.second[i * hidden];
             for (int64_t c = 0; c < hidden; ++c) {
-                double first = m.a(i, c), second = m.b(i, c), turn = u * m.weight(c, 0) + v * m.weight(c, 1);
-                total[c] += degree * (first * first + second * second) + 2 * (first + second) * turn - 2 * first * second;
+                double turn = u * weights[c] + v * weights[hidden + c];
+                total[c] += degree * (first[c] * first[c] + second[c] * second[c]) +
+                            2 * (first[c] + second[c]) * turn - 2 * first[c] * second[c];
             }
         }
-        for (int64_t c = 0; c < hidden; ++c) total[c] += 2 * m.jet[c] * m.jet[hidden + c];
+        for (int64_t c = 0; c < hidden; ++c) total[c] += 2 * firsts[c] * seconds[c];
     }
     for (int64_t c = 0; c < hidden; ++c) {
         double value = m.share * total[c];
-        for (int k = 0; k < 2; ++k) value += m.weight(c, k) * m.spread_of(c, k);
-        variance[c] = T(value > 0 ? value : value < 0 ? 0 : value);
-        mean[c] = T(m.mean[c] + m.mean[hidden + c] + m.centre[0] * m.weight(c, 0) + m.centre[1] * m.weight(c, 1));
+        for (int k = 0; k < 2; ++k) value += weights[k * hidden + c] * m.spread_of(c, k);
+        variance[c] = T(value < 0 ? 0 : value);
+        mean[c] = T(m.mean[c]);
     }
 }
 
@@ -131,39 +144,50 @@ extern "C" void split_moments_backward(const double* x, const T* target, const T
     Moments m(in);
     std::fill(grad_x, grad_x + 4 * m.nodes, 0.0);
     std::vector<double> to_pair(2 * hidden), ends(4 * m.nodes);  // of D; of the invariants by either end
-    double constant[2] = {}, square[3] = {};                    // the gradient of d_ij is constant + ends + square d_ij
+    std::vector<double> ups(hidden), alls(hidden), firsts(hidden), seconds(hidden);
+    double constant[2] = {}, square[3] = {};  // the gradient of d_ij is constant + ends + square d_ij
+    double *up = ups.data(), *all = alls.data(), *weights = m.weights.data(), *to_u = to_pair.data();
     for (int64_t c = 0; c < hidden; ++c) {
-        double up = 2 * m.share * grad_variance[c];
+        double u = weights[c], v = weights[hidden + c];
+        up[c] = 2 * m.share * grad_variance[c];
+        all[c] = m.share * grad_mean[c];
         for (int k = 0; k < 2; ++k) {
-            constant[k] += m.share * grad_mean[c] * m.weight(c, k);
-            to_pair[2 * c + k] = grad_mean[c] * m.centre[k] + 2 * grad_variance[c] * m.spread_of(c, k);
+            constant[k] += all[c] * weights[k * hidden + c];
+            to_u[k * hidden + c] = grad_mean[c] * m.centre[k] + 2 * grad_variance[c] * m.spread_of(c, k);
         }
-        square[0] += up * m.weight(c, 0) * m.weight(c, 0);
-        square[1] += up * m.weight(c, 0) * m.weight(c, 1);
-        square[2] += up * m.weight(c, 1) * m.weight(c, 1);
+        square[0] += up[c] * u * u;
+        square[1] += up[c] * u * v;
+        square[2] += up[c] * v * v;
     }
     for (int64_t b = 0; b < jets; ++b) {
-        m.add_up(b);
-        double degree = double(m.size(b) - 1);
+        m.add_up(b, m.first, firsts);
+        m.add_up(b, m.second, seconds);
+        double degree = m.degree(b), *other_first = firsts.data(), *other_second = seconds.data();
         for (int64_t i = ptr[b]; i < ptr[b + 1]; ++i) {
-            double u = m.alone(i, b, 0), v = m.alone(i, b, 1), end[4] = {};
+            double u = m.alone(i, b, 0), v = m.alone(i, b, 1), *end = &ends[4 * i];
+            const double *first = &m.first[i * hidden], *second = &m.second[i * hidden];
+            T *to_first = grad_target + i * hidden, *to_second = grad_source + i * hidden;
             for (int64_t c = 0; c < hidden; ++c) {
-                double up = 2 * m.share * grad_variance[c], all = m.share * degree * grad_mean[c];
-                double first = m.a(i, c), second = m.b(i, c), turn = u * m.weight(c, 0) + v * m.weight(c, 1);
-                grad_target[i * hidden + c] = T(all + up * (degree * first + m.jet[hidden + c] - second + turn));
-                grad_source[i * hidden + c] = T(all + up * (degree * second + m.jet[c] - first + turn));
-                to_pair[2 * c] += up * (first + second) * u;
-                to_pair[2 * c + 1] += up * (first + second) * v;
-                end[0] += up * first * m.weight(c, 0);
-                end[1] += up * first * m.weight(c, 1);
-                end[2] += up * second * m.weight(c, 0);
-                end[3] += up * second * m.weight(c, 1);
+                double turn = u * weights[c] + v * weights[hidden + c];
+                to_first[c] = T(degree * all[c] + up[c] * (degree * first[c] + other_second[c] - second[c] + turn));
+                to_second[c] = T(degree * all[c] + up[c] * (degree * second[c] + other_first[c] - first[c] + turn));
             }
-            std::copy_n(end, 4, &ends[4 * i]);
+            for (int64_t c = 0; features && c < hidden; ++c) {
+                double both = up[c] * (first[c] + second[c]);
+                to_u[c] += both * u;
+                to_u[hidden + c] += both * v;
+            }
+            for (int64_t c = 0; features && c < hidden; ++c) {
+                double a = up[c] * first[c], b = up[c] * second[c];
+                end[0] += a * weights[c];
+                end[1] += a * weights[hidden + c];
+                end[2] += b * weights[c];
+                end[3] += b * weights[hidden + c];
+            }
         }
     }
     if (!features) return;
-    for (int64_t k = 0; k < 2 * hidden; ++k) grad_pair[k] = T(to_pair[k]);
+    for (int64_t k = 0; k < 2 * hidden; ++k) grad_pair[k] = T(to_pair[k % 2 * hidden + k / 2]);
     over_jets(in, [&](const PairBlock<double>& block, int64_t begin) {
         double grads[2][PAIRS];
         for (int r = 0; r < block.count; ++r) {
