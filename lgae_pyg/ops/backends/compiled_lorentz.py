@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lgae_pyg.ops.backends import door
+from lgae_pyg.ops.backends.choice import BackendError
 from lgae_pyg.ops.backends.compiler import NAMES, CompilationError, load_library
 from lgae_pyg.ops.lorentz_edges import LorentzEdges
 from lgae_pyg.ops.pairs import SplitLinear
@@ -21,6 +22,7 @@ from lgae_pyg.ops.pairs import SplitLinear
 WIDEST = 512
 
 
+@torch.compiler.disable
 def compiled_lorentz_sum(
     x: Tensor, target: Tensor, source: Tensor, edges: LorentzEdges, ptr: Tensor
 ) -> tuple[Tensor, Tensor | None]:
@@ -46,10 +48,11 @@ def compiled_lorentz_sum(
     parameters = torch.cat([part.flatten() for part in parts])
     invariants, moves = edges.pair.shape[1] > 0, edges.mover is not None
     clamp = math.inf if edges.clamp is None else edges.clamp
-    sums, moved = _sum(x, target, source, parameters, invariants, moves, clamp, ptr)
+    sums, moved = _Sum.apply(x, target, source, parameters, invariants, moves, clamp, ptr)
     return sums, moved if moves else None
 
 
+@torch.compiler.disable
 def compiled_split_moments(x: Tensor, first: SplitLinear, ptr: Tensor) -> tuple[Tensor, Tensor]:
     r"""Mean and variance over all pairs of the first layer (:mod:`lgae_pyg.ops.lorentz_edges`), on the CPU.
 
@@ -66,7 +69,7 @@ def compiled_split_moments(x: Tensor, first: SplitLinear, ptr: Tensor) -> tuple[
         - x: :math:`(n, 4)`, ptr: :math:`(B+1,)`
         - **output:** :math:`(H,)` twice
     """
-    return _moments(x, first.target, first.source, first.pair, ptr)
+    return _Moments.apply(x, first.target, first.source, first.pair, ptr)
 
 
 def block_libraries(dtype: torch.dtype, hidden: int, invariants: bool) -> ctypes.CDLL:
@@ -117,69 +120,33 @@ class _Call:
         self.moved = (nodes * moves, 4)
 
 
-@torch.library.custom_op("lgae_pyg::lorentz_sum", mutates_args=())
-def _sum(
-    x: Tensor,
-    target: Tensor,
-    source: Tensor,
-    parameters: Tensor,
-    invariants: bool,
-    moves: bool,
-    clamp: float,
-    ptr: Tensor,
-) -> tuple[Tensor, Tensor]:
-    call = _Call(x, target, source, parameters, invariants, moves, clamp, ptr)
-    out, moved = target.new_empty(target.shape), x.new_empty(call.moved)
-    door.call(call.library.lorentz_sum_forward, *call.values, out, moved)
-    return out, moved
+class _Sum(torch.autograd.Function):
+    """The sums; called in every block of every step, for which PyTorch's registered operators are too slow."""
+
+    @staticmethod
+    def forward(ctx, x, target, source, parameters, invariants, moves, clamp, ptr):
+        call = _Call(x, target, source, parameters, invariants, moves, clamp, ptr)
+        ctx.save_for_backward(x, target, source, parameters, ptr)
+        ctx.options = invariants, moves, clamp
+        out, moved = target.new_empty(target.shape), x.new_empty(call.moved)
+        door.call(call.library.lorentz_sum_forward, *call.values, out, moved)
+        return out, moved
+
+    @staticmethod
+    def backward(ctx, upstream, upstream_moved):
+        _refuse_second_derivatives()
+        *tensors, ptr = ctx.saved_tensors
+        call = _Call(*tensors, *ctx.options, ptr)
+        upstream = door.enter_gradient("the messages", upstream, tensors[1].shape, tensors[1].dtype)
+        upstream_moved = door.enter_gradient("the coordinates", upstream_moved, call.moved, torch.float64)
+        grads = [tensor.new_empty(tensor.shape) for tensor in call.tensors]
+        door.call(call.library.lorentz_sum_backward, *call.values, upstream, upstream_moved, *grads)
+        return *grads, *[None] * 4
 
 
-@door.register_shapes(_sum)
-def _(x, target, source, parameters, invariants, moves, clamp, ptr):
-    return target.new_empty(target.shape), x.new_empty(len(x) * moves, 4)
-
-
-@torch.library.custom_op("lgae_pyg::lorentz_sum_backward", mutates_args=())
-def _sum_backward(
-    upstream: Tensor,
-    upstream_moved: Tensor,
-    x: Tensor,
-    target: Tensor,
-    source: Tensor,
-    parameters: Tensor,
-    invariants: bool,
-    moves: bool,
-    clamp: float,
-    ptr: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    call = _Call(x, target, source, parameters, invariants, moves, clamp, ptr)
-    upstream = door.enter_gradient("the messages", upstream, target.shape, target.dtype)
-    upstream_moved = door.enter_gradient("the coordinates", upstream_moved, call.moved, torch.float64)
-    grads = [tensor.new_empty(tensor.shape) for tensor in call.tensors]
-    door.call(call.library.lorentz_sum_backward, *call.values, upstream, upstream_moved, *grads)
-    return tuple(grads)
-
-
-@door.register_shapes(_sum_backward)
-def _(upstream, upstream_moved, x, target, source, parameters, invariants, moves, clamp, ptr):
-    return tuple(tensor.new_empty(tensor.shape) for tensor in (x, target, source, parameters))
-
-
-door.refuse_second_derivatives(_sum_backward)
-
-
-def _save(ctx, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
-    *tensors, ctx.invariants, ctx.moves, ctx.clamp, ptr = inputs
-    ctx.save_for_backward(*tensors, ptr)
-
-
-def _gradients(ctx, upstream: Tensor, upstream_moved: Tensor) -> tuple[Tensor | None, ...]:
-    *tensors, ptr = ctx.saved_tensors
-    options = ctx.invariants, ctx.moves, ctx.clamp
-    return *_sum_backward(upstream, upstream_moved, *tensors, *options, ptr), *[None] * 4
-
-
-_sum.register_autograd(_gradients, setup_context=_save)
+def _refuse_second_derivatives() -> None:
+    if torch.is_grad_enabled():  # as PyTorch has it where create_graph=True
+        raise BackendError(door.NO_SECOND_DERIVATIVES)
 
 
 class _MomentsCall:
@@ -202,54 +169,24 @@ class _MomentsCall:
         self.values = (*self.tensors, hidden, features, self.ptr, len(self.ptr) - 1)
 
 
-@torch.library.custom_op("lgae_pyg::split_moments", mutates_args=())
-def _moments(x: Tensor, target: Tensor, source: Tensor, pair: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor]:
-    call = _MomentsCall(x, target, source, pair, ptr)
-    mean, variance = (target.new_empty(target.shape[1]) for _ in range(2))
-    door.call(call.library.split_moments_forward, *call.values, mean, variance)
-    return mean, variance
+class _Moments(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, target, source, pair, ptr):
+        call = _MomentsCall(x, target, source, pair, ptr)
+        ctx.save_for_backward(x, target, source, pair, ptr)
+        mean, variance = (target.new_empty(target.shape[1]) for _ in range(2))
+        door.call(call.library.split_moments_forward, *call.values, mean, variance)
+        return mean, variance
 
-
-@door.register_shapes(_moments)
-def _(x, target, source, pair, ptr):
-    return target.new_empty(target.shape[1]), target.new_empty(target.shape[1])
-
-
-@torch.library.custom_op("lgae_pyg::split_moments_backward", mutates_args=())
-def _moments_backward(
-    upstream_mean: Tensor,
-    upstream_variance: Tensor,
-    x: Tensor,
-    target: Tensor,
-    source: Tensor,
-    pair: Tensor,
-    ptr: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    call = _MomentsCall(x, target, source, pair, ptr)
-    width, dtype = (target.shape[1],), target.dtype
-    upstream = [
-        door.enter_gradient("the mean", upstream_mean, width, dtype),
-        door.enter_gradient("the variance", upstream_variance, width, dtype),
-    ]
-    grads = [tensor.new_empty(tensor.shape) for tensor in call.tensors]
-    door.call(call.library.split_moments_backward, *call.values, *upstream, *grads)
-    return tuple(grads)
-
-
-@door.register_shapes(_moments_backward)
-def _(upstream_mean, upstream_variance, x, target, source, pair, ptr):
-    return tuple(tensor.new_empty(tensor.shape) for tensor in (x, target, source, pair))
-
-
-door.refuse_second_derivatives(_moments_backward)
-
-
-def _save_moments(ctx, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
-    ctx.save_for_backward(*inputs)
-
-
-def _moments_gradients(ctx, upstream_mean: Tensor, upstream_variance: Tensor) -> tuple[Tensor | None, ...]:
-    return *_moments_backward(upstream_mean, upstream_variance, *ctx.saved_tensors), None
-
-
-_moments.register_autograd(_moments_gradients, setup_context=_save_moments)
+    @staticmethod
+    def backward(ctx, upstream_mean, upstream_variance):
+        _refuse_second_derivatives()
+        call = _MomentsCall(*ctx.saved_tensors)
+        target = call.tensors[1]
+        upstream = (
+            door.enter_gradient("the mean", upstream_mean, target.shape[1:], target.dtype),
+            door.enter_gradient("the variance", upstream_variance, target.shape[1:], target.dtype),
+        )
+        grads = [tensor.new_empty(tensor.shape) for tensor in call.tensors]
+        door.call(call.library.split_moments_backward, *call.values, *upstream, *grads)
+        return *grads, None
