@@ -32,10 +32,11 @@ class LorentzNetConv(nn.Module):
     normalisation inside :math:`\phi_e` is that of all pairs of the batch, so large jets weigh more.
 
     The first layer of :math:`\phi_e` is computed once per particle; pairs are walked in chunks, so memory grows
-    with the number of particles and not of pairs. Complete graphs given by ``ptr`` or ``batch`` go through a compiled
-    kernel on the CPU. An edge network whose layers were replaced, adapted, pruned or given hooks takes the ordinary
-    path, which calls them as modules (all pairs at once, where it is the first layer or the normalisation). Coordinates and invariants are float64 whatever the precision of
-    the parameters: products of hard collinear momenta cancel.
+    with the number of particles and not of pairs. Complete graphs given by ``ptr`` or ``batch`` go through a
+    compiled kernel on the CPU. An edge network whose layers were replaced, adapted, pruned or given hooks takes the
+    ordinary path, which calls them as modules (for all pairs at once, where it is the first layer or the
+    normalisation). Coordinates and invariants are float64 whatever the precision of the parameters: products of
+    hard collinear momenta cancel.
 
     Args:
         hidden: width of the scalars.
@@ -46,8 +47,8 @@ class LorentzNetConv(nn.Module):
         step: the constant :math:`c`.
         clamp: limit of each component of :math:`(x_i - x_j) \phi_x`, which the published code has at 100; it
             breaks the symmetry.
-        backend: ``"fused"`` (compiled for the CPU), ``"dense"`` (PyTorch, in chunks of pairs), ``"edge_list"`` (all
-            pairs at once) or ``"auto"``, the first of them that can run.
+        backend: ``"fused"`` (compiled for the CPU), ``"dense"`` (PyTorch, in chunks of pairs),
+            ``"edge_list"`` (all pairs at once) or ``"auto"``, the first of them that can run.
 
     Raises:
         ValueError: when called, unless one of ``edge_index``, ``ptr`` and ``batch`` is given, for nodes that are
@@ -132,9 +133,10 @@ class LorentzNetConv(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """The sum of the messages and the mean of the steps of the coordinates, from the modules."""
         reductions = ("sum",) if self.shift_mlp is None else ("sum", "mean")
-        if not self._is_split():
+        if self.backend == "edge_list" or not self._is_split():
             pairs = pairs._replace(max_pairs=None)
             pairs = pairs if pairs.offsets is None else all_pairs(pairs.offsets, max_pairs=None)
+        if not self._is_split():
 
             def whole(h_i: Tensor, x_i: Tensor, h_j: Tensor, x_j: Tensor, *attr: Tensor) -> tuple[Tensor, ...]:
                 seen = self._pair_features(x_i, x_j, attr, h_i.dtype)
@@ -152,9 +154,8 @@ class LorentzNetConv(nn.Module):
         normed = first.rescaled(*pair_batch_norm(self.edge_norm, values, pairs, *ends, features))
 
         def message(a_i: Tensor, x_i: Tensor, b_j: Tensor, x_j: Tensor, *attr: Tensor) -> tuple[Tensor, ...]:
-            return self._message(
-                normed.join(a_i, b_j, self._pair_features(x_i, x_j, attr, a_i.dtype)), x_i, x_j
-            )
+            z = normed.join(a_i, b_j, self._pair_features(x_i, x_j, attr, a_i.dtype))
+            return self._message(z, x_i, x_j)
 
         ends = (normed.target, x), (normed.source, x)
         sums = pair_sum(message, pairs, *ends, features, reductions)
@@ -184,9 +185,9 @@ class LorentzNetConv(nn.Module):
 
     def _runs_compiled(self, h: Tensor, pairs: Pairs, edge_attr: Tensor | None) -> bool:
         """Whether the kernel runs: it was not unwanted, there is one, and it does what the modules would."""
-        if self.backend in ("dense", "edge_list") or edge_attr is not None or not self._is_plain():
+        if self.backend in ("dense", "edge_list") or edge_attr is not None or pairs.offsets is None:
             return False
-        if pairs.offsets is None:
+        if not self._is_plain():
             return False
         needs = h.dtype, self.hidden, self.invariants
         return choose_backend(self.backend, "LorentzNet block", h.device.type, *needs) == "compiled"
@@ -199,7 +200,8 @@ class LorentzNetConv(nn.Module):
     def _is_plain(self) -> bool:
         """Whether messages are those of the layers' parameters, and nothing else."""
         steps = ("_sums", "_message", "_pair_features", "_shift", "_compiled_sums")
-        if any(step in vars(self) or getattr(type(self), step) is not getattr(LorentzNetConv, step) for step in steps):
+        kind = type(self)
+        if any(step in vars(self) or getattr(kind, step) is not getattr(LorentzNetConv, step) for step in steps):
             return False
         layers = [self.edge_output, self.gate]
         if self.shift_mlp is not None:
@@ -209,7 +211,8 @@ class LorentzNetConv(nn.Module):
             if not is_exactly(activation, nn.ReLU) or not is_exactly(outer, nn.Linear) or outer.bias is not None:
                 return False
             layers.append(inner)
-        return self._is_split() and all(is_exactly(layer, nn.Linear) and layer.bias is not None for layer in layers)
+        plain = all(is_exactly(layer, nn.Linear) and layer.bias is not None for layer in layers)
+        return plain and self._is_split()
 
     def _pair_features(
         self, x_i: Tensor, x_j: Tensor, attr: tuple[Tensor, ...], dtype: torch.dtype

@@ -1,8 +1,8 @@
 """The sums over the neighbours of a block of LorentzNet as compiled kernels for the CPU.
 
-``cpp/lorentz_sum.cpp`` sends the pairs of a jet through all layers in blocks that stay in the processor's cache, and
-computes them again in the backward pass; ``cpp/split_moments.cpp`` finds the statistics of the batch normalisation
-from sums over particles. Neither stores anything per pair. The plain definition is in
+``cpp/lorentz_sum.cpp`` sends the pairs of a jet through all layers in blocks that stay in the processor's cache,
+and computes them again in the backward pass; ``cpp/split_moments.cpp`` finds the statistics of the batch
+normalisation from sums over particles. Neither stores anything per pair. The plain definition is in
 :class:`~lgae_pyg.nn.LorentzNetConv`.
 """
 

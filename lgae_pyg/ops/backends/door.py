@@ -19,8 +19,8 @@ from lgae_pyg.ops.graphs import check_offsets
 
 CPU = torch.device("cpu")
 NO_SECOND_DERIVATIVES = (
-    "the fused back-end has no second derivatives (as of a gradient penalty, create_graph=True): build the model with "
-    "backend='dense' or 'edge_list', which have them"
+    "the fused back-end has no second derivatives (as of a gradient penalty, create_graph=True): build the "
+    "model with backend='dense' or 'edge_list', which have them"
 )
 _KINDS = {bool: ctypes.c_int, int: ctypes.c_int64, float: ctypes.c_double}
 
