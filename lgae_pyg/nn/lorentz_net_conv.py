@@ -187,7 +187,8 @@ class LorentzNetConv(nn.Module):
         """Whether the kernel runs: it was not unwanted, there is one, and it does what the modules would."""
         if self.backend in ("dense", "edge_list") or edge_attr is not None or pairs.offsets is None:
             return False
-        if not self._is_plain():
+        dead = self.shift_mlp is not None and not self.invariants  # these parameters shall get no gradients
+        if dead or not self._is_plain():
             return False
         needs = h.dtype, self.hidden, self.invariants
         return choose_backend(self.backend, "LorentzNet block", h.device.type, *needs) == "compiled"

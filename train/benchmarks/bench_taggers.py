@@ -2,9 +2,9 @@
 
     python train/benchmarks/bench_taggers.py [--jets 16] [--repeats 10] [--memory]
 
-prints jets per second of training steps (cross entropy, AdamW; the fastest of the repeats, in seconds of the processor
-and of the clock) at n = 30 and at sizes from 1 to 100, the matrix products' floor, and with --memory the peak memory of
-a step against n. Measure on an otherwise idle machine.
+prints jets per second of training steps (cross entropy, AdamW; the fastest of the repeats, in seconds of the
+processor and of the clock) at n = 30 and at sizes from 1 to 100, the matrix products' floor, and with --memory the
+peak memory of a step against n. Measure on an otherwise idle machine.
 """
 
 import argparse
