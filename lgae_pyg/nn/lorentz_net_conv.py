@@ -33,8 +33,8 @@ class LorentzNetConv(nn.Module):
 
     The first layer of :math:`\phi_e` is computed once per particle; pairs are walked in chunks, so memory grows
     with the number of particles and not of pairs. Complete graphs given by ``ptr`` or ``batch`` go through a
-    compiled kernel on the CPU. An edge network whose layers were replaced, adapted, pruned or given hooks takes the
-    ordinary path, which calls them as modules (for all pairs at once, where it is the first layer or the
+    compiled kernel on the CPU. An edge network whose layers were replaced, adapted, pruned or given hooks takes
+    the ordinary path, which calls them as modules (for all pairs at once, where it is the first layer or the
     normalisation). Coordinates and invariants are float64 whatever the precision of the parameters: products of
     hard collinear momenta cancel.
 
@@ -172,6 +172,7 @@ class LorentzNetConv(nn.Module):
         from lgae_pyg.ops.backends.compiled_lorentz import compiled_lorentz_sum, compiled_split_moments
 
         ptr = check_offsets(pairs.offsets, len(h), h.device)
+        x = x if self.invariants else x.detach()  # nothing depends on it, and it shall get no zeros as gradients
         first = split_linear(h, self.edge_input.weight)
         moments = partial(compiled_split_moments, x, first, ptr)
         normed = first.rescaled(*batch_norm_terms(self.edge_norm, pairs.count, moments))
