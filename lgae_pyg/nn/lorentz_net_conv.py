@@ -1,14 +1,19 @@
 r"""The message passing layer of LorentzNet."""
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch_geometric.typing import Adj
 
 from lgae_pyg.lorentz.kinematics import minkowski_dot, minkowski_square
-from lgae_pyg.ops.graphs import edges_or_offsets
+from lgae_pyg.nn.unchanged import is_exactly
+from lgae_pyg.ops.backends.choice import check_backend, choose_backend
+from lgae_pyg.ops.graphs import check_offsets, edges_or_offsets
+from lgae_pyg.ops.lorentz_edges import LorentzEdges
 from lgae_pyg.ops.lorentz_features import psi
 from lgae_pyg.ops.pair_chunks import MAX_PAIRS, Pairs, all_pairs, edge_pairs
-from lgae_pyg.ops.pair_norm import pair_batch_norm
+from lgae_pyg.ops.pair_norm import batch_norm_terms, pair_batch_norm
 from lgae_pyg.ops.pairs import pair_sum, split_linear
 from lgae_pyg.ops.precision import without_autocast
 
@@ -27,8 +32,11 @@ class LorentzNetConv(nn.Module):
     normalisation inside :math:`\phi_e` is that of all pairs of the batch, so large jets weigh more.
 
     The first layer of :math:`\phi_e` is computed once per particle; pairs are walked in chunks, so memory grows
-    with the number of particles and not of pairs. Coordinates and invariants are float64 whatever the precision of
-    the parameters: products of hard collinear momenta cancel.
+    with the number of particles and not of pairs. Complete graphs given by ``ptr`` or ``batch`` go through a
+    compiled kernel on the CPU. An edge network whose layers were replaced, adapted, pruned or given hooks takes
+    the ordinary path, which calls them as modules (for all pairs at once, where it is the first layer or the
+    normalisation). Coordinates and invariants are float64 whatever the precision of the parameters: products of
+    hard collinear momenta cancel.
 
     Args:
         hidden: width of the scalars.
@@ -39,6 +47,8 @@ class LorentzNetConv(nn.Module):
         step: the constant :math:`c`.
         clamp: limit of each component of :math:`(x_i - x_j) \phi_x`, which the published code has at 100; it
             breaks the symmetry.
+        backend: ``"fused"`` (compiled for the CPU), ``"dense"`` (PyTorch, in chunks of pairs),
+            ``"edge_list"`` (all pairs at once) or ``"auto"``, the first of them that can run.
 
     Raises:
         ValueError: when called, unless one of ``edge_index``, ``ptr`` and ``batch`` is given, for nodes that are
@@ -60,10 +70,12 @@ class LorentzNetConv(nn.Module):
         move: bool = True,
         step: float = 0.005,
         clamp: float | None = None,
+        backend: str = "auto",
     ):
         super().__init__()
+        check_backend(backend)
         self.hidden, self.num_scalars, self.invariants, self.edge_dim = hidden, num_scalars, invariants, edge_dim
-        self.step, self.clamp = float(step), clamp
+        self.step, self.clamp, self.backend = float(step), clamp, backend
         self.edge_input = nn.Linear(2 * hidden + 2 * invariants + edge_dim, hidden, bias=False)
         self.edge_norm = nn.BatchNorm1d(hidden)
         self.edge_output = nn.Linear(hidden, hidden)
@@ -108,6 +120,31 @@ class LorentzNetConv(nn.Module):
             raise ValueError(f"LorentzNetConv needs {self.edge_dim} columns of edge_attr, but was given {found}")
         x = x.double()
         features = () if edge_attr is None else (edge_attr.to(h.dtype),)
+        if self._runs_compiled(h, pairs, edge_attr):
+            messages, shift = self._compiled_sums(h, x, pairs)
+        else:
+            messages, shift = self._sums(h, x, pairs, features)
+        if shift is not None:
+            x = x + self.step * shift
+        return h + self.node_mlp(torch.cat([h, messages, scalars], -1)), x
+
+    def _sums(
+        self, h: Tensor, x: Tensor, pairs: Pairs, features: tuple[Tensor, ...]
+    ) -> tuple[Tensor, Tensor | None]:
+        """The sum of the messages and the mean of the steps of the coordinates, from the modules."""
+        reductions = ("sum",) if self.shift_mlp is None else ("sum", "mean")
+        if self.backend == "edge_list" or not self._is_split():
+            pairs = pairs._replace(max_pairs=None)
+            pairs = pairs if pairs.offsets is None else all_pairs(pairs.offsets, max_pairs=None)
+        if not self._is_split():
+
+            def whole(h_i: Tensor, x_i: Tensor, h_j: Tensor, x_j: Tensor, *attr: Tensor) -> tuple[Tensor, ...]:
+                seen = self._pair_features(x_i, x_j, attr, h_i.dtype)
+                seen = [h_i, h_j] if seen is None else [h_i, h_j, seen]
+                return self._message(self.edge_norm(self.edge_input(torch.cat(seen, -1))), x_i, x_j)
+
+            sums = pair_sum(whole, pairs, (h, x), (h, x), features, reductions)
+            return sums[0], sums[1] if len(sums) > 1 else None
         first = split_linear(h, self.edge_input.weight)
         ends = (first.target, x), (first.source, x)
 
@@ -117,16 +154,67 @@ class LorentzNetConv(nn.Module):
         normed = first.rescaled(*pair_batch_norm(self.edge_norm, values, pairs, *ends, features))
 
         def message(a_i: Tensor, x_i: Tensor, b_j: Tensor, x_j: Tensor, *attr: Tensor) -> tuple[Tensor, ...]:
-            m = normed.join(a_i, b_j, self._pair_features(x_i, x_j, attr, a_i.dtype)).relu()
-            m = self.edge_output(m).relu()
-            m = m * self.gate(m).sigmoid()
-            return (m,) if self.shift_mlp is None else (m, self._shift(x_i - x_j, m))
+            z = normed.join(a_i, b_j, self._pair_features(x_i, x_j, attr, a_i.dtype))
+            return self._message(z, x_i, x_j)
 
         ends = (normed.target, x), (normed.source, x)
-        sums = pair_sum(message, pairs, *ends, features, ("sum", "mean")[: 1 if self.shift_mlp is None else 2])
+        sums = pair_sum(message, pairs, *ends, features, reductions)
+        return sums[0], sums[1] if len(sums) > 1 else None
+
+    def _message(self, normed: Tensor, x_i: Tensor, x_j: Tensor) -> tuple[Tensor, ...]:
+        """The message of pairs, and the step of the coordinates, from the first layer's normalised output."""
+        m = self.edge_output(normed.relu()).relu()
+        m = m * self.gate(m).sigmoid()
+        return (m,) if self.shift_mlp is None else (m, self._shift(x_i - x_j, m))
+
+    def _compiled_sums(self, h: Tensor, x: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None]:
+        """The same, from the parameters."""
+        from lgae_pyg.ops.backends.compiled_lorentz import compiled_lorentz_sum, compiled_split_moments
+
+        ptr = check_offsets(pairs.offsets, len(h), h.device)
+        x = x if self.invariants else x.detach()  # nothing depends on it, and it shall get no zeros as gradients
+        first = split_linear(h, self.edge_input.weight)
+        moments = partial(compiled_split_moments, x, first, ptr)
+        normed = first.rescaled(*batch_norm_terms(self.edge_norm, pairs.count, moments))
+        mover = None
         if self.shift_mlp is not None:
-            x = x + self.step * sums[1]
-        return h + self.node_mlp(torch.cat([h, sums[0], scalars], -1)), x
+            inner, _, outer = self.shift_mlp
+            mover = inner.weight, inner.bias, outer.weight
+        layers = (self.edge_output.weight, self.edge_output.bias), (self.gate.weight, self.gate.bias), mover
+        edges = LorentzEdges(normed.pair, *layers, self.clamp)
+        return compiled_lorentz_sum(x, normed.target, normed.source, edges, ptr)
+
+    def _runs_compiled(self, h: Tensor, pairs: Pairs, edge_attr: Tensor | None) -> bool:
+        """Whether the kernel runs: it was not unwanted, there is one, and it does what the modules would."""
+        if self.backend in ("dense", "edge_list") or edge_attr is not None or pairs.offsets is None:
+            return False
+        dead = self.shift_mlp is not None and not self.invariants  # these parameters shall get no gradients
+        if dead or not self._is_plain():
+            return False
+        needs = h.dtype, self.hidden, self.invariants
+        return choose_backend(self.backend, "LorentzNet block", h.device.type, *needs) == "compiled"
+
+    def _is_split(self) -> bool:
+        """Whether the first layer and its normalisation may be computed from their parameters."""
+        layers = is_exactly(self.edge_input, nn.Linear) and self.edge_input.bias is None
+        return layers and is_exactly(self.edge_norm, nn.BatchNorm1d)
+
+    def _is_plain(self) -> bool:
+        """Whether messages are those of the layers' parameters, and nothing else."""
+        steps = ("_sums", "_message", "_pair_features", "_shift", "_compiled_sums")
+        kind = type(self)
+        if any(step in vars(self) or getattr(kind, step) is not getattr(LorentzNetConv, step) for step in steps):
+            return False
+        layers = [self.edge_output, self.gate]
+        if self.shift_mlp is not None:
+            if not is_exactly(self.shift_mlp, nn.Sequential) or len(self.shift_mlp) != 3:
+                return False
+            inner, activation, outer = self.shift_mlp
+            if not is_exactly(activation, nn.ReLU) or not is_exactly(outer, nn.Linear) or outer.bias is not None:
+                return False
+            layers.append(inner)
+        plain = all(is_exactly(layer, nn.Linear) and layer.bias is not None for layer in layers)
+        return plain and self._is_split()
 
     def _pair_features(
         self, x_i: Tensor, x_j: Tensor, attr: tuple[Tensor, ...], dtype: torch.dtype

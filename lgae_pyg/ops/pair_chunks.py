@@ -6,7 +6,7 @@ writes is small. The host learns the numbers of pairs once per batch; walking th
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import torch
@@ -116,6 +116,15 @@ class Pairs(NamedTuple):
     def nodes(self) -> int:
         """The number of nodes."""
         return sum(group.nodes for group in self.groups)
+
+    @property
+    def offsets(self) -> Tensor | None:
+        """The offsets of all jets where these are the pairs :math:`j \\ne i` of complete graphs, and none else."""
+        if not all(isinstance(group, CompleteGroup) and not group.self_loops for group in self.groups):
+            return None
+        first, *others = (group.ptr for group in self.groups)
+        begins = accumulate(group.nodes for group in self.groups)
+        return torch.cat([first, *(ptr[1:] + begin for ptr, begin in zip(others, begins))])
 
     def chunks(self) -> list[list[tuple[int, int]]]:
         """The chunks of each group, as slices of its pairs; at least one, which may be empty."""

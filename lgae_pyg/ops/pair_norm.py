@@ -74,15 +74,35 @@ def pair_batch_norm(
         - targets, sources: :math:`(n, *)` each, features: :math:`(e, *)` each
         - **output:** scale and shift, :math:`(C,)` for a function with output :math:`(\text{pairs}, C)`
     """
+    return batch_norm_terms(norm, pairs.count, lambda: pair_moments(function, pairs, targets, sources, features))
+
+
+def batch_norm_terms(
+    norm: nn.BatchNorm1d, count: int, moments: Callable[[], tuple[Tensor, Tensor]]
+) -> tuple[Tensor, Tensor]:
+    """Scale and shift of :func:`pair_batch_norm`, from moments however they are come by.
+
+    Args:
+        norm: the layer; its statistics are updated in training.
+        count: number of the pairs.
+        moments: called, if batch statistics are needed, for mean and variance of the values over all pairs.
+
+    Raises:
+        ValueError: for statistics of a single pair.
+        TypeError: for a ``SyncBatchNorm``, whose statistics are those of all processes.
+
+    Shapes:
+        - **output:** :math:`(C,)` twice
+    """
     if isinstance(norm, nn.SyncBatchNorm):
         raise TypeError("statistics of pairs are not synchronised between processes: use BatchNorm1d")
     mean, variance = norm.running_mean, norm.running_var
     if norm.training or mean is None or variance is None:
-        if pairs.count == 1:
+        if count == 1:
             raise ValueError("a batch normalisation needs more than one pair in training")
-        mean, variance = pair_moments(function, pairs, targets, sources, features)
-        if norm.track_running_stats and pairs.count:
-            _update_statistics(norm, mean.detach(), variance.detach(), pairs.count)
+        mean, variance = moments()
+        if norm.track_running_stats and count:
+            _update_statistics(norm, mean.detach(), variance.detach(), count)
     scale = torch.rsqrt(variance + norm.eps)
     scale = scale if norm.weight is None else scale * norm.weight
     shift = -mean * scale

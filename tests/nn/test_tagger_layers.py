@@ -88,7 +88,7 @@ def test_memory_of_lorentz_net_is_that_of_a_chunk(generator, monkeypatch):
         return walk_pairs(lambda *rows: seen.append(len(rows[0])) or function(*rows), *arguments, **options)
 
     monkeypatch.setattr("lgae_pyg.ops.pairs.walk_pairs", watched)
-    conv, ptr = LorentzNetConv(4, 1), torch.tensor([0, 300])
+    conv, ptr = LorentzNetConv(4, 1, backend="dense"), torch.tensor([0, 300])
     h, x = torch.randn(300, 4), torch.randn(300, 4)
     conv.eval()(h, x, h[:, :1], ptr=ptr)
     assert sum(seen) == 300 * 299 and max(seen) <= 1 << 14

@@ -46,6 +46,7 @@ class LorentzNet(GeVTagger):
         clamp: see :class:`~lgae_pyg.nn.LorentzNetConv`.
         readout: ``"mean"``, ``"sum"`` or ``"padded_mean"``.
         scale: what momenta in GeV are multiplied by.
+        backend: of the blocks, see :class:`~lgae_pyg.nn.LorentzNetConv`.
 
     Raises:
         ValueError: for unknown choices, less than two classes, or particles without any scalar.
@@ -70,6 +71,7 @@ class LorentzNet(GeVTagger):
         clamp: float | None = None,
         readout: str = "mean",
         scale: float = 1.0,
+        backend: str = "auto",
     ):
         super().__init__()
         check_choice("masses", masses, ("resolved", "absolute", "none"))
@@ -80,7 +82,7 @@ class LorentzNet(GeVTagger):
         columns = (0 if masses == "none" else 1 + (len(vectors) > 0)) + extra_scalars
         if columns < 1:
             raise ValueError("masses='none' leaves particles without a scalar: give extra_scalars")
-        options = {"step": step, "clamp": clamp}
+        options = {"step": step, "clamp": clamp, "backend": backend}
         self.stack = LorentzNetStack(columns, hidden, layers, num_classes, dropout, readout, **options)
 
     def _apply(self, function, recurse: bool = True):
@@ -133,6 +135,7 @@ class LorentzNetBase(GeVTagger):
         coordinates: keep the networks that move the coordinates, which nothing depends on, so that parameters are
             counted as published; they get no gradients.
         readout: ``"mean"``, ``"sum"`` or ``"padded_mean"``.
+        backend: of the blocks, see :class:`~lgae_pyg.nn.LorentzNetConv`; with ``pairs`` it is not the fused one.
 
     Raises:
         ValueError: for unknown choices, or less than two classes.
@@ -153,13 +156,14 @@ class LorentzNetBase(GeVTagger):
         num_friends: int = 16,
         coordinates: bool = False,
         readout: str = "mean",
+        backend: str = "auto",
     ):
         super().__init__()
         if pairs:
             check_choice("pair feature", pairs, PAIR_FEATURES)
         self.num_classes, self.pairs = num_classes, pairs
         self.patch = LorentzPatch(layers * [hidden], friends, num_friends) if friends else None
-        options = {"invariants": False, "edge_dim": int(bool(pairs)), "move": coordinates}
+        options = {"invariants": False, "edge_dim": int(bool(pairs)), "move": coordinates, "backend": backend}
         scalars = FEATURE_SETS["kinematic"] + 1
         self.stack = LorentzNetStack(scalars, hidden, layers, num_classes, dropout, readout, **options)
 

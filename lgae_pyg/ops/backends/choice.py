@@ -17,6 +17,7 @@ FUSED = {
     "neighbour sum": {"cpu": ("compiled", "compiled.sum_library"), "cuda": ("triton", "triton.require_kernels")},
     "level": {"cpu": ("compiled", "compiled_level.level_library")},
     "edge network": {"cpu": ("compiled", "compiled_edges.edge_library")},
+    "LorentzNet block": {"cpu": ("compiled", "compiled_lorentz.block_libraries")},
     "mixing": {"cpu": ("compiled", "compiled_nodes.mix_library"), "cuda": ("dense", "")},
     "extremum": {"cpu": ("compiled", "compiled_nodes.extremum_library"), "cuda": ("dense", "")},
 }

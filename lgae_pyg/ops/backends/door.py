@@ -18,6 +18,10 @@ from lgae_pyg.ops.backends.compiler import NAMES
 from lgae_pyg.ops.graphs import check_offsets
 
 CPU = torch.device("cpu")
+NO_SECOND_DERIVATIVES = (
+    "the fused back-end has no second derivatives (as of a gradient penalty, create_graph=True): build the "
+    "model with backend='dense' or 'edge_list', which have them"
+)
 _KINDS = {bool: ctypes.c_int, int: ctypes.c_int64, float: ctypes.c_double}
 
 
@@ -141,9 +145,6 @@ def refuse_second_derivatives(backward: torch.library.CustomOpDef) -> None:
     """Makes the gradient of a kernel's gradient an error that says what can be done."""
 
     def refuse(ctx, *_: Tensor | None) -> None:
-        raise BackendError(
-            "the fused back-end has no second derivatives (as of a gradient penalty, create_graph=True): build "
-            "the model with backend='dense' or 'edge_list', which have them"
-        )
+        raise BackendError(NO_SECOND_DERIVATIVES)
 
     backward.register_autograd(refuse)
