@@ -6,14 +6,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lgae_pyg.lorentz.kinematics import energy, minkowski_square, safe_sqrt
-from lgae_pyg.ops.graphs import node_slots
+from lgae_pyg.lorentz.kinematics import energy, minkowski_dot, minkowski_square, safe_sqrt
+from lgae_pyg.ops.graphs import node_slots, node_to_graph
+from lgae_pyg.ops.jets import jet_sum
 
 BEAMS = ((math.sqrt(2), 0.0, 0.0, 1.0), (math.sqrt(2), 0.0, 0.0, -1.0))
 TIME = ((1.0, 0.0, 0.0, 0.0),)
-#: Smallest p^2 / E^2 that is told from rounding: of float32 momenta, and of float64 ones also after boosts up to a
-#: rapidity of 5. A pion has a mass up to an energy of 40 TeV in float64, and of 40 GeV in float32.
-RESOLUTION = {torch.float32: 1e-5, torch.float64: 1e-11}
+#: Smallest p^2 / E^2 in the rest frame of the jet that is told from rounding. A pion has a mass up to an energy of
+#: 4 TeV there in float64, and of 14 GeV in float32.
+RESOLUTION = {torch.float32: 1e-4, torch.float64: 1e-9}
+#: Rounding of p^2 / E^2 in the frame in which the momenta are given.
+ROUNDING = {torch.float32: 4e-7, torch.float64: 1e-15}
 
 
 class Referenced(NamedTuple):
@@ -62,26 +65,36 @@ def reference_vectors(beams: bool, time_direction: bool, length: float = 1.0) ->
     return length * torch.tensor(rows, dtype=torch.float64).view(-1, 4)
 
 
-def root_masses(p4: Tensor, resolved: bool = True, given: torch.dtype | None = None) -> Tensor:
+def root_masses(p4: Tensor, ptr: Tensor, resolved: bool = True, given: torch.dtype | None = None) -> Tensor:
     r"""Masses :math:`m_i = \sqrt{|p_i^2|}` as inputs of networks.
 
     The root of a rounding error is large: :math:`10^{-16}` of :math:`E^2` is :math:`10^{-8}` of :math:`E`, and
-    another number in every frame. A mass that is not resolved is 0 here, unless the originals are followed.
+    another number in every frame. A mass that is not resolved is 0 here, unless the originals are followed. What
+    is resolved is judged by the energy in the rest frame of the jet, :math:`E^*_i = p_i \cdot P / \sqrt{P^2}`, the
+    same for every observer: the mass that float32 momenta have by their rounding stays when they are boosted.
 
     Args:
         p4: four-momenta.
-        resolved: 0 where :math:`p^2` is negative or not :data:`RESOLUTION` of :math:`E^2`; ``False`` takes the
-            absolute value whatever it is, as LorentzNet and LGN were trained.
+        ptr: offsets of the jets.
+        resolved: 0 where :math:`p^2` is not above :data:`RESOLUTION` of :math:`E^{*2}` and :data:`ROUNDING` of
+            :math:`E^2`; ``False`` takes the absolute value whatever it is, as LorentzNet and LGN were trained.
         given: the precision that the momenta were given in; that of ``p4`` when omitted.
 
     Shapes:
-        - p4: :math:`(*, 4)`
-        - **output:** :math:`(*)`
+        - p4: :math:`(n, 4)`, ptr: :math:`(B+1,)`
+        - **output:** :math:`(n,)`
     """
     square = minkowski_square(p4)
     if not resolved:
         return safe_sqrt(square.abs())
-    noise = RESOLUTION.get(given or p4.dtype, 1e-2) * energy(p4).square()
+    given = given or p4.dtype
+    total = jet_sum(p4.detach(), ptr)
+    mass2 = minkowski_square(total)
+    heavy = mass2 > ROUNDING.get(given, 1e-2) * energy(total).square()
+    graph = node_to_graph(ptr, len(p4))
+    rest2 = minkowski_dot(p4.detach(), total[graph]).square() * torch.where(heavy, 1 / mass2, 0.0)[graph]
+    floor = ROUNDING.get(given, 1e-2) * energy(p4.detach()).square()
+    noise = torch.maximum(RESOLUTION.get(given, 1e-1) * rest2, floor)
     return safe_sqrt(torch.where(square > noise, square, torch.zeros_like(square)))
 
 

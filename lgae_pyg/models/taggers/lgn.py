@@ -178,7 +178,7 @@ class LGNClassifier(GeVTagger):
     def forward(self, batch: Any) -> Tensor:
         jets, jet_ptr = self.momenta(batch)
         p4, ptr, is_reference = with_references(jets, jet_ptr, self.references)
-        columns = [root_masses(p4, not self.original, batch.pos.dtype)]
+        columns = [root_masses(p4, ptr, not self.original, batch.pos.dtype)]
         if len(self.references):
             columns.append(torch.where(is_reference, 1.0, -1.0).to(p4))
         scalars = torch.stack(columns, -1).to(self.dtype)

@@ -91,16 +91,16 @@ class LorentzNet(GeVTagger):
         self.references = self.references.double()
         return self
 
-    def node_scalars(self, batch: Any, p4: Tensor, is_reference: Tensor) -> Tensor:
+    def node_scalars(self, batch: Any, p4: Tensor, ptr: Tensor, is_reference: Tensor) -> Tensor:
         """The scalars that every block sees, of particles and reference vectors.
 
         Shapes:
-            - p4: :math:`(m, 4)` and is_reference: :math:`(m,)`, reference vectors included
+            - p4: :math:`(m, 4)`, ptr: :math:`(B+1,)` and is_reference: :math:`(m,)`, reference vectors included
             - **output:** :math:`(m, S)`
         """
         columns = []
         if self.masses != "none":
-            m = psi(root_masses(p4, self.masses == "resolved", batch.pos.dtype)).unsqueeze(-1)
+            m = psi(root_masses(p4, ptr, self.masses == "resolved", batch.pos.dtype)).unsqueeze(-1)
             kinds = torch.stack([~is_reference, is_reference], -1) if len(self.references) else 1.0
             columns.append((m * kinds).to(self.dtype))
         if self.extra_scalars:
@@ -112,7 +112,7 @@ class LorentzNet(GeVTagger):
     @without_autocast
     def forward(self, batch: Any) -> Tensor:
         p4, ptr, is_reference = with_references(*self.momenta(batch), self.references)
-        return self.stack(self.node_scalars(batch, p4, is_reference), p4, ptr)
+        return self.stack(self.node_scalars(batch, p4, ptr, is_reference), p4, ptr)
 
 
 class LorentzNetBase(GeVTagger):
@@ -177,7 +177,7 @@ class LorentzNetBase(GeVTagger):
     @without_autocast
     def forward(self, batch: Any) -> Tensor:
         p4, ptr = self.momenta(batch)
-        m = psi(root_masses(p4, given=batch.pos.dtype)).unsqueeze(-1)
+        m = psi(root_masses(p4, ptr, given=batch.pos.dtype)).unsqueeze(-1)
         scalars = torch.cat([jet_features(p4, ptr).x, m], -1).to(self.dtype)
         edge_attr = None
         if self.pairs:

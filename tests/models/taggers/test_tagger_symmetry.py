@@ -11,7 +11,7 @@ from lgae_pyg.data import JetData
 from lgae_pyg.legacy import load_lgn, load_lorentz_net
 from lgae_pyg.lorentz import boost, pseudorapidity, random_lorentz, representation_matrix, rotation
 from lgae_pyg.models import LGNClassifier, LorentzNet
-from lgae_pyg.ops.references import with_references
+from lgae_pyg.ops.references import root_masses, with_references
 
 INVARIANT = ("LorentzNet", "LGNClassifier", "LGATrSlim", "Pelican")
 
@@ -61,6 +61,18 @@ def test_logits_are_invariant(name, limit, m, massless_jet, generator):
         assert relative(model(transformed(jets, transform)), before) < limit
 
 
+@torch.no_grad()
+def test_masses_from_rounding_are_those_of_every_observer(massless_jet, generator):
+    """Momenta that were stored in float32 have masses, and keep them when they are boosted in float64."""
+    model = published("LorentzNet")
+    stored = [central(massless_jet(n, generator)).float().double() for n in (12, 30, 47)]
+    jets = Batch.from_data_list([JetData(pos=pos) for pos in stored])
+    before = model(jets)
+    assert root_masses(jets.pos, jets.ptr).max() > 0
+    for axis in "xyz":
+        assert relative(model(transformed(jets, boost(3.0, axis))), before) < 1e-5
+
+
 @pytest.mark.parametrize("name", [name for name in MODELS if name in INVARIANT])
 @torch.no_grad()
 def test_small_models_are_invariant(name, some_jets, generator):
@@ -95,7 +107,7 @@ def test_reference_vectors_that_turn_with_the_jet_leave_logits_as_they_are():
         model.references = beams @ transform.T
         # The masses of massless particles are rounding noise and were computed once in the original frame.
         p4, ptr, is_reference = with_references(*model.momenta(jets), beams)
-        scalars = model.node_scalars(jets, p4, is_reference)
+        scalars = model.node_scalars(jets, p4, ptr, is_reference)
         together = with_references(*model.momenta(moved), model.references).p4
         logits = model.stack(scalars, together, ptr)
         assert relative(logits, before) < 1e-9
