@@ -75,6 +75,12 @@ def test_lost_tracks_are_seen_in_the_calorimeter_and_soft_bent_ones_nowhere():
     assert len(measured(shower((NEUTRAL, 20.0, 3.3, 0.0), (PHOTON, 20.0, -4.0, 0.0)), blind)) == 0
 
 
+def test_what_curls_up_before_the_calorimeter_leaves_no_track():
+    soft, hard = ((kind, pt, 0.0, phi) for kind, pt, phi in ((CHARGED, 0.3, 0.0), (LEPTON, 0.4, 1.0)))
+    assert measured(shower(soft, hard), PERFECT).kind.tolist() == [CHARGED, LEPTON]
+    assert measured(shower(soft, hard), dataclasses.replace(PERFECT, bend_pt=0.345)).kind.tolist() == [LEPTON]
+
+
 def test_the_field_turns_charged_particles_into_another_tower():
     """A particle of twice the smallest pT is turned by 30 degrees, three towers of ten."""
     bent = dataclasses.replace(PERFECT, track_efficiency=0, soft_track_efficiency=0, bend_pt=5.0)

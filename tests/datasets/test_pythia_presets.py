@@ -1,5 +1,6 @@
 """Presets of the generator: the selection of each public set, classes and files, and the default left alone."""
 
+import importlib.util
 import math
 import shlex
 from pathlib import Path
@@ -19,6 +20,7 @@ from lgae_pyg.datasets.pythia.events import generate_chunk, require_generator  #
 from lgae_pyg.datasets.pythia.partons import Partons  # noqa: E402
 from lgae_pyg.datasets.pythia.presets import Process  # noqa: E402
 from lgae_pyg.datasets.pythia.settings import LATER  # noqa: E402
+from lgae_pyg.tables import read_csv  # noqa: E402
 
 JETS = 40
 WINDOWS = {"top_tagging": (550, 650, 2.0, 0.8), "quark_gluon": (500, 550, 1.7, 0.4)}
@@ -92,6 +94,35 @@ def test_a_seed_gives_the_same_jets(made, preset):
     assert np.array_equal(again.particle_features, particles[:10].astype(np.float32))
     assert np.array_equal(again.jet_features, jets[:10])
     assert not np.array_equal(other.jet_features, jets[:10])
+
+
+def compare_with_real(*words: str) -> int:
+    path = Path(__file__).parents[2] / "data" / "compare_with_real.py"
+    spec = importlib.util.spec_from_file_location("compare_with_real", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main(list(words))
+
+
+@pytest.mark.parametrize("shift", [1.0, 1.5])
+def test_comparison_finds_equals_equal_and_others_not(made, tmp_path, capsys, shift):
+    """The generated jets themselves, or with half as large momenta again, in the place of the real ones."""
+    settings = {"preset": "quark_gluon"}
+    jets = PythiaJets(made["quark_gluon"], None, JETS, 150, unit="GeV", settings=settings, generate=False).store
+    whole = jets.batch(np.arange(len(jets)))
+    np.savez(tmp_path / "real.npz", p4=shift * whole.p4.numpy(), ptr=whole.ptr.numpy(), label=whole.y.numpy(),
+             class_names=np.array(["gluon", "quark"]))
+    words = ["--generated", str(made["quark_gluon"]), "--real", str(tmp_path / "real.npz"), "--out", str(tmp_path)]
+    assert compare_with_real(*words) == 0
+    names, rows = read_csv((tmp_path / "quark_gluon.csv").read_text())
+    found = {row[:2]: dict(zip(names, row)) for row in rows}
+    for name in ("gluon", "quark"):
+        pt = found[name, "pt [GeV]"]
+        assert pt["distance"] < 1e-3 if shift == 1 else pt["distance"] > 200
+        assert found[name, "tau32"]["distance"] < 1e-6 and pt["verdict"] == ("no" if shift == 1 else "yes")
+    assert (tmp_path / "quark_gluon.png").stat().st_size > 10_000
+    assert compare_with_real(*words[:1], str(tmp_path), *words[2:]) == 1
+    assert "no jets in" in capsys.readouterr().err
 
 
 RECORDED = {
