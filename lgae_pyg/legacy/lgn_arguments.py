@@ -25,6 +25,8 @@ class LGNArguments:
         latent_vectors: complex four-vectors of the code, of each concatenated part.
         encoder_channels: multiplicities after the input mixing and after each level.
         decoder_channels: the same of the decoder.
+        max_weight: largest weight of the irreps of each level, one less than ``maxdim``; the last for all further
+            levels.
         num_bells: bells of the radial functions, twice ``num_basis_fn``.
         mlp_depth: hidden layers of the scalar perceptrons, 0 where there are none (``mlp: False``).
         mlp_width: their width in units of :math:`2 \\tau`.
@@ -41,6 +43,7 @@ class LGNArguments:
     latent_vectors: int
     encoder_channels: tuple[int, ...]
     decoder_channels: tuple[int, ...]
+    max_weight: tuple[int, ...] = (1,)
     num_bells: int = 20
     mlp_depth: int = 6
     mlp_width: int = 6
@@ -57,15 +60,17 @@ class LGNArguments:
         Raises:
             ValueError: a missing argument, or one that cannot be imported; the message names it.
         """
-        _refuse_higher_irreps(config)
+        _refuse_other_inputs(config)
         with_mlp = flag(config, "mlp", True)
+        channels = {name: _channels(config, name) for name in ("encoder_num_channels", "decoder_num_channels")}
         return cls(
             aggregation=_aggregation(config),
             num_particles=count(config, *PARTICLES),
             latent_scalars=count(config, "tau_latent_scalars"),
             latent_vectors=count(config, "tau_latent_vectors"),
-            encoder_channels=_channels(config, "encoder_num_channels"),
-            decoder_channels=_channels(config, "decoder_num_channels"),
+            encoder_channels=channels["encoder_num_channels"],
+            decoder_channels=channels["decoder_num_channels"],
+            max_weight=_max_weight(config, channels),
             num_bells=2 * count(config, "num_basis_fn", default=10),
             mlp_depth=count(config, "mlp_depth", default=6) if with_mlp else 0,
             mlp_width=count(config, "mlp_width", default=6),
@@ -86,6 +91,8 @@ class LGNArguments:
         other = {"scale", "jet_scalars", "jet_features"}  # names that the model has otherwise
         same = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in other}
         translated = {"extra_scalars": self.jet_scalars - 1, "jet_inputs": self.jet_features}
+        if len(self.max_weight) == 1:
+            translated["max_weight"] = self.max_weight[0]
         return {**same, **translated, "decode": "slots", "scale": 1.0, "behaviour": "original"}
 
 
@@ -126,15 +133,30 @@ def _aggregation(config: Mapping[str, Any]) -> str:
     return name
 
 
-def _refuse_higher_irreps(config: Mapping[str, Any]) -> None:
-    for name, only, meaning in (("maxdim", 2, "scalars and four-vectors"), ("max_zf", 1, "edges up to degree 1")):
-        value = get(config, name)
-        values = value if isinstance(value, list | tuple) else [only if value is None else value]
-        if any(number != only for number in values):
+def _max_weight(config: Mapping[str, Any], channels: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
+    value = get(config, "maxdim")
+    values = list(value) if isinstance(value, list | tuple) else [2 if value is None else value]
+    weights = tuple(count({"maxdim": number}, "maxdim") - 1 for number in values)
+    for name, numbers in channels.items():
+        if not 1 <= len(weights) <= len(numbers) - 1:
             raise ValueError(
-                f"only {name} = {only} ({meaning}) can be imported, not {value}; if the state dicts hold nothing "
-                f"but (0, 0) and (1, 1), the code that wrote them had lowered it: set {name} to {only}"
+                f"maxdim = {value} cannot be imported: the original takes a number for all levels or a list of at most "
+                f"as many as there are levels, {len(numbers) - 1} for {name}, and fails on others"
             )
+    if weights[-1] == 0:
+        raise ValueError(
+            f"maxdim = {value} cannot be imported: the last level makes no four-vectors, and the original fails"
+        )
+    return weights
+
+
+def _refuse_other_inputs(config: Mapping[str, Any]) -> None:
+    degrees = get(config, "max_zf")
+    if any(degree not in (1, None) for degree in (degrees if isinstance(degrees, list | tuple) else [degrees])):
+        raise ValueError(
+            f"only max_zf = 1 (edges up to degree 1) can be imported, not {degrees}: the original's command line "
+            "knows no other, and its networks fail on others"
+        )
     if count(config, "tau_jet_vectors", default=1) != 1:
         raise ValueError(f"only tau_jet_vectors = 1 can be imported, not {config['tau_jet_vectors']}")
 

@@ -7,17 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from lgae_pyg.legacy.arguments import count, flag, get, number, required
-from lgae_pyg.legacy.lgn_basis import Label, factor, irrep_of, key_of, label_of, square_factor
+from lgae_pyg.legacy.lgn_basis import Label, irrep_of, key_of, label_of, square_factor
+from lgae_pyg.legacy.lgn_levels import IGNORED, as_ours, level_shapes, level_weights, original_shape, walked
 from lgae_pyg.legacy.state_dicts import checked_state
-from lgae_pyg.lorentz.irreps import Irrep
 from lgae_pyg.models.taggers.lgn import LGNClassifier
-from lgae_pyg.nn.lmp_conv import LMPConv
 from lgae_pyg.nn.scalar_mlp import ACTIVATIONS
 from lgae_pyg.ops.products import SCALAR, VECTOR
 
-#: Constants that modules of the original may carry along.
-IGNORED = (r"(.*\.)?cg_dict\..*", r"(.*\.)?zonal_fns(_in)?\..*", r"(.*\.)?zero")
 _SCALAR: Label = (0, 0)
+_NODES = "atom_levels"
 
 
 def load_lgn(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> LGNClassifier:
@@ -45,22 +43,23 @@ def load_lgn(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> LGNClass
     """
     model = LGNClassifier(**_arguments(config)).double()
     mlp, momenta = model.convs[0].mlp is not None, not isinstance(model.input, nn.Linear)
-    orders = [_walked([irrep for _, irrep in model.levels[0]])]
-    orders += [_walked([irrep for _, irrep in irreps], scalar_last=mlp) for irreps in model.levels[1:]]
+    orders = [walked([irrep for _, irrep in model.levels[0]])]
+    orders += [walked([irrep for _, irrep in irreps], scalar_last=mlp) for irreps in model.levels[1:]]
     places = {"output.weight": "output_layer_atom.lin.weight", "output.bias": "output_layer_atom.lin.bias"}
     if momenta:
         places |= {f"input.weights.{irrep}": f"input_func_atom.weights.{key_of(label_of(irrep))}"
                    for irrep in (SCALAR, VECTOR)}  # fmt: skip
     else:
         places |= {f"input.{kind}": f"input_func_atom.lin.{kind}" for kind in ("weight", "bias")}
-    shapes = {key: _shape(model.get_parameter(name)) for name, key in places.items()}
+    shapes = {key: original_shape(model.get_parameter(name)) for name, key in places.items()}
     for level, conv in enumerate(model.convs):
-        shapes |= _level_shapes(conv, level)
+        shapes |= level_shapes(conv, level, orders[level], _NODES)
     found = checked_state(state, shapes, "LGN", IGNORED)
-    weights = {name: _ours(found[key]) for name, key in places.items()}
+    weights = {name: as_ours(found[key]) for name, key in places.items()}
     weights["output.weight"] = _output(found["output_layer_atom.lin.weight"], model, orders)
     for level, conv in enumerate(model.convs):
-        weights |= _level(found, conv, level, orders[level])
+        translated = level_weights(found, conv, level, orders[level], _NODES)
+        weights |= {f"convs.{level}.{name}": weight for name, weight in translated.items()}
     model.load_state_dict(weights)
     model.unit = "GeV"
     return model.eval()
@@ -107,100 +106,6 @@ def _same(config: Mapping[str, Any], name: str, default: int) -> int:
     if len(set(map(str, values))) > 1:
         raise ValueError(f"only one '{name}' for all levels can be imported, not {value}")
     return count({name: values[0]}, name, default=default)
-
-
-def _walked(irreps: Sequence[Irrep], scalar_last: bool = False) -> list[Label]:
-    """The order in which the original walks through irreps; its perceptrons put the scalars last."""
-    order = list(set(sorted(map(label_of, irreps))))  # noqa: C414, the order of insertion counts where labels collide
-    if scalar_last:
-        order.remove(_SCALAR)
-        order.append(_SCALAR)
-    return order
-
-
-def _shape(weight: Tensor) -> tuple[int, ...]:
-    """The original's shape of a weight: complex ones begin with their two parts."""
-    shape = tuple(weight.shape)
-    return (2, *shape[:2]) if len(shape) == 3 else shape
-
-
-def _ours(weight: Tensor) -> Tensor:
-    return weight.movedim(0, -1) if weight.dim() == 3 else weight
-
-
-def _linears(conv: LMPConv) -> list[int]:
-    layers = [] if conv.mlp is None else list(conv.mlp.layers)
-    return [place for place, layer in enumerate(layers) if isinstance(layer, nn.Linear)]
-
-
-def _level_shapes(conv: LMPConv, level: int) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the weights of a level."""
-    radial, mixing = f"rad_funcs.rad_funcs.{level}", f"lgn_cg.atom_levels.{level}.cat_mix.mix_reps.weights"
-    channels, bells = conv.radial.bias.shape[1], len(conv.radial.a)
-    shapes: dict[str, tuple[int, ...]] = {f"{radial}.{name}": (1, 1, 1, bells) for name in "abc"}
-    for degree in range(conv.max_degree + 1):
-        shapes[f"{radial}.linear.{degree}.weight"] = (2 * channels, bells)
-        shapes[f"{radial}.linear.{degree}.bias"] = (2 * channels,)
-    for _, irrep in conv.irreps_out:
-        shapes[f"{mixing}.{key_of(label_of(irrep))}"] = _shape(conv.mix.weights[str(irrep)])
-    for hidden, place in enumerate(_linears(conv)):
-        for kind, value in conv.mlp.layers[place].named_parameters():
-            shapes[f"lgn_cg.mlp_levels.{level}.linear.{hidden}.{kind}"] = tuple(value.shape)
-    return shapes
-
-
-def _level(state: Mapping[str, Tensor], conv: LMPConv, level: int, order: list[Label]) -> dict[str, Tensor]:
-    """The weights of a level; ``order`` is that of the irreps that come in."""
-    radial, ours = f"rad_funcs.rad_funcs.{level}", f"convs.{level}"
-    weights = {f"{ours}.radial.{name}": state[f"{radial}.{name}"].flatten() for name in "abc"}
-    for kind in ("weight", "bias"):
-        parts = [state[f"{radial}.linear.{degree}.{kind}"] for degree in range(conv.max_degree + 1)]
-        weights[f"{ours}.radial.{kind}"] = torch.stack(parts).reshape(getattr(conv.radial, kind).shape)
-    for _, irrep in conv.irreps_out:
-        key = f"lgn_cg.atom_levels.{level}.cat_mix.mix_reps.weights.{key_of(label_of(irrep))}"
-        weights[f"{ours}.mix.weights.{irrep}"] = _mixing(_ours(state[key]), conv, irrep, order)
-    for hidden, place in enumerate(_linears(conv)):
-        for kind in ("weight", "bias"):
-            key = f"lgn_cg.mlp_levels.{level}.linear.{hidden}.{kind}"
-            weights[f"{ours}.mlp.layers.{place}.{kind}"] = state[key]
-    return weights
-
-
-def _mixing(weight: Tensor, conv: LMPConv, out: Irrep, order: list[Label]) -> Tensor:
-    """The mixing matrix of an irrep, its blocks of channels in our order and for our couplings.
-
-    Shapes:
-        - weight, **output:** (out, in, 2)
-    """
-    irreps = [irrep_of(label) for label in order]
-    edges = [Irrep(degree / 2, degree / 2) for degree in range(conv.max_degree + 1)]
-    theirs: list[tuple] = [("message", edge, a) for a in irreps for edge in edges if out in a * edge]
-    theirs += [("own",)] * (out in irreps)
-    theirs += [("square", a, b) for a in irreps for b in irreps if out in a * b]
-    blocks = [("message", one.left, one.right) for one in conv.message_couplings if one.out == out]
-    blocks += [("own",)] * (out in irreps)
-    blocks += [("square", one.left, one.right) for one in conv.self_couplings if one.out == out]
-    parts = torch.view_as_complex(weight.contiguous()).unflatten(1, (len(theirs), -1))
-    columns = [_block_factor(block, out) * parts[:, theirs.index(block)] for block in blocks]
-    return torch.view_as_real(torch.cat(columns, 1))
-
-
-def _block_factor(block: tuple, out: Irrep) -> complex:
-    kind, *pair = block
-    if kind == "own":
-        return 1.0
-    if kind == "square":
-        return factor(*pair, out)
-    edge, node = pair
-    return factor(node, edge, out, swapped=True) * _zonal_factor(edge)
-
-
-def _zonal_factor(edge: Irrep) -> complex:
-    """The original's zonal function of an edge over ours."""
-    product = 1.0
-    for degree in range(2, edge.weight + 1):
-        product *= factor(Irrep((degree - 1) / 2, (degree - 1) / 2), VECTOR, Irrep(degree / 2, degree / 2))
-    return product
 
 
 def _output(weight: Tensor, model: LGNClassifier, orders: list[list[Label]]) -> Tensor:

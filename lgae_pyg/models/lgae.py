@@ -39,7 +39,8 @@ class LGAE(Autoencoder):
         latent_scalars: :math:`\tau_S` (of each concatenated part).
         encoder_channels: multiplicities after the input mixing and after each level of the encoder.
         decoder_channels: the same of the decoder.
-        max_weight: largest weight :math:`\max(2m, 2n)` of irreps inside; 1 means scalars and vectors.
+        max_weight: largest weight :math:`\max(2m, 2n)` of irreps inside; 1 means scalars and vectors. A sequence
+            gives one for each level of both networks, the last for all further ones.
         num_bells: bells of the radial functions (twice the original's ``num_basis_fn``).
         mlp_depth: hidden layers of the scalar perceptrons.
         mlp_width: their width in units of :math:`2\tau`.
@@ -65,7 +66,7 @@ class LGAE(Autoencoder):
             :class:`~lgae_pyg.models.Behaviour`.
 
     Raises:
-        ValueError: for unknown choices.
+        ValueError: for unknown choices, and more weights than levels.
 
     Shapes:
         - **input:** a PyG batch with ``pos`` :math:`(n, 4)` and ``ptr`` :math:`(B+1,)`
@@ -81,7 +82,7 @@ class LGAE(Autoencoder):
         latent_scalars: int = 1,
         encoder_channels: Sequence[int] = (3, 3, 4, 4),
         decoder_channels: Sequence[int] = (4, 4, 3, 3),
-        max_weight: int = 1,
+        max_weight: int | Sequence[int] = 1,
         num_bells: int = 20,
         mlp_depth: int = 6,
         mlp_width: int = 6,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn.aggr import Aggregation
 
-from lgae_pyg.lorentz.irreps import Irrep, Irreps
+from lgae_pyg.lorentz.irreps import Irreps
 from lgae_pyg.lorentz.kinematics import energy, minkowski_dot, minkowski_square
 from lgae_pyg.models.behaviour import Behaviour
 from lgae_pyg.models.result import Latent
@@ -17,7 +17,7 @@ from lgae_pyg.nn.lmp_conv import LMPConv
 from lgae_pyg.nn.mix_reps import MixReps
 from lgae_pyg.ops.graphs import dense_layout, node_to_graph
 from lgae_pyg.ops.jets import append_totals, jet_sum
-from lgae_pyg.ops.products import SCALAR, VECTOR, as_complex, products_within
+from lgae_pyg.ops.products import SCALAR, VECTOR, as_complex, reachable
 
 
 def scalar_vector(scalars: int, vectors: int) -> Irreps:
@@ -25,23 +25,32 @@ def scalar_vector(scalars: int, vectors: int) -> Irreps:
     return Irreps([(scalars, SCALAR), (vectors, VECTOR)])
 
 
-def level_irreps(channels: int, level: int, last: int, max_weight: int) -> Irreps:
-    """Irreps of the features after some level: scalars and vectors at both ends, in between all within reach.
+def level_weights(max_weight: int | Sequence[int], levels: int) -> list[int]:
+    """The largest weight of each level; of a sequence shorter than the levels, the last goes on.
 
-    Products of four-vectors reach every irrep :math:`(m, n)` with integer :math:`m + n`; those of weight
-    :math:`w` need :math:`w` levels.
+    Raises:
+        ValueError: for a sequence that is empty or longer.
     """
-    weight = 1 if level in (0, last) else min(max_weight, level + 1)
-    reached = [SCALAR, VECTOR]
-    for _ in range(weight):
-        found = [irrep for known in reached for irrep in products_within(known, VECTOR, weight)]
-        reached = list(dict.fromkeys(reached + found))
-    return Irreps([(channels, irrep) for irrep in sorted(reached, key=_by_weight)])
+    weights = [max_weight] if isinstance(max_weight, int) else list(max_weight)
+    if not 1 <= len(weights) <= max(levels, 1):
+        raise ValueError(f"max_weight must be a number, or one for each level and no more: {weights} for {levels}")
+    return (weights + levels * weights[-1:])[:levels]
 
 
-def _by_weight(irrep: Irrep) -> tuple[int, int, int]:
-    first, second = irrep.doubled
-    return irrep.weight, -first, -second
+def stack_irreps(channels: Sequence[int], weights: Sequence[int]) -> list[Irreps]:
+    """Irreps of the features: scalars and vectors at both ends, in between all that a level reaches and the next
+    one takes.
+
+    Args:
+        channels: multiplicities after the input mixing and after each level.
+        weights: largest weight of each level.
+    """
+    kinds = [[SCALAR, VECTOR]]
+    for weight in weights:
+        kinds[-1] = [irrep for irrep in kinds[-1] if irrep.weight <= weight]
+        kinds.append(reachable(kinds[-1], weight, 1))
+    kinds[-1] = [SCALAR, VECTOR]
+    return [Irreps([(tau, irrep) for irrep in found]) for tau, found in zip(channels, kinds)]
 
 
 class LMPStack(nn.Module):
@@ -50,7 +59,7 @@ class LMPStack(nn.Module):
     Args:
         scalars_in: number of input scalars of each particle.
         channels: multiplicities after the input mixing and after each level.
-        max_weight: largest weight of the irreps inside.
+        max_weight: largest weight of the irreps inside, or one for each level (:func:`level_weights`).
         complex_momenta: whether the momenta are complex.
         constant_radial: see :class:`LMPConv`.
         behaviour: named deviations of the original.
@@ -66,7 +75,7 @@ class LMPStack(nn.Module):
         self,
         scalars_in: int,
         channels: Sequence[int],
-        max_weight: int,
+        max_weight: int | Sequence[int],
         complex_momenta: bool,
         constant_radial: bool,
         behaviour: Behaviour,
@@ -74,15 +83,15 @@ class LMPStack(nn.Module):
         vectors_in: int = 1,
     ):
         super().__init__()
-        last = len(channels) - 1
-        irreps = [level_irreps(tau, level, last, max_weight) for level, tau in enumerate(channels)]
+        weights = level_weights(max_weight, len(channels) - 1)
+        irreps = stack_irreps(channels, weights)
         self.irreps_out = irreps[-1]
         self.input = MixReps(scalar_vector(scalars_in, vectors_in), irreps[0], conv["backend"])
         self.convs = nn.ModuleList(
             LMPConv(
                 before,
                 after,
-                max_weight=max_weight,
+                max_weight=weight,
                 complex_momenta=complex_momenta,
                 constant_radial=constant_radial,
                 self_loops=behaviour.self_loops,
@@ -92,7 +101,7 @@ class LMPStack(nn.Module):
                 mlp_squash=not behaviour.plain_mlp,
                 **conv,
             )
-            for before, after in pairwise(irreps)
+            for (before, after), weight in zip(pairwise(irreps), weights)
         )
 
     def forward(
@@ -154,7 +163,8 @@ class Encoder(nn.Module):
             self.aggregation = MixAggregation(self.stack.irreps_out, latent, num_particles, backend)
         else:
             self.to_latent = MixReps(self.stack.irreps_out, latent, backend)
-            rounding = ROUNDING ** stack["max_weight"]
+            weights = stack["max_weight"]
+            rounding = ROUNDING ** (weights if isinstance(weights, int) else max(weights))
             self.aggregation = build_aggregation(aggregation, latent, behaviour.max_by_square, rounding, backend)
             if getattr(self.aggregation, "mode", None) == "sum":
                 share = [1 / num_particles] * max(tau for tau, _ in self.stack.irreps_out)

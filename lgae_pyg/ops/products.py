@@ -6,7 +6,7 @@ channel. Channel :math:`c` of one factor meets channel :math:`c` of the other, s
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import torch
@@ -101,6 +101,14 @@ def zonal_functions(momenta: Tensor, degree: int) -> dict[Irrep, Tensor]:
 def products_within(a: Irrep, b: Irrep, max_weight: int) -> list[Irrep]:
     r"""The irreps of :math:`a \otimes b` whose weight :math:`\max(2m, 2n)` is at most ``max_weight``."""
     return [irrep for irrep in a * b if irrep.weight <= max_weight]
+
+
+def reachable(irreps: Sequence[Irrep], max_weight: int, max_degree: int) -> list[Irrep]:
+    """The irreps that a level of message passing makes of some: their own, and products with edges and with each
+    other of weight ``max_weight`` at most; lowest weights first."""
+    edges = [Irrep(degree / 2, degree / 2) for degree in range(max_degree + 1)]
+    products = [out for a in irreps for b in [*edges, *irreps] for out in products_within(a, b, max_weight)]
+    return sorted({*irreps, *products}, key=lambda irrep: (irrep.weight, -irrep.m, -irrep.n))
 
 
 def square_vanishes(a: Irrep, c: Irrep) -> bool:

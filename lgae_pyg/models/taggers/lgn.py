@@ -15,7 +15,7 @@ from lgae_pyg.nn.mix_reps import MixReps
 from lgae_pyg.ops.graphs import node_to_graph
 from lgae_pyg.ops.jets import jet_sum
 from lgae_pyg.ops.precision import without_autocast
-from lgae_pyg.ops.products import SCALAR, VECTOR, as_complex, couple, products_within, unpack
+from lgae_pyg.ops.products import SCALAR, VECTOR, as_complex, couple, reachable, unpack
 from lgae_pyg.ops.references import check_scale, reference_vectors, root_masses, with_references
 from lgae_pyg.registry import check_choice
 
@@ -186,13 +186,3 @@ class LGNClassifier(GeVTagger):
         found = self.features(rest_frame(p4, total), scalars, ptr)
         pooled = read_out(self.invariants(found), ptr, "sum") / self.neighbours
         return self.output(torch.view_as_real(pooled).flatten(-2).to(self.dtype))
-
-
-def reachable(irreps: Sequence[Irrep], max_weight: int, max_degree: int) -> list[Irrep]:
-    """The irreps that a level makes of some: their own, and products with edges and with each other."""
-    edges = [Irrep(degree / 2, degree / 2) for degree in range(max_degree + 1)]
-    products = [
-        out for a in irreps for b in [*edges, *irreps] for out in products_within(a, b, max_weight)
-    ]
-    found = {*irreps, *products}
-    return sorted(found, key=lambda irrep: (irrep.weight, -irrep.m, -irrep.n))
