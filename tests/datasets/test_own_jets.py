@@ -167,7 +167,7 @@ def test_what_the_class_fixes_cannot_be_changed_silently(own, tmp_path: Path):
     ("recipe", "words"),
     [
         ({"name": "JetNets", "root": "x"}, "no data set named 'JetNets'.*did you mean JetNet"),
-        ({"root": "x"}, "no data set named 'None', only JetFiles, JetNet, PythiaJets"),
+        ({"root": "x"}, "no data set named 'None', only JetClass, JetFiles, JetNet, PythiaJets"),
         ({"name": "JetNet"}, "the data set JetNet needs root"),
         ({"name": "PythiaJets", "root": "x", "jts": 5}, r"PythiaJets does not know jts.*did you mean jets"),
         ({"name": "JetNet", "root": "x", "split": "val"}, "does not know split"),
