@@ -140,8 +140,8 @@ def _max_weight(config: Mapping[str, Any], channels: Mapping[str, tuple[int, ...
     for name, numbers in channels.items():
         if not 1 <= len(weights) <= len(numbers) - 1:
             raise ValueError(
-                f"maxdim = {value} cannot be imported: the original takes a number for all levels or a list of at most "
-                f"as many as there are levels, {len(numbers) - 1} for {name}, and fails on others"
+                f"maxdim = {value} cannot be imported: the original takes a number for all levels or a list of at "
+                f"most as many as there are levels, {len(numbers) - 1} for {name}, and fails on others"
             )
     if weights[-1] == 0:
         raise ValueError(

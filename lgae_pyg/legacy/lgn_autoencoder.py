@@ -36,8 +36,8 @@ def load_lgn_autoencoder(
     largest component) is no part of it.
 
     With ``maxdim`` above 2, there are tensors among the features: the bases, couplings and orders of irreps of the
-    original are translated (:mod:`lgae_pyg.legacy.lgn_basis`). Weights of irreps that the next level does not take,
-    or that are dropped at the ends, are checked and left out: nothing depends on them.
+    original are translated (:mod:`lgae_pyg.legacy.lgn_basis`). Weights of irreps that the next level does not
+    take, or that are dropped at the ends, are checked and left out: nothing depends on them.
 
     The original has :math:`N` rows per jet, of which those with zero energy are padding, and they take part in
     its messages and aggregations. The imported model does the same with the rows that it is given: pad the jets as
@@ -51,8 +51,9 @@ def load_lgn_autoencoder(
             ``encoder_num_channels``, ``decoder_num_channels``, ``num_particles`` (or ``num_jet_particles``),
             and where they differ from the defaults ``num_basis_fn`` (10), ``mlp`` (true), ``mlp_depth`` (6),
             ``mlp_width`` (6), ``activation`` (leakyrelu), ``scale`` (1), ``get_real_method`` (sum),
-            ``tau_jet_scalars`` (1; others are read from ``batch.x``), ``jet_features`` (false), ``maxdim`` (2; or a
-            list, one for each level, the last for all further ones), ``max_zf`` (1). Other keys are not looked at.
+            ``tau_jet_scalars`` (1; others are read from ``batch.x``), ``jet_features`` (false), ``maxdim`` (2; or
+            a list, one for each level, the last for all further ones), ``max_zf`` (1). Other keys are not looked
+            at.
 
     Returns:
         the model, float64, giving ``num_particles`` particles for each jet.
@@ -87,8 +88,8 @@ def _refuse_lowered(shapes: Iterable[Shapes], states: Iterable[Mapping[str, Tens
     needed, found = (any(_TENSORS.search(str(key)) for one in many for key in one) for many in (shapes, states))
     if needed and not found:
         raise ValueError(
-            "maxdim is above 2, but the state dicts hold no weights of tensors, such as (2, 2): the code that wrote "
-            "them had lowered it; set maxdim to 2"
+            "maxdim is above 2, but the state dicts hold no weights of tensors, such as (2, 2): the code that "
+            "wrote them had lowered it; set maxdim to 2"
         )
 
 

@@ -135,7 +135,7 @@ def levels(state, config, channels, momenta, scalars, vectors, factors_of):
     return scalars, vectors
 
 
-def node_features(state, config, p4, extra=None):
+def node_features(state, config, p4, extra=None, levels=levels):
     """The encoder's particles before the latent mixing."""
     config = DEFAULTS | config
     p = config["scale"] * p4
@@ -183,9 +183,9 @@ def aggregate(method, scalars, vectors):
     return s_re + 1j * s_im, v_re + 1j * v_im
 
 
-def encode(state, config, p4, extra=None):
+def encode(state, config, p4, extra=None, levels=levels):
     """Latent scalars (B, k) and vectors (B, k, 4)."""
-    scalars, vectors = node_features(state, config, p4, extra)
+    scalars, vectors = node_features(state, config, p4, extra, levels)
     if config["map_to_latent"] == "mix":
         jets = len(p4)
         flat = scalars.reshape(jets, 1, -1), vectors.reshape(jets, 1, -1, 4)
@@ -193,7 +193,7 @@ def encode(state, config, p4, extra=None):
     return aggregate(config["map_to_latent"], *mix(state, "mix_reps", scalars, vectors))
 
 
-def decode(state, config, scalars, vectors):
+def decode(state, config, scalars, vectors, levels=levels):
     """Complex four-vectors (B, N, 4)."""
     config = DEFAULTS | config
     momenta = mix(state, "latent_to_graph", scalars[:, None], vectors[:, None])[1][:, 0]
@@ -207,9 +207,9 @@ def decode(state, config, scalars, vectors):
     return mix(state, "mix_to_output", *features)[1][:, :, 0]
 
 
-def autoencode(states, config, p4, extra=None):
-    """Codes, complex output and real output."""
+def autoencode(states, config, p4, extra=None, levels=levels):
+    """Codes, complex output and real output; ``levels`` is what takes a network's inputs through its levels."""
     encoder, decoder = states
-    latent = encode(encoder, config, p4, extra)
-    output = decode(decoder, config, *latent)
+    latent = encode(encoder, config, p4, extra, levels)
+    output = decode(decoder, config, *latent, levels)
     return *latent, output, READOUTS[(DEFAULTS | config)["get_real_method"]](output)

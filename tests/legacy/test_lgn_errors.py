@@ -108,7 +108,7 @@ def test_every_missing_argument_is_named(name):
         ({"get_real_method": "norm"}, "'norm' cannot be imported: .* not equivariant"),
         ({"get_real_method": "abs"}, "'get_real_method' is 'abs'"),
         ({"maxdim": 3}, "no weights of tensors, such as .* had lowered it; set maxdim to 2"),
-        ({"maxdim": [3, 2]}, "maxdim = .3, 2. cannot be imported: .* at most as many as there are levels, 1 for encoder"),
+        ({"maxdim": [3, 2]}, "maxdim = .3, 2. cannot be imported: .* as there are levels, 1 for encoder_num"),
         ({"maxdim": []}, "maxdim = .. cannot be imported: the original takes a number"),
         ({"maxdim": 1}, "maxdim = 1 cannot be imported: the last level makes no four-vectors"),
         ({"maxdim": [0]}, "'maxdim' must be a whole number above 0, not 0"),

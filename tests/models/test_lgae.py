@@ -11,6 +11,7 @@ from torch_geometric.data import Batch
 
 from lgae_pyg.data import JetData
 from lgae_pyg.lorentz import boost, equivariance_error, random_lorentz, rotation
+from lgae_pyg.lorentz.irreps import Irreps
 from lgae_pyg.lorentz.kinematics import azimuth, energy, minkowski_square, pseudorapidity, transverse_momentum
 from lgae_pyg.models import LGAE, build_model
 
@@ -51,6 +52,26 @@ def test_equivariance_with_tensor_irreps(jets: Batch, generator: torch.Generator
     few = Batch.from_data_list(jets.to_data_list()[1:6])
     model = ordinary_weights(LGAE(aggregation="min&max", max_weight=2, **SMALL))
     assert equivariance_error(model, few, random_lorentz(1.0, generator)) < 1e-9
+
+
+@pytest.mark.parametrize("weights", [(1, 2), [2, 1], (3,), (2, 4, 1)])
+def test_a_largest_weight_for_each_level(weights: list, jets: Batch, generator: torch.Generator) -> None:
+    few = Batch.from_data_list(jets.to_data_list()[1:4])
+    channels = (2, 2, 1, 2)
+    small = SMALL | {"encoder_channels": channels, "decoder_channels": channels}
+    model = ordinary_weights(LGAE(aggregation="min&max", max_weight=weights, **small))
+    assert equivariance_error(model, few, random_lorentz(1.0, generator)) < 1e-8
+    for stack in (model.encoder.stack, model.decoder.stack):
+        limits = [*weights, weights[-1], weights[-1]][:3]
+        assert [conv.max_weight for conv in stack.convs] == limits
+        assert all(irrep.weight <= conv.max_weight for conv in stack.convs for _, irrep in conv.irreps_in)
+        assert stack.irreps_out == Irreps("2x(0,0)+2x(1/2,1/2)")
+
+
+@pytest.mark.parametrize("weights", [[], [1, 1, 1]])
+def test_weights_that_fit_no_levels(weights: list) -> None:
+    with pytest.raises(ValueError, match="max_weight must be a number, or one for each level and no more"):
+        LGAE(max_weight=weights, encoder_channels=(2, 2, 2), decoder_channels=(2, 2, 2))
 
 
 def test_negative_control(jets: Batch) -> None:
