@@ -1,5 +1,5 @@
-"""Imported LGAE checkpoints with tensors among the features (``maxdim`` above 2), against numbers that the published
-code gave and an independent implementation of it."""
+"""Imported LGAE checkpoints with tensors among the features (``maxdim`` above 2), against numbers that the
+published code gave and an independent implementation of it."""
 
 import json
 from pathlib import Path
@@ -104,12 +104,12 @@ def test_which_weights_count():
     with torch.no_grad():
         before = load_lgn_autoencoder(*states, CONFIG)(batch_of(p4)).complex_p4
         for label in ("(0, 2)", "(2, 0)", "(2, 2)"):
-            for level, end, counts in ((0, "mix_to_output", True), (1, "mix_to_output", False)):
+            for level, counts in ((0, True), (1, False)):
                 key = f"lgn_cg.node_levels.{level}.cat_mix.mix_reps.weights.{label}"
                 decoder = states[1] | {key: -2 * states[1][key]}
                 after = load_lgn_autoencoder(states[0], decoder, CONFIG)(batch_of(p4)).complex_p4
                 assert torch.equal(after, before) != counts
-            decoder = states[1] | {f"{end}.weights.{label}": np.zeros((2, 1, 2))}
+            decoder = states[1] | {f"mix_to_output.weights.{label}": np.zeros((2, 1, 2))}
             assert torch.equal(load_lgn_autoencoder(states[0], decoder, CONFIG)(batch_of(p4)).complex_p4, before)
 
 
