@@ -121,7 +121,7 @@ def distributions(samples: Samples, table: Table) -> Figure:
             upper, lower = axes[2 * row : 2 * row + 2, column]
             _panel(upper, lower, what, real[what], made[what])
             record = next(record for record in records if record["class"] == name)
-            words = f"{name}: $W_1$ {record['equal']:.2g}, noise {record['halves']:.2g}"
+            words = f"{name}: $W_1$ {record['equal']:#.2g}, noise {record['halves']:#.2g}"
             upper.set_title(words, fontsize="medium")
             lower.set_xlabel(PANELS[what])
         for _ in range(len(JET_SHAPES) - len(PANELS)):  # pT and eta have no panel
