@@ -24,7 +24,7 @@ from lgae_pyg.datasets.pythia import GeneratorSettings, read_recipe
 from lgae_pyg.evaluation.style import SETTINGS, STYLES, TRUTH_COLOUR, add_caption, legend_above
 from lgae_pyg.files import write_atomically
 from lgae_pyg.metrics.jet_shapes import JET_SHAPES, Shapes, jet_shapes, shape_distances
-from lgae_pyg.tables import Table, format_value
+from lgae_pyg.tables import Table
 
 PANELS = {
     "particles": "particles per jet",
@@ -121,8 +121,8 @@ def distributions(samples: Samples, table: Table) -> Figure:
             upper, lower = axes[2 * row : 2 * row + 2, column]
             _panel(upper, lower, what, real[what], made[what])
             record = next(record for record in records if record["class"] == name)
-            upper.set_title(f"$W_1$: {format_value(record['equal'])}, noise {format_value(record['halves'])}")
-            upper.text(0.96, 0.95, name, transform=upper.transAxes, ha="right", va="top", weight="bold")
+            words = f"{name}: $W_1$ {record['equal']:#.2g}, noise {record['halves']:#.2g}"
+            upper.set_title(words, fontsize="medium")
             lower.set_xlabel(PANELS[what])
         for _ in range(len(JET_SHAPES) - len(PANELS)):  # pT and eta have no panel
             next(records)
