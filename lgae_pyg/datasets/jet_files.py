@@ -282,14 +282,18 @@ def collect(parts: Iterable[tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]]
 
 
 def cache_folder(paths: Sequence[str]) -> str:
-    """Where processed stores go when nobody says: beside the data, else in the user's cache."""
+    """Where processed stores go when nobody says: beside the data, else in the user's cache.
+
+    A folder that nobody may write in is left alone, also by the superuser, who could.
+    """
     folder = Path(paths[0])
     while not folder.is_dir():
         folder = folder.parent
     try:
-        (folder / ".lgae_pyg").mkdir(exist_ok=True)
-        if os.access(folder / ".lgae_pyg", os.W_OK):
-            return str(folder / ".lgae_pyg")
+        if folder.stat().st_mode & 0o222:
+            (folder / ".lgae_pyg").mkdir(exist_ok=True)
+            if os.access(folder / ".lgae_pyg", os.W_OK):
+                return str(folder / ".lgae_pyg")
     except OSError:
         pass
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

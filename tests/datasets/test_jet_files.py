@@ -15,6 +15,7 @@ from lgae_pyg.cli import main
 from lgae_pyg.data import DataFileError
 from lgae_pyg.datasets import JetFiles, build_dataset, from_arrays, from_awkward, from_numpy
 from lgae_pyg.datasets.cards import Card, read_card
+from lgae_pyg.datasets.jet_files import cache_folder
 from lgae_pyg.lorentz.kinematics import massless, minkowski_square, relative_coordinates
 
 
@@ -375,3 +376,18 @@ def test_inspect_names_files_that_are_none(tmp_path: Path, capsys):
     (tmp_path / "notes.txt").write_text("hello")
     assert main(["data", "inspect", str(tmp_path / "notes.txt")]) == 1
     assert "notes.txt" in capsys.readouterr().err
+
+
+def test_a_folder_that_nobody_may_write_in_is_left_alone(tmp_path, monkeypatch):
+    """Also for the superuser, whom the system would let write."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    data = tmp_path / "data"
+    data.mkdir()
+    assert cache_folder([str(data)]) == str(data / ".lgae_pyg")
+    (data / ".lgae_pyg").rmdir()
+    data.chmod(0o555)
+    try:
+        assert cache_folder([str(data)]).startswith(str(tmp_path / "cache"))
+        assert not (data / ".lgae_pyg").exists()
+    finally:
+        data.chmod(0o755)
