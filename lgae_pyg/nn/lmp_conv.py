@@ -18,7 +18,7 @@ from lgae_pyg.nn.scalar_mlp import ScalarMLP
 from lgae_pyg.nn.unchanged import is_exactly, passes_messages_as
 from lgae_pyg.ops.backends.choice import check_backend
 from lgae_pyg.ops.bells import Bells, bell_sum, lower
-from lgae_pyg.ops.graphs import complete_graph, edges_or_offsets
+from lgae_pyg.ops.graphs import complete_graph, dense_layout, edges_or_offsets
 from lgae_pyg.ops.levels import Level, whole_level
 from lgae_pyg.ops.messages import neighbour_sum
 from lgae_pyg.ops.precision import check_precision, without_autocast
@@ -34,6 +34,7 @@ from lgae_pyg.ops.products import (
     unpack,
     zonal_functions,
 )
+from lgae_pyg.ops.split_messages import split_messages
 
 
 class Coupling(NamedTuple):
@@ -231,6 +232,8 @@ class LMPConv(MessagePassing):
         features = unpack(x, self.irreps_in)
         if closed_form:
             messages = self._closed_form_messages(features, pos, ptr, present)
+        elif edge_index is None and self._takes_split_form():
+            messages = self._split_messages(features, pos, ptr, present)
         else:
             if edge_index is None:
                 edge_index = complete_graph(ptr, self.self_loops)
@@ -261,6 +264,11 @@ class LMPConv(MessagePassing):
         """Whether sums over neighbours may go through a back-end: nothing that it would leave out was changed."""
         plain = is_exactly(self.radial, LorentzianBell) and passes_messages_as(self, LMPConv)
         return self.closed_form and self.backend != "edge_list" and plain
+
+    def _takes_split_form(self) -> bool:
+        """Whether the sums over neighbours of general irreps may be products of matrices."""
+        plain = is_exactly(self.radial, LorentzianBell) and passes_messages_as(self, LMPConv)
+        return self.max_degree == 1 and self.backend != "edge_list" and plain
 
     def _level(self) -> Level | None:
         """The parameters of the level as one kernel takes them; none if it would not do what the modules do."""
@@ -298,20 +306,40 @@ class LMPConv(MessagePassing):
         vectors = torch.cat([self.scalar_edge * sums.vector_from_vector, sums.vector_from_scalar], -2)
         return {SCALAR: scalars.unsqueeze(-1), VECTOR: vectors}
 
+    def _split_messages(
+        self, features: dict[Irrep, Tensor], pos: Tensor, ptr: Tensor, present: Tensor | None
+    ) -> dict[Irrep, Tensor]:
+        layout = dense_layout(ptr, nodes=len(pos))
+        there = layout.scatter(torch.ones_like(pos[:, 0], dtype=torch.bool))
+        edges = there.unsqueeze(2) & there.unsqueeze(1)
+        if not self.self_loops:
+            edges = edges & ~torch.eye(layout.slots, dtype=torch.bool, device=pos.device)
+        places = layout.scatter(pos)
+        invariant = minkowski_square(places.unsqueeze(2) - places.unsqueeze(1))
+        if present is not None:
+            present = layout.scatter(present)
+            present = present.unsqueeze(2) & present.unsqueeze(1)
+        factors = self._factors(invariant, present, pos.real.dtype)
+        factors = torch.where(edges[..., None, None], factors, torch.zeros_like(factors))
+        blocks = split_messages(features, pos, factors, self.message_couplings, self.scalar_edge, layout)
+        return {irrep: torch.cat(blocks[irrep], -2) for _, irrep in self.irreps_message}
+
+    def _factors(self, invariant: Tensor, present: Tensor | None, dtype: torch.dtype) -> Tensor:
+        """The radial factors of pairs, of which some may be masked."""
+        if self.masked_origin:
+            present = invariant != 0 if present is None else present & (invariant != 0)
+        if is_exactly(self.radial, LorentzianBell):
+            return bell_sum(invariant, self._bells(dtype), present)
+        return self.radial(invariant, *(() if present is None else (present,)))
+
     def message(
         self, x_j: Tensor, pos_i: Tensor, pos_j: Tensor, present_i: OptTensor, present_j: OptTensor
     ) -> Tensor:
         features = unpack(x_j, self.irreps_in)
         difference = pos_i - pos_j
         zonal = zonal_functions(difference, self.max_degree)
-        invariant = minkowski_square(difference)
-        alive = None if present_i is None else present_i & present_j
-        if self.masked_origin:
-            alive = invariant != 0 if alive is None else alive & (invariant != 0)
-        if is_exactly(self.radial, LorentzianBell):
-            factors = bell_sum(invariant, self._bells(pos_i.real.dtype), alive)
-        else:
-            factors = self.radial(invariant, *(() if alive is None else (alive,)))
+        present = None if present_i is None else present_i & present_j
+        factors = self._factors(minkowski_square(difference), present, pos_i.real.dtype)
         blocks: dict[Irrep, list[Tensor]] = defaultdict(list)
         for edge, irrep, out, channels in self.message_couplings:
             factor = factors[:, edge.weight, :channels].unsqueeze(-1)

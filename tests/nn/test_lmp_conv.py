@@ -74,6 +74,28 @@ def test_closed_form_is_the_general_form(jets: Batch, complex_momenta: bool, opt
     torch.testing.assert_close(closed, general, rtol=1e-11, atol=1e-12)
 
 
+@pytest.mark.parametrize("complex_momenta", [False, True])
+@pytest.mark.parametrize("options", [{}, {"self_loops": True, "scalar_edge": 1 + 1j, "masked_origin": True}])
+def test_products_of_particles_or_of_pairs(jets: Batch, complex_momenta: bool, options: dict) -> None:
+    """Irreps of weight two: sums over neighbours as products of matrices, or pair by pair; masked particles, too."""
+    irreps = "3x(0,0)+2x(1/2,1/2)+2x(1,1)+1x(1,0)+1x(0,1)"
+    conv = build(irreps, irreps, 2, 1, complex_momenta=complex_momenta, **options)
+    assert conv._takes_split_form()
+    x = torch.randn(jets.num_nodes, conv.irreps_in.dim, dtype=torch.complex128, requires_grad=True)
+    pos = torch.complex(jets.pos, jets.pos.roll(1, 0)) if complex_momenta else jets.pos
+    present = torch.arange(jets.num_nodes) % 5 != 3
+    weights, results = torch.randn(jets.num_nodes, conv.irreps_out.dim, dtype=torch.complex128), []
+    for backend in ("auto", "edge_list"):
+        conv.backend = backend
+        for shown in (None, present):
+            out = conv(x, pos, ptr=jets.ptr, present=shown)
+            results.append((out, *torch.autograd.grad((out * weights).sum().real, [x, *conv.parameters()])))
+    assert not conv._takes_split_form()
+    for ours, plain in zip(results[:2], results[2:]):
+        for one, other in zip(ours, plain):
+            torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-10 * float(other.abs().max()))
+
+
 def test_a_jet_does_not_see_its_batch(jets: Batch) -> None:
     conv = build("2x(0,0)+2x(1/2,1/2)", "2x(0,0)+2x(1/2,1/2)", 1, 1)
     x = torch.randn(jets.num_nodes, conv.irreps_in.dim, dtype=torch.complex128)
