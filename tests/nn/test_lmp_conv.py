@@ -77,7 +77,7 @@ def test_closed_form_is_the_general_form(jets: Batch, complex_momenta: bool, opt
 @pytest.mark.parametrize("complex_momenta", [False, True])
 @pytest.mark.parametrize("options", [{}, {"self_loops": True, "scalar_edge": 1 + 1j, "masked_origin": True}])
 def test_products_of_particles_or_of_pairs(jets: Batch, complex_momenta: bool, options: dict) -> None:
-    """Irreps of weight two: sums over neighbours as products of matrices, or pair by pair; masked particles, too."""
+    """Irreps of weight two: sums over neighbours as products of matrices, or pair by pair."""
     irreps = "3x(0,0)+2x(1/2,1/2)+2x(1,1)+1x(1,0)+1x(0,1)"
     conv = build(irreps, irreps, 2, 1, complex_momenta=complex_momenta, **options)
     assert conv._takes_split_form()
