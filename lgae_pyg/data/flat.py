@@ -72,6 +72,11 @@ class FlatJets:
         return self.p4.T.astype(np.float64, order="C")
 
     @cached_property
+    def total(self) -> np.ndarray:
+        """The four-momenta of the jets, (4, J), of which none may be empty; computed once."""
+        return np.add.reduceat(self.columns, self.ptr[:-1], axis=-1) if len(self) else self.columns
+
+    @cached_property
     def length2(self) -> np.ndarray:
         r"""The squares :math:`|\vec p|^2` in float64, (n,); computed once."""
         _, px, py, pz = self.columns

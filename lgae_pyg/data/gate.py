@@ -85,7 +85,7 @@ def admit(jets: FlatJets, rules: Rules | None = None, where: str = "") -> tuple[
 def _check_columns(jets: FlatJets, where: str) -> None:
     """Refuses momenta whose last column looks like the energy, and the first does not."""
     energy, px, py, pz = jets.columns
-    far = energy < FAR_BELOW * np.sqrt(jets.length2)
+    far = energy * np.abs(energy) < FAR_BELOW**2 * jets.length2
     if 2 * np.count_nonzero(far) <= np.count_nonzero(jets.length2):
         return
     if 2 * np.count_nonzero(pz[far] >= 0.999 * np.sqrt(energy * energy + px * px + py * py)[far]) <= far.sum():
@@ -97,7 +97,7 @@ def _check_columns(jets: FlatJets, where: str) -> None:
 
 
 def _without_padding(jets: FlatJets) -> tuple[FlatJets, int]:
-    occupied = jets.p4[:, 0] != 0
+    occupied = jets.columns[0] != 0
     kept = np.count_nonzero(occupied)
     return (jets if kept == len(occupied) else jets.take_particles(occupied)), len(occupied) - kept
 
@@ -123,11 +123,11 @@ def _empty(jets: FlatJets, _: str) -> np.ndarray:
 
 
 def _not_finite(jets: FlatJets, _: str) -> np.ndarray:
-    return ~np.isfinite(_sums(jets, jets.columns)).all(axis=0)
+    return ~np.isfinite(jets.total).all(axis=0)
 
 
 def _negative(jets: FlatJets, _: str) -> np.ndarray:
-    return _any(jets, jets.p4[:, 0] < 0)
+    return _any(jets, jets.columns[0] < 0)
 
 
 def _feature_not_finite(jets: FlatJets, name: str) -> np.ndarray:
@@ -234,7 +234,7 @@ def _any(jets: FlatJets, flags: np.ndarray) -> np.ndarray:
 
 def _pt_and_mass(jets: FlatJets) -> tuple[np.ndarray, np.ndarray]:
     """Scalar sum of the particles' pT and invariant mass of each jet, (J,) each; masses below zero are zero."""
-    energy, px, py, pz = _sums(jets, jets.columns)
+    energy, px, py, pz = jets.total
     mass = np.sqrt(np.maximum(energy * energy - px * px - py * py - pz * pz, 0))
     return _sums(jets, jets.pt), mass
 
