@@ -261,14 +261,17 @@ class LMPConv(MessagePassing):
         return lower(bells, torch.float32) if self.mixed_precision else bells
 
     def _takes_closed_form(self) -> bool:
-        """Whether sums over neighbours may go through a back-end: nothing that it would leave out was changed."""
-        plain = is_exactly(self.radial, LorentzianBell) and passes_messages_as(self, LMPConv)
-        return self.closed_form and self.backend != "edge_list" and plain
+        """Whether sums over neighbours may go through a back-end."""
+        return self.closed_form and self._sums_as_defined()
 
     def _takes_split_form(self) -> bool:
         """Whether the sums over neighbours of general irreps may be products of matrices."""
-        plain = is_exactly(self.radial, LorentzianBell) and passes_messages_as(self, LMPConv)
-        return self.max_degree == 1 and self.backend != "edge_list" and plain
+        return self.max_degree == 1 and self._sums_as_defined()
+
+    def _sums_as_defined(self) -> bool:
+        """Whether sums need not go pair by pair: nothing was changed that another way would leave out."""
+        wanted = self.backend != "edge_list"
+        return wanted and is_exactly(self.radial, LorentzianBell) and passes_messages_as(self, LMPConv)
 
     def _level(self) -> Level | None:
         """The parameters of the level as one kernel takes them; none if it would not do what the modules do."""
@@ -317,8 +320,7 @@ class LMPConv(MessagePassing):
         places = layout.scatter(pos)
         invariant = minkowski_square(places.unsqueeze(2) - places.unsqueeze(1))
         if present is not None:
-            present = layout.scatter(present)
-            present = present.unsqueeze(2) & present.unsqueeze(1)
+            present = layout.scatter(present).unsqueeze(2) & layout.scatter(present).unsqueeze(1)
         factors = self._factors(invariant, present, pos.real.dtype)
         factors = torch.where(edges[..., None, None], factors, torch.zeros_like(factors))
         blocks = split_messages(features, pos, factors, self.message_couplings, self.scalar_edge, layout)

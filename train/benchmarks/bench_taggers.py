@@ -1,4 +1,4 @@
-"""Speed and memory of LorentzNet's blocks, compiled against plain, on one thread.
+"""Speed and memory of LorentzNet's blocks, compiled against plain, and speed of other taggers, on one thread.
 
     python train/benchmarks/bench_taggers.py [--jets 16] [--repeats 10] [--memory]
 
@@ -14,10 +14,16 @@ from collections.abc import Callable
 import torch
 from bench_measure import peak_of, random_batch
 
-from lgae_pyg.models import LorentzNet
+from lgae_pyg.models import LGNClassifier, LorentzNet, ParticleNet
 from lgae_pyg.training.memory import keep_freed_memory
 
 BACKENDS = ("fused", "dense")
+#: Taggers that are only timed.
+OTHERS = {
+    "ParticleNet": ParticleNet,
+    "LGN": LGNClassifier,
+    "LGN pair by pair": lambda: LGNClassifier(backend="edge_list"),
+}
 SIZES = {"30": (30, 30), "1-100": (1, 100)}
 #: Products of a training step with matrices of the width, for each pair and block: forward, again, and backward.
 PRODUCTS = 2 + 2 + 4
@@ -81,7 +87,8 @@ def main() -> None:
         floor = products * 2 * width**2 * pairs / speed
         alone = f"{options.jets / floor:.0f} jets/s at {speed / 1e9:.0f} GFlop/s"
         print(f"n = {label}: {pairs} pairs, products alone {alone}")
-        for name, model in models.items():
+        others = {name: make() for name, make in OTHERS.items()}
+        for name, model in {**models, **others}.items():
             cpu, wall = seconds(training(model, batch), options.repeats)
             rates = f"{options.jets / cpu:.1f} jets per CPU second, {options.jets / wall:.1f} by the clock"
             print(f"  {name}: {rates}", flush=True)

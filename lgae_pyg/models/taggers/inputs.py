@@ -42,6 +42,22 @@ class GeVTagger(Tagger):
         return next(self.parameters()).dtype
 
 
+class ReferencedTagger(GeVTagger):
+    """Such a tagger that may see reference vectors (:mod:`lgae_pyg.ops.references`), which stay float64."""
+
+    references: Tensor
+
+    def see(self, vectors: Tensor) -> None:
+        """Keeps the reference vectors, :math:`(r, 4)`, which are arguments and no weights."""
+        self.register_buffer("references", vectors, persistent=False)
+
+    def _apply(self, function, recurse: bool = True):
+        """As in PyTorch; the reference vectors stay float64."""
+        super()._apply(function, recurse)
+        self.references = self.references.double()
+        return self
+
+
 def extra_scalars(batch: Any, wanted: int) -> Tensor:
     """The field ``x`` of a batch, numbers that every particle brings along.
 

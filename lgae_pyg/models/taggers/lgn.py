@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lgae_pyg.lorentz.frames import rest_frame
 from lgae_pyg.lorentz.irreps import Irrep, Irreps
-from lgae_pyg.models.taggers.inputs import GeVTagger, read_out
+from lgae_pyg.models.taggers.inputs import ReferencedTagger, read_out
 from lgae_pyg.nn.lmp_conv import LMPConv
 from lgae_pyg.nn.mix_reps import MixReps
 from lgae_pyg.ops.graphs import node_to_graph
@@ -22,7 +22,7 @@ from lgae_pyg.registry import check_choice
 READOUTS = ("invariants", "scalars", "last_scalars")
 
 
-class LGNClassifier(GeVTagger):
+class LGNClassifier(ReferencedTagger):
     r"""The Lorentz group network (Bogatskiy et al., arXiv:2006.04780): levels of Lorentz message passing on
     features of any irreps up to a maximum weight (:class:`~lgae_pyg.nn.LMPConv`), sums over the particles of the
     invariants of all levels, one linear map of their real and imaginary parts.
@@ -98,7 +98,7 @@ class LGNClassifier(GeVTagger):
         self.scale, self.neighbours = check_scale(scale), float(neighbours)
         length = self.scale if reference_length is None else reference_length
         self.resolve(reference_length=length)
-        self.register_buffer("references", reference_vectors(beams, time_direction, length), persistent=False)
+        self.see(reference_vectors(beams, time_direction, length))
         columns, first = 1 + (len(self.references) > 0), channels[0]
         if momenta_input:
             self.input: nn.Module = MixReps([(columns, SCALAR), (1, VECTOR)], [(first, SCALAR), (first, VECTOR)])
@@ -126,12 +126,6 @@ class LGNClassifier(GeVTagger):
         self.levels = [Irreps([(tau, irrep) for irrep in found]) for tau, found in zip(channels, kinds)]
         self.convs = nn.ModuleList(LMPConv(*pair, **options) for pair in pairwise(self.levels))
         self.output = nn.Linear(2 * len(self.invariant_channels()), num_classes)
-
-    def _apply(self, function, recurse: bool = True):
-        """As in PyTorch; the reference vectors stay float64."""
-        super()._apply(function, recurse)
-        self.references = self.references.double()
-        return self
 
     def invariant_channels(self) -> list[tuple[int, Irrep, int]]:
         """Level, irrep and channel of each number that is summed over the particles."""

@@ -5,7 +5,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lgae_pyg.models.taggers.inputs import READOUTS, GeVTagger, classifier, extra_scalars, read_out
+from lgae_pyg.models.taggers.inputs import (
+    READOUTS,
+    GeVTagger,
+    ReferencedTagger,
+    classifier,
+    extra_scalars,
+    read_out,
+)
 from lgae_pyg.nn.lorentz_net_conv import LorentzNetConv, pairs_of
 from lgae_pyg.nn.lorentz_patch import LorentzPatch
 from lgae_pyg.ops.jet_features import FEATURE_SETS, jet_features
@@ -16,7 +23,7 @@ from lgae_pyg.ops.references import check_scale, reference_vectors, root_masses,
 from lgae_pyg.registry import check_choice
 
 
-class LorentzNet(GeVTagger):
+class LorentzNet(ReferencedTagger):
     r"""LorentzNet (Gong et al., arXiv:2201.08187): blocks of message passing between all particles
     (:class:`~lgae_pyg.nn.LorentzNetConv`) on Lorentz scalars and four-vectors, the mean of the scalars, a
     perceptron.
@@ -78,18 +85,12 @@ class LorentzNet(GeVTagger):
         self.num_classes, self.masses, self.extra_scalars = num_classes, masses, extra_scalars
         self.scale = check_scale(scale)
         vectors = reference_vectors(beams, time_direction, reference_length)
-        self.register_buffer("references", vectors, persistent=False)
+        self.see(vectors)
         columns = (0 if masses == "none" else 1 + (len(vectors) > 0)) + extra_scalars
         if columns < 1:
             raise ValueError("masses='none' leaves particles without a scalar: give extra_scalars")
         options = {"step": step, "clamp": clamp, "backend": backend}
         self.stack = LorentzNetStack(columns, hidden, layers, num_classes, dropout, readout, **options)
-
-    def _apply(self, function, recurse: bool = True):
-        """As in PyTorch; the reference vectors stay float64."""
-        super()._apply(function, recurse)
-        self.references = self.references.double()
-        return self
 
     def node_scalars(self, batch: Any, p4: Tensor, ptr: Tensor, is_reference: Tensor) -> Tensor:
         """The scalars that every block sees, of particles and reference vectors.

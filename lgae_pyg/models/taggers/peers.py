@@ -11,28 +11,22 @@ import torch
 from torch import Tensor, nn
 
 from lgae_pyg.lorentz.kinematics import minkowski_dot
-from lgae_pyg.models.taggers.inputs import GeVTagger, read_out
+from lgae_pyg.models.taggers.inputs import ReferencedTagger, read_out
 from lgae_pyg.ops.graphs import complete_graph, dense_layout, node_to_graph
 from lgae_pyg.ops.lorentz_features import psi
 from lgae_pyg.ops.precision import without_autocast
 from lgae_pyg.ops.references import check_scale, reference_vectors, root_masses, with_references
 
 
-class _Peer(GeVTagger):
-    """What both adapters share: the scale of the momenta and the reference vectors."""
+class _Peer(ReferencedTagger):
+    """What both adapters begin with."""
 
     def __init__(self, num_classes: int, beams: bool, time_direction: bool, scale: float):
         super().__init__()
         if num_classes < 2:
             raise ValueError(f"a tagger needs two classes at least, not num_classes={num_classes}")
         self.num_classes, self.scale = num_classes, check_scale(scale)
-        self.register_buffer("references", reference_vectors(beams, time_direction), persistent=False)
-
-    def _apply(self, function, recurse: bool = True):
-        """As in PyTorch; the reference vectors stay float64."""
-        super()._apply(function, recurse)
-        self.references = self.references.double()
-        return self
+        self.see(reference_vectors(beams, time_direction))
 
 
 class LGATrSlim(_Peer):
