@@ -15,7 +15,7 @@ COMMANDS = {
     "train": "train a model from a Hydra configuration",
     "evaluate": "write the tables and figures of a trained model",
     "report": "write one HTML page on evaluated runs, and their tables side by side",
-    "efficiency": "train on few jets and many, and compare the errors",
+    "efficiency": "train models on few jets and many, over seeds, and compare them",
     "import": "turn weights of the published LGAE or GNNAE code into a checkpoint",
 }
 

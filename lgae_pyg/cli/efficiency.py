@@ -1,4 +1,4 @@
-"""``lgae efficiency``: errors against the number of training jets."""
+"""``lgae efficiency``: what models learn from few training jets and many, over several seeds."""
 
 import argparse
 import sys
@@ -11,7 +11,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     add = parser.add_argument
     models = "lgae_mix_fast,cnnae_fast,gnnae_pl_fast,linear_fast"
-    add("--experiments", default=models, metavar="A,B", help="of lgae train (default: %(default)s)")
+    meaning = "of lgae train; NAME+KEY=VALUE+... changes one (default: %(default)s)"
+    add("--experiments", default=models, metavar="A,B", help=meaning)
     add("--sizes", default="10,100,1000,10000,50000", metavar="N,M", help="training jets (default: %(default)s)")
     add("--seeds", default="0,1,2,3,4", metavar="A,B", help="default: %(default)s")
     add("--out", type=Path, default=Path("runs/efficiency"), metavar="DIR", help="default: %(default)s")
@@ -34,7 +35,8 @@ def run(options: argparse.Namespace) -> int:
     """
     from tqdm import tqdm
 
-    from lgae_pyg.evaluation.efficiency.study import Plan, collect, run_jobs
+    from lgae_pyg.evaluation.efficiency.plan import Plan
+    from lgae_pyg.evaluation.efficiency.study import collect, run_jobs
     from lgae_pyg.evaluation.results import Results
     from lgae_pyg.evaluation.study import draw_study
 
@@ -80,7 +82,7 @@ def _experiments(options: argparse.Namespace) -> list[str]:
     if not any(word.startswith("hydra.searchpath") for word in options.set):
         known = sorted(path.stem for path in (config_directory() / "experiment").glob("*.yaml"))
         for name in names:
-            check_choice("experiment", name, known)
+            check_choice("experiment", name.partition("+")[0], known)
     return names
 
 

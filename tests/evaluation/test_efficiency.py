@@ -8,7 +8,8 @@ import pytest
 from lgae_pyg.cli import main
 from lgae_pyg.evaluation.efficiency import study as efficiency
 from lgae_pyg.evaluation.efficiency.figures import FIGURES
-from lgae_pyg.evaluation.efficiency.study import Plan, collect, run_jobs
+from lgae_pyg.evaluation.efficiency.plan import Plan
+from lgae_pyg.evaluation.efficiency.study import collect, run_jobs
 from lgae_pyg.evaluation.study import draw_study
 
 
@@ -185,3 +186,58 @@ def test_refused_trainings_leave_no_empty_folders(plan: Plan, trained: list[str]
     run_jobs(plan)
     assert not (plan.folder / "runs" / "b_fast_10_seed2").exists()
     assert (plan.folder / "runs" / "a_fast_10_seed2").is_dir()
+
+
+def test_changed_experiments_are_rows_of_their_own(tmp_path) -> None:
+    plan = Plan(["pfn", "pfn+model.friends=mass+model.num_friends=8"], [100], [0], tmp_path, shown=800, epochs=4)
+    plain, changed = (plan.words(job) for job in plan.jobs())
+    names = [job.name for job in plan.jobs()]
+    assert names == ["pfn_100_seed0", "pfn-model-friends-mass-model-num_friends-8_100_seed0"]
+    assert changed[0] == plain[0] == "experiment=pfn"
+    assert changed[-2:] == ["model.friends=mass", "model.num_friends=8"] and len(changed) == len(plain) + 2
+
+
+def test_what_a_study_of_taggers_tells(tmp_path, monkeypatch) -> None:
+    """Medians of three seeds, costs from the runs, no ratios; one number of jets is drawn side by side."""
+    merits = {"accuracy": 0.9, "rejection_0.5": 100.0, "rejection_0.3": float("inf"), "auc_equal_mass": None}
+
+    def run(command, **options):
+        words = dict(word.split("=", 1) for word in command[3:])
+        folder = Path(words["runs"], words["name"])
+        folder.mkdir(parents=True)
+        rows = ["epoch,val/loss,jets_per_second,seconds", "0,0.7,,", "1,0.5,100,30", "2,0.3,300,30"]
+        rows.append("3,0.4,200,60")
+        (folder / "metrics.csv").write_text("\n".join(rows))
+        return SimpleNamespace(returncode=0, stderr="", stdout="")
+
+    def measure(folder, test_jets):
+        seed = int(folder.name[-1])
+        about = {"task": "classification", "label": folder.name[:3].upper(), "origin": "toy", "jets": test_jets}
+        return {**merits, "auc": 0.95 + 0.01 * seed**2, "auc_error": 0.002 * seed, "parameters": 42, **about}
+
+    monkeypatch.setattr(efficiency.subprocess, "run", run)
+    monkeypatch.setattr(efficiency, "measure", measure)
+    plan = Plan(["pfn", "net"], [100], [0, 1, 2], tmp_path, shown=800, epochs=4)
+    assert run_jobs(plan) == {}
+    results = collect(plan)
+    first = results.tables["efficiency"].records()[0]
+    assert (first["model"], first["auc"], first["auc_min"], first["auc_max"]) == ("PFN", 0.96, 0.95, 0.99)
+    assert (first["parameters"], first["jets_per_second"], first["minutes"]) == (42, 200, 2)
+    assert not any(name.endswith("ratio") for name in first)
+    assert "Statistical errors of one training, medians: AUC 0.002." in results.caption
+    assert {row["best_epoch"] for row in results.tables["efficiency_runs"].records()} == {2}
+    figure = FIGURES["efficiency"](results)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["PFN", "NET"]
+    assert [axes.get_xscale() for axes in figure.axes] == ["linear", "log", "linear"]
+
+
+def test_autoencoders_and_taggers_have_no_table_in_common(plan: Plan, trained: list[str], monkeypatch) -> None:
+    measure = efficiency.measure
+
+    def mixed(folder, test_jets):
+        return measure(folder, test_jets) | ({"task": "classification"} if folder.name.startswith("a") else {})
+
+    monkeypatch.setattr(efficiency, "measure", mixed)
+    run_jobs(plan)
+    with pytest.raises(ValueError, match="no table in common"):
+        collect(plan)

@@ -6,6 +6,7 @@ import torch
 from torch_geometric.nn import global_add_pool
 
 from lgae_pyg.data import JetStore
+from lgae_pyg.evaluation.efficiency.measures import merits_of
 from lgae_pyg.evaluation.study import StudyOptions, run_study
 from lgae_pyg.evaluation.subject import LeftOut, Subject
 from lgae_pyg.lorentz import boost
@@ -125,3 +126,12 @@ def test_what_does_not_fit_is_left_out(dataset):
     dataset.store = dataset.store.select(slice(0, None, 3))
     with pytest.raises(LeftOut, match="only one"):
         run_study("tagging", subject_of(BySize(), dataset), OPTIONS)
+
+
+def test_the_merits_of_a_training_are_those_of_the_study(dataset):
+    subject = subject_of(BySize(), dataset)
+    merits = merits_of(subject, 1000)
+    (row,) = run_study("tagging", subject, OPTIONS).tables["tagging"].records()
+    for name in ("auc", "accuracy", "rejection_0.5"):
+        assert merits[name] == row[name]
+    assert merits["jets"] == 60 and merits["auc_error"] > 0
