@@ -1,18 +1,20 @@
 """Lorentz-group-equivariant autoencoders and taggers for jets, on PyTorch Geometric."""
 
+import importlib
 from typing import Any
 
 from lgae_pyg.version import __version__
 
-__all__ = ["__version__", "load_model"]
+__all__ = ["__version__", "load_model", "publish"]
+
+#: Where the public functions are.
+_PLACES = {"load_model": "lgae_pyg.checkpoint", "publish": "lgae_pyg.publishing"}
 
 
 def __getattr__(name: str) -> Any:
     """Loads the public functions on first use, so that ``import lgae_pyg`` is quick."""
-    if name == "load_model":
-        from lgae_pyg.checkpoint import load_model
-
-        return load_model
+    if name in _PLACES:
+        return getattr(importlib.import_module(_PLACES[name]), name)
     raise AttributeError(f"module 'lgae_pyg' has no attribute '{name}'")
 
 

@@ -7,7 +7,8 @@ tensors and plain values only and never runs code from the file. It holds two en
   the resolved configuration of the training, epoch and metrics, all as plain values;
 * ``"state_dict"``: parameters and buffers (fitted statistics among them), each name prefixed by ``"model."``.
 
-Lightning's checkpoints carry the same two entries beside Lightning's own, so they are opened in the same way.
+Lightning's checkpoints carry the same two entries beside Lightning's own, so they are opened in the same way. A
+file whose name ends in ``.safetensors`` holds the same as safetensors (:mod:`lgae_pyg.weights`), for others.
 """
 
 import errno
@@ -30,11 +31,13 @@ from lgae_pyg.files import first_line, plain, write_atomically
 from lgae_pyg.models import build_model, check_config, contract_of, stated_unit
 from lgae_pyg.registry import check_choice
 from lgae_pyg.version import __version__
+from lgae_pyg.weights import MODEL, read_weights, shipped_model, shipped_models, write_weights
 
 FORMAT = 1
 HEADER = "lgae_pyg"
 PREFIX = "model."
 BEST, LAST = "best.ckpt", "last.ckpt"
+SAFETENSORS = ".safetensors"
 
 
 class CheckpointError(ValueError):
@@ -129,7 +132,7 @@ def save_checkpoint(path: str | os.PathLike, model: nn.Module, **description: An
     """Writes a model as a self-describing checkpoint, atomically.
 
     Args:
-        path: file to write; an older one is replaced.
+        path: file to write, by its suffix as safetensors; an older one is replaced.
         model: network with an attribute ``config`` that :func:`lgae_pyg.models.build_model` understands; around it
             there may be a wrapper of PyTorch (``torch.compile``, data parallelism).
         **description: any of ``data`` (recipe of the data set), ``unit`` (of the momenta; the model's own when
@@ -153,6 +156,8 @@ def save_checkpoint(path: str | os.PathLike, model: nn.Module, **description: An
     if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
         warnings.warn(f"{type(model).__name__} has forward hooks, which are not in the checkpoint", stacklevel=2)
     state = {PREFIX + name: tensor for name, tensor in model.state_dict().items()}
+    if Path(path).suffix == SAFETENSORS:
+        return write_weights(path, header, state)
     content = {HEADER: header, "state_dict": state}
     return write_atomically(path, lambda file: torch.save(content, file))
 
@@ -161,17 +166,27 @@ def find_checkpoint(path: str | os.PathLike) -> Path:
     """Returns the checkpoint file that a path means.
 
     Args:
-        path: a checkpoint file; or the folder of a run, whose best model is taken, or, if there is none, the
-            last one (a warning says so).
+        path: a checkpoint file; the folder of a run, whose best model is taken, or, if there is none, the last
+            one (a warning says so); the folder of a published model; or the name of one that is shipped with the
+            package (:func:`~lgae_pyg.weights.shipped_models`), where there is no file of that name.
 
     Raises:
         FileNotFoundError: there is no such file, or the folder holds no checkpoint.
     """
     path = Path(path)
     if not path.is_dir():
-        if not path.exists():
-            raise FileNotFoundError(f"{path}: no such checkpoint or run folder (there is no {path.absolute()})")
-        return path
+        if path.exists():
+            return path
+        shipped = shipped_model(path)
+        if shipped is None:
+            names = ", ".join(shipped_models())
+            raise FileNotFoundError(
+                f"{path}: no such checkpoint or run folder (there is no {path.absolute()}), and no model that "
+                f"comes with the package ({names})"
+            )
+        return shipped
+    if (path / MODEL).exists():
+        return path / MODEL
     for folder in (path / "checkpoints", path):
         if (folder / BEST).exists():
             return folder / BEST
@@ -194,6 +209,8 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[
     Raises:
         CheckpointError: the file is truncated, is no checkpoint of this package or has a newer format.
     """
+    if Path(path).suffix == SAFETENSORS:
+        return _read_weights(path, map_location)
     try:
         content = torch.load(path, map_location=map_location, weights_only=True)
     except OSError as error:
@@ -204,6 +221,18 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[
         raise _unreadable(path, error, map_location) from error
     if not isinstance(content, dict) or not isinstance(content.get(HEADER), dict):
         raise CheckpointError(f"{path}: not a checkpoint of lgae_pyg, the entry '{HEADER}' is missing")
+    check_header(path, content)
+    return content
+
+
+def _read_weights(path: str | os.PathLike, map_location: Any) -> dict[str, Any]:
+    try:
+        header, state = read_weights(path)
+    except OSError:
+        raise
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
+    content = {HEADER: header, "state_dict": {name: one.to(map_location) for name, one in state.items()}}
     check_header(path, content)
     return content
 
@@ -290,7 +319,8 @@ def load_model(path: str | os.PathLike, map_location: Any = "cpu") -> nn.Module:
     """Returns the model of a checkpoint in evaluation mode; nothing but the file is needed.
 
     Args:
-        path: a checkpoint file, or the folder of a run, whose best model is taken.
+        path: a checkpoint file, the folder of a run or of a published model, or the name of a shipped one
+            (see :func:`find_checkpoint`).
         map_location: device of the model, as in :func:`torch.load`.
     """
     return load_checkpoint(path, map_location).model

@@ -1,0 +1,68 @@
+"""Weights as safetensors: files that hold a model for others, and those that are shipped with the package."""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lgae_pyg.data.errors import DataFileError
+from lgae_pyg.data.tensor_file import read_tensors, write_tensors
+from lgae_pyg.files import plain
+
+#: The file of a published model, in a folder of its own beside its card.
+MODEL, CARD = "model.safetensors", "README.md"
+#: Where the models lie that come with the package.
+SHIPPED = Path(__file__).parent / "pretrained"
+#: Entry of the metadata that holds the header, as JSON.
+ENTRY = "lgae_pyg"
+#: No header of ours is longer, in bytes.
+LONGEST = 1 << 24
+
+
+def shipped_models() -> dict[str, Path]:
+    """The models that come with the package, by name, with their folders."""
+    return {path.parent.name: path.parent for path in sorted(SHIPPED.glob(f"*/{MODEL}"))}
+
+
+def shipped_model(name: str | os.PathLike[str]) -> Path | None:
+    """The file of a shipped model; ``None`` if that is not the name of one."""
+    text = os.fspath(name)
+    return SHIPPED / text / MODEL if re.fullmatch(r"[a-z0-9_]+", text) and text in shipped_models() else None
+
+
+def write_weights(path: str | os.PathLike[str], header: Mapping[str, Any], state: Mapping[str, Any]) -> Path:
+    """Writes tensors and what they are of into one safetensors file with a checksum, atomically.
+
+    Args:
+        path: the file.
+        header: plain values.
+        state: tensors by name.
+    """
+    write_tensors(path, state, {"format": "pt", ENTRY: json.dumps(plain(header, ENTRY), sort_keys=True)})
+    return Path(path)
+
+
+def read_weights(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Header and tensors of a file that :func:`write_weights` wrote.
+
+    Raises:
+        OSError: it cannot be opened.
+        ValueError: it is no such file, cut short or damaged.
+    """
+    try:
+        tensors, metadata = read_tensors(path)
+    except DataFileError as error:
+        reason = error.__cause__ or "its checksum does not match"
+        raise ValueError(f"{path}: damaged, cut short or no safetensors file ({reason})") from error
+    text = metadata.get(ENTRY, "")
+    if not 0 < len(text) <= LONGEST:
+        raise ValueError(f"{path}: no weights of lgae_pyg, the entry '{ENTRY}' is missing in the metadata")
+    try:
+        header = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{path}: the header is no JSON ({error})") from error
+    if not isinstance(header, dict):
+        raise ValueError(f"{path}: the header is no mapping")
+    return header, {name: tensor.clone() for name, tensor in tensors.items()}
