@@ -13,7 +13,7 @@ JETS ?= 10000
 DATA := data/quickstart
 RUN := runs/quickstart
 
-.PHONY: help setup environment scatter quickstart test slow lint bench dist clean
+.PHONY: help setup environment scatter quickstart test slow lint docs bench dist clean
 .DELETE_ON_ERROR:
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make test        the tests"
 	@echo "make slow        the slow studies among the tests"
 	@echo "make lint        ruff"
+	@echo "make docs        the documentation, into docs/_build/html"
 	@echo "make bench       benchmarks of loading, and of speed and memory of the models"
 	@echo "make dist        the wheel, into dist/"
 
@@ -35,7 +36,7 @@ $(VENV)/installed: setup.cfg setup.py pyproject.toml .ci/constraints.txt | envir
 	@echo "Installing PyTorch, this package and its companions into $(VENV); some minutes, once, and quietly."
 	$(PIP) --upgrade pip setuptools wheel ninja
 	$(PIP) $(TORCH_ARGS) torch  # by itself, so that TORCH_ARGS applies to it alone
-	$(PIP) --no-build-isolation --editable '.[generator,jetnet,peers,dev]'
+	$(PIP) --no-build-isolation --editable '.[generator,jetnet,peers,docs,dev]'
 	@$(BIN)/python -c "import importlib.util as i; exit(i.find_spec('jetnet') is None)" \
 		|| echo "no jetnet here (Python up to 3.12 has it): downloads of JetNet, FPND, FPD and KPD are left out."
 	touch $@
@@ -68,6 +69,10 @@ slow: setup
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 
+docs: $(VENV)/installed
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@echo docs/_build/html/index.html
+
 # For example make bench BENCH='--quick'.
 bench: setup
 	$(BIN)/python data/benchmark_loading.py
@@ -80,4 +85,4 @@ dist: $(VENV)/installed
 	@ls dist/*.whl
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .ruff_cache
+	rm -rf $(VENV) build dist docs/_build *.egg-info .pytest_cache .hypothesis .ruff_cache

@@ -27,7 +27,7 @@ class JetStoreWriter:
     """Writes jets, as they come, to a folder that :meth:`JetStore.load` opens like one file.
 
     The folder holds shards (each a file of :meth:`JetStore.save`, cut where the jets fill ``shard_bytes``) and
-    ``index.json``, which is written last and at once: a folder without it is no store. Memory holds one shard.
+    ``index.json``, which is written last and at once: a folder without it is no store. Memory holds one shard::
 
         with JetStoreWriter("jets", {"unit": "GeV"}) as writer:
             for sizes, p4, labels in chunks:
@@ -38,7 +38,7 @@ class JetStoreWriter:
     ended with :meth:`finish`, which leaves a receipt; :meth:`resume` tells which pieces are whole, and
     :meth:`join` makes the store of all of them, in the order of their numbers. The bytes of the shards depend on
     the jets of their piece, ``meta`` and ``shard_bytes`` alone, not on how the jets are divided among
-    :meth:`add`, on the number of processes or on interruptions.
+    :meth:`add`, on the number of processes or on interruptions::
 
         done = JetStoreWriter.resume("jets", meta)                  # {number: notes}
         for number in set(range(pieces)) - set(done):               # in any process, in any order

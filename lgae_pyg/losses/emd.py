@@ -95,7 +95,9 @@ def emd_sinkhorn(
     between its gradient and the exact one 0.96; with ``blur=0.001, scaling=0.9``, 1 to 4 % and 0.98 to 0.99, in
     three times the time.
 
-    Args and shapes are those of :func:`emd`, and besides:
+    Further arguments and shapes are those of :func:`emd`.
+
+    Args:
         blur: the distance :math:`\varepsilon` below which particles are blurred.
         scaling: the factor between the temperatures of two iterations, which fall from 1 to ``blur``: the
             nearer to 1, the more accurate and the slower.

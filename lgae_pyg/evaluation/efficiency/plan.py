@@ -116,5 +116,6 @@ _COUNTS = ("shown", "epochs", "val_jets", "test_jets", "processes", "threads")
 
 
 def without_indifferent(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a job without the words that do not change its numbers."""
     words = [word for word in settings["words"] if word.partition("=")[0] not in _INDIFFERENT]
     return {**settings, "words": words}

@@ -1,0 +1,76 @@
+"""The documentation: what it shows runs, links are there, what is public is described, the site is built."""
+
+import importlib
+import inspect
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lgae_pyg
+
+CLONE = Path(__file__).parents[1]
+PAGES = [CLONE / "README.md", CLONE / "CONTRIBUTING.md", *sorted((CLONE / "docs").glob("*.md"))]
+#: Pages whose Python blocks stand by themselves, each in the order of the page.
+RUN = ("README.md", "docs/library.md", "docs/physics.md")
+
+pytestmark = pytest.mark.skipif(not (CLONE / "docs").is_dir(), reason="only in a clone")
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_python_blocks_run(name: str, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (CLONE / name).read_text(encoding="utf-8"), re.S)
+    assert blocks
+    names = {"__name__": "a block of the page"}  # what is guarded by __main__ makes jets
+    for block in blocks:
+        exec(compile(block, name, "exec"), names)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(CLONE)))
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+        if not re.match(r"https?:", target):
+            assert (page.parent / target).exists(), f"{page.name} links {target}, which is not there"
+
+
+def public_objects():
+    for found in pkgutil.walk_packages(lgae_pyg.__path__, "lgae_pyg."):
+        if found.name.endswith("__main__") or "triton" in found.name:
+            continue
+        try:
+            module = importlib.import_module(found.name)
+        except ImportError:  # of an extra that is not installed
+            continue
+        for name, value in vars(module).items():
+            made_here = getattr(value, "__module__", None) == module.__name__
+            if made_here and not name.startswith("_") and (inspect.isclass(value) or inspect.isfunction(value)):
+                yield f"{module.__name__}.{name}", value
+
+
+def test_everything_public_is_described() -> None:
+    objects = dict(public_objects())
+    assert len(objects) > 300
+    assert [name for name, value in objects.items() if not inspect.getdoc(value)] == []
+    mute = []  # an argument that the documentation of a function does not name
+    for name, value in objects.items():
+        if not inspect.isfunction(value) or "Args:" not in inspect.getdoc(value):
+            continue
+        text = inspect.getdoc(value)
+        arguments = inspect.signature(value).parameters
+        mute += [f"{name}({one})" for one in arguments if not re.search(rf"\b{one}\b", text)]
+    assert mute == []
+
+
+def test_the_site_is_built_without_warnings(tmp_path) -> None:
+    pytest.importorskip("sphinx")
+    pytest.importorskip("furo")
+    options = ["-q", "-W", "--keep-going", "-b", "html"]
+    command = [sys.executable, "-m", "sphinx", *options, CLONE / "docs", tmp_path / "site"]
+    finished = subprocess.run(command, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    assert (tmp_path / "site" / "index.html").exists()
