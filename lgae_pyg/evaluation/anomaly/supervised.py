@@ -118,7 +118,7 @@ class Reference:
         return shares[:, [one for one in range(shares.shape[1]) if one not in numbers]].sum(-1).numpy()
 
     def is_new(self, sample: Sample) -> NDArray[np.bool_] | None:
-        """Whether a jet was in neither training nor validation; ``None`` where sources differ: nothing is known."""
+        """Which jets were in neither training nor validation; ``None`` if file and row cannot tell."""
         groups, known = list(_places(sample)), {source for source, _ in self.seen}
         if not known & {source for (source, _), _ in groups}:
             return None
@@ -186,7 +186,8 @@ def without_seen(
         left.append(replace(sample, store=sample.store.select(np.flatnonzero(new))))
     whose = "the training or validation of the upper reference"
     notes = [f"Left out of all scores, since {whose} had them: {', '.join(seen)}."] if seen else []
-    notes += [f"Whether {whose} had jets of {', '.join(unknown)} cannot be told by file and row."] if unknown else []
+    if unknown:
+        notes.append(f"Whether {whose} had jets of {', '.join(unknown)} cannot be told by file and row.")
     return left, notes
 
 
