@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--resamples", type=_positive, default=200, metavar="N", help="bootstrap samples behind each error")
     add("--threads", type=_positive, metavar="N", help="processor threads; give 1 where cores are shared")
     add("--emd", action="store_true", help="anomaly: also the exact energy mover's distance; takes minutes")
+    add("--supervised", metavar="RUN[,..]", help="anomaly: trained taggers beside it, as the upper reference")
     add("--no-baseline", action="store_true", help="leave out the linear autoencoders")
     add("--keep", action="store_true", help="if there are results of this very checkpoint, only show them")
     add("--redraw", action="store_true", help="only draw the figures again, from the stored results")
@@ -91,6 +92,7 @@ def _evaluate(asked: list[str] | None, options: argparse.Namespace) -> tuple[lis
         baseline=not options.no_baseline,
         scan_jets=options.scan_jets,
         emd=options.emd,
+        supervised=options.supervised.split(",") if options.supervised else (),
         progress=not options.quiet,
     )
     subject = Subject.load(options.source, options.generate, files, options.card)

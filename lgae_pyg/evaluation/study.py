@@ -50,6 +50,7 @@ class StudyOptions:
         records: reconstruction: the way from momenta in GeV to the model's input and back
             (:class:`~lgae_pyg.evaluation.symmetry.equivariance.Records`), where it is more than the unit.
         emd: anomaly: add scores that need the exact energy mover's distance, which takes long.
+        supervised: anomaly: runs or checkpoints of taggers that score the same jets, as the upper reference.
         progress: show a progress bar, or lines now and then in a file.
 
     Raises:
@@ -66,6 +67,7 @@ class StudyOptions:
     scan_jets: int = 200
     records: Any = None
     emd: bool = False
+    supervised: Sequence[str | os.PathLike[str]] = ()
     progress: bool = True
 
     def __post_init__(self) -> None:

@@ -39,17 +39,20 @@ class Sample:
         store: the jets, in the unit of the model.
         origin: where they come from, for captions.
         class_names: names of the classes by their number; empty if unknown.
+        recipe: of the data set that they are of.
     """
 
     name: str
     store: JetStore
     origin: str
     class_names: Sequence[str] = ()
+    recipe: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, name: str, dataset: Any) -> "Sample":
         """The jets of a data set, in the precision of the studies."""
-        return cls(name, dataset.store.to(torch.float64), origin_of(dataset), getattr(dataset, "class_names", ()))
+        names, recipe = getattr(dataset, "class_names", ()), getattr(dataset, "recipe", {})
+        return cls(name, dataset.store.to(torch.float64), origin_of(dataset), names, recipe)
 
     def __len__(self) -> int:
         return len(self.store)

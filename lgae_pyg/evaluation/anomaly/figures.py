@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 
+from lgae_pyg.evaluation.anomaly.supervised import SUPERVISED
 from lgae_pyg.evaluation.anomaly.tables import (
     FEWEST_IN_WINDOW,
     UNION,
@@ -33,6 +34,8 @@ SCORE_STYLES = {
     "mass": {"color": "0.35", "linestyle": (0, (5, 1, 1, 1, 1, 1))},
     "multiplicity": {"color": "0.65", "linestyle": "--"},
 }
+#: The upper reference, by which the others are judged.
+SUPERVISED_STYLE = {"color": "black", "linewidth": 2.2}
 LABELS = {**NAMES, UNION: "all signals"}
 BINS = 60
 #: Mass bins of the profile in GeV, and the fewest jets of a bin.
@@ -126,7 +129,7 @@ def mass_figure(results: Results) -> Figure:
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 4.6))
     centres = (PROFILE_BINS[1:] + PROFILE_BINS[:-1]) / 2
     places = np.digitize(background["mass"], PROFILE_BINS)
-    chosen = compared_scores(about, background)[:5]
+    chosen = _shown(about, background, 5)
     for score in chosen:
         style = _style(score)
         ranks = background[score].argsort().argsort() / max(len(places) - 1, 1)
@@ -163,7 +166,7 @@ def _draw_windows(axes: Axes, results: Results, styles: Mapping[str, Mapping]) -
             low, high = _window(str(row["window"]))
             place = (low + high) / 2 + (number - 2) * 2
             axes.errorbar(
-                place, row["auc"], yerr=row["auc_error"], marker="os^Dv"[number % 5], markersize=4,
+                place, row["auc"], yerr=row["auc_error"], marker="os^Dv*"[number % 6], markersize=4,
                 color=style["color"], capsize=2,
             )  # fmt: skip
             axes.hlines(row["auc"], low, high, color=style["color"], alpha=0.4, linewidth=1)
@@ -196,7 +199,7 @@ def _panels(results: Results, draw) -> tuple[Figure, list[Axes]]:
     for spare in panels[len(signals) :]:
         spare.set_axis_off()
     for axes, (name, signal) in zip(panels, signals):
-        for score in compared_scores(about, signal)[:6]:
+        for score in _shown(about, signal, 6):
             background = found[about["background"]][score]
             draw(axes, background, signal[score], label=printed_name(score, about), **_style(score))
         axes.set_title(LABELS.get(name, name))
@@ -210,7 +213,15 @@ def _label(figure: Figure, panels: list[Axes], x: str, y: str) -> None:
     legend_above(figure, panels[0], 3)
 
 
+def _shown(about: Mapping[str, Any], found: Scores, number: int) -> list[str]:
+    """The first compared scores without labels, so many, and all of supervised taggers."""
+    supervised, scores = about.get("supervised", {}), compared_scores(about, found)
+    return [score for score in scores if score not in supervised][:number] + list(supervised)
+
+
 def _style(score: str) -> Mapping[str, Any]:
+    if score.startswith(SUPERVISED):
+        return {**SUPERVISED_STYLE, "linestyle": ("-", "--", "-.", ":")[int(score.partition("_")[2] or 1) % 4 - 1]}
     return SCORE_STYLES.get(score, HEADLINE_STYLE)
 
 

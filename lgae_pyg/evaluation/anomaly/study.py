@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from lgae_pyg.evaluation.anomaly.density import LatentDensity
+from lgae_pyg.evaluation.anomaly.supervised import described, load_references, without_seen
 from lgae_pyg.evaluation.anomaly.tables import Scores, anomaly_tables
 from lgae_pyg.evaluation.baselines import fit_baselines
 from lgae_pyg.evaluation.latent.codes import latent_invariants
@@ -49,21 +50,29 @@ def run(subject: Subject, options: StudyOptions) -> Results:
         OSError: if jets are missing.
     """
     background, signals = subject.contrast(options.signals, options.sample, options.split, options.root)
-    samples, notes = [background, *signals], []
+    references = load_references(options.supervised)
+    samples, notes = without_seen([background, *signals], references)
+    background, *signals = samples
+    notes += [note for one in references.values() for note in one.notes(background, signals)]
     try:
         ordinary = [Sample.of("train", subject.dataset("train", options.root)).choose(FITTED)]
     except FileNotFoundError as error:
         ordinary = []
         notes.append(f"No density of codes and no linear baseline: no training jets ({first_line(error)}).")
-    with steps(batches_of([*samples, *ordinary], options.batch_size), options.progress, "anomaly") as tick:
+    batches = batches_of([*samples, *ordinary, *samples * len(references)], options.batch_size)
+    with steps(batches, options.progress, "anomaly") as tick:
         density, linear = _fitted(subject, ordinary, options, tick)
         found = {one.name: _sample_scores(subject, linear, density, one, options, tick) for one in samples}
+        for name, reference in references.items():
+            for one in samples:
+                found[one.name][name] = reference.score(one, subject.unit, background, options.batch_size, tick)
     notes += drop_conserved(found)
     about = subject.description(samples) | {
         "background": background.name,
         "signals": [sample.name for sample in signals],
         "headline": subject.facts.anomaly_score,
         "notes": notes,
+        **({"supervised": described(references)} if references else {}),
     }
     about["caption"] = " ".join([*notes, about["caption"]])
     tables = anomaly_tables(found, about, options.resamples, options.progress)

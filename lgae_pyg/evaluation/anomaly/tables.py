@@ -59,8 +59,9 @@ def signal_samples(found: Mapping[str, Scores], signals: Sequence[str]) -> Itera
 
 
 def compared_scores(about: Mapping[str, Any], found: Iterable[str]) -> list[str]:
-    """The headline score and those of its companions that there are."""
-    return [score for score in (about["headline"], *COMPANIONS) if score in found]
+    """The headline score, those of its companions that there are, and supervised taggers."""
+    scores = (about["headline"], *COMPANIONS, *about.get("supervised", ()))
+    return [score for score in scores if score in found]
 
 
 def printed_name(score: str, about: Mapping[str, Any]) -> str:
@@ -70,12 +71,16 @@ def printed_name(score: str, about: Mapping[str, Any]) -> str:
         "multiplicity": "number of particles alone",
         "linear_chamfer_cartesian": "LinearAE, chamfer cartesian",
     }
+    if score in about.get("supervised", ()):
+        return f"{about['supervised'][score]['label']}, supervised"
     mark = " (headline)" if score == about["headline"] else ""
     return names.get(score, score.replace("_", " ")) + mark
 
 
 def _owner(score: str, about: Mapping[str, Any]) -> str:
     """Whose score it is."""
+    if score in about.get("supervised", ()):
+        return about["supervised"][score]["label"]
     return "no model" if score in MODEL_FREE else about["label"]
 
 
