@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from lgae_pyg.checksums import fingerprint
 from lgae_pyg.data.admission import Admission
 from lgae_pyg.data.gate import Rules
-from lgae_pyg.data.writer import INDEX, JetStoreWriter, read_signed
-from lgae_pyg.datasets.base import fingerprint
+from lgae_pyg.data.writer import INDEX, JetStoreWriter, read_checked
 from lgae_pyg.datasets.cards import Card
 from lgae_pyg.datasets.columns import CardColumns
 from lgae_pyg.datasets.reading import JetReading, Piece, account_of, description, join_accounts, store_fields
@@ -100,7 +100,7 @@ def convert(work: Conversion, out: str | os.PathLike[str], workers: int = 1, pro
     """
     out, recipe, pieces = Path(out), work.recipe(), work.pieces()
     if (out / INDEX).exists():
-        meta = read_signed(out / INDEX)["meta"]
+        meta = read_checked(out / INDEX)["meta"]
         if meta.get("conversion") == recipe:
             return Admission.from_dict(meta["admission"])
         raise FileExistsError(f"{out} holds a finished store of other jets: remove it, or choose another folder.")

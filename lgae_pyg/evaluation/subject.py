@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from lgae_pyg.checkpoint import load_checkpoint, package_versions
+from lgae_pyg.checksums import fingerprint
 from lgae_pyg.data import JetLoader, JetStore
 from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.datasets import build_dataset
-from lgae_pyg.datasets.base import fingerprint
 from lgae_pyg.models import contract_of
 from lgae_pyg.registry import check_choice
 
@@ -127,7 +127,8 @@ class Subject:
                 f"{found.path} does not say which data the model was trained on (entry 'data'), as imported ones "
                 "do not: say with --data FILES which jets it is to be shown"
             )
-        about = {"checkpoint": os.fspath(found.path), "identity": fingerprint(found.path), "epoch": found.epoch}
+        about = {"checkpoint": os.fspath(found.path), "epoch": found.epoch}
+        about["identity"] = f"sha256:{fingerprint(found.path)}"
         model, recipe = found.model.eval().double(), found.data or {}
         facts = contract_of(model)
         slots = facts.num_particles or recipe.get("num_particles")

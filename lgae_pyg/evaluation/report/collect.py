@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from lgae_pyg.checkpoint import HEADER, CheckpointError, read_checkpoint
-from lgae_pyg.datasets.base import fingerprint
+from lgae_pyg.checksums import fingerprint
 from lgae_pyg.evaluation.results import DESCRIPTION, OLD_DESCRIPTION, Results, stored_in
 from lgae_pyg.evaluation.study import STUDIES, find_study
 from lgae_pyg.tables import Table, Value, read_csv
@@ -166,15 +166,16 @@ def _read(run: RunContent, folder: Path, evaluation: str = "") -> None:
 def is_stale(about: Mapping[str, Any], run: Path) -> bool:
     """Whether results are of another checkpoint than the one of that name in the run now.
 
-    Earlier versions did not store what tells two checkpoints apart (``identity``); their epochs are compared. A
+    Earlier versions did not store what surely tells two checkpoints apart (``identity``); their epochs are compared. A
     checkpoint that is not there, or cannot be read, tells nothing.
     """
     name = Path(about.get("checkpoint") or "").name
     file = next((one for one in (run / "checkpoints" / name, run / name) if name and one.is_file()), None)
     if file is None:
         return False
-    if about.get("identity"):
-        return about["identity"] != fingerprint(file)
+    identity = str(about.get("identity") or "")
+    if identity.startswith("sha256:"):
+        return identity != f"sha256:{fingerprint(file)}"
     try:
         return read_checkpoint(file)[HEADER].get("epoch") != about.get("epoch")
     except CheckpointError:
