@@ -161,8 +161,8 @@ def save_checkpoint(path: str | os.PathLike, model: nn.Module, **description: An
 def write_checkpoint(path: str | os.PathLike, content: Mapping[str, Any]) -> Path:
     """Writes the content of a checkpoint with a checksum of the whole file, atomically.
 
-    The checksum is in the comment of the zip archive, which :func:`torch.load` passes over; taking it costs about a
-    second per gigabyte, writing and reading.
+    The checksum is in the comment of the zip archive, which :func:`torch.load` passes over; taking it costs about
+    a second per gigabyte, writing and reading.
     """
 
     def write(file: Any) -> None:

@@ -48,7 +48,11 @@ def fingerprint(path: str | os.PathLike[str]) -> str:
 
 
 def write_signed(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Path:
-    """Writes plain values as JSON, with a checksum of them as the entry ``crc32``."""
+    """Writes plain values as JSON, with a checksum of them as the entry ``crc32``.
+
+    A second entry, ``signed``, says that there is one: no flipped byte makes a file look as if it had none.
+    """
+    content = {**content, "signed": "crc32"}
     signed = {**content, "crc32": _signature(content)}
     return write_text(path, json.dumps(signed, indent=1, ensure_ascii=False) + "\n")
 
@@ -70,8 +74,10 @@ def read_signed(path: str | os.PathLike[str], needed: bool = True) -> dict[str, 
         content = json.loads(data)
         if not isinstance(content, dict):
             raise ValueError(f"it holds a {type(content).__name__}, not names and values")
-        if (needed or "crc32" in content) and content.pop("crc32", None) != _signature(content):
-            raise ValueError("its checksum does not match")
+        if needed or "crc32" in content or "signed" in content:
+            if content.pop("crc32", None) != _signature(content):
+                raise ValueError("its checksum does not match")
+            content.pop("signed", None)  # which index files of earlier versions do not have
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged ({error})") from error
     return content
@@ -116,7 +122,9 @@ def check_archive(path: str | os.PathLike[str]) -> None:
         with zipfile.ZipFile(path) as archive:
             parts = archive.infolist()
             if sum(part.file_size for part in parts) > size or any(part.compress_type for part in parts):
-                raise ValueError("it is packed, as torch.save never does it, and larger than the file")
+                raise ValueError("it is packed, as torch.save never does it")
+            if any(part.external_attr for part in parts):  # of folders, which torch reads as numbers all the same
+                raise ValueError("it holds other things than files")
             broken = None if sealed else archive.testzip()
     except Exception as error:  # zipfile has many words for an archive that cannot be one
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):

@@ -27,7 +27,9 @@ def each_flip(path: Path, count: int | None = None) -> Iterable[int]:
     path.write_bytes(content)
 
 
-def accepted(path: Path, read: Callable[[], object], error: type[Exception], count: int | None = None) -> list[int]:
+def accepted(
+    path: Path, read: Callable[[], object], error: type[Exception], count: int | None = None
+) -> list[int]:
     """Places in which a flipped byte was not noticed."""
     passed = []
     for place in each_flip(path, count):
@@ -85,9 +87,9 @@ def test_a_store_of_jets(tmp_path: Path) -> None:
 
 def test_signed_values(tmp_path: Path) -> None:
     path = write_signed(tmp_path / "a.json", {"name": "jets", "numbers": [1, 2.5, None], "more": {"x": "y"}})
-    assert accepted(path, lambda: read_signed(path), ValueError) == []
-    content = json.loads(path.read_text())
-    del content["crc32"]
+    for needed in (True, False):
+        assert accepted(path, lambda needed=needed: read_signed(path, needed), ValueError) == []
+    content = {key: value for key, value in json.loads(path.read_text()).items() if key not in ("crc32", "signed")}
     path.write_text(json.dumps(content))
     assert read_signed(path, needed=False) == content
     with pytest.raises(ValueError, match="checksum"):

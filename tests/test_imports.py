@@ -21,6 +21,7 @@ FLOORS = {
     "terminal": 0,
     "tables": 0.05,
     "checksums": 0.05,
+    "lock": 0.05,
     "progress": 0,
     "lorentz": 0.1,
     "ops": 1.0,

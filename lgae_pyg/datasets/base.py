@@ -236,7 +236,7 @@ class JetDataset(Dataset, ABC):
     def _made_of(self) -> dict[str, Any]:
         """What the processed file must be made again for when it changes.
 
-        Raw files are read whole to be told apart; only where system and disk say that nobody has touched them since
+        Raw files are read whole to be told apart; only where the system says that nobody has touched them since
         (``raw_seen``), they are not read again.
         """
         seen = self._raw_seen()

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch import nn
 
+from lgae_pyg.lock import locked
 from lgae_pyg.models import LinearAE, build_model, contract_of, registry, warm_start_from_linear
 from lgae_pyg.models.warm_start import check_warm_start
 from lgae_pyg.registry import check_choice
@@ -20,7 +21,6 @@ from lgae_pyg.training.data import JetDataModule
 from lgae_pyg.training.folder import RunFolder, advice, begin, open_folder
 from lgae_pyg.training.guard import NonFiniteError, NonFiniteGuard
 from lgae_pyg.training.keep import AtomicCheckpointIO, RunCheckpoints
-from lgae_pyg.training.lock import locked
 from lgae_pyg.training.loggers import build_logger
 from lgae_pyg.training.memory import keep_freed_memory
 from lgae_pyg.training.optimization import build_optimizer

@@ -12,12 +12,13 @@ from pathlib import Path
 import h5py
 import pytest
 
+from lgae_pyg import lock
 from lgae_pyg.checkpoint import HEADER, read_checkpoint
-from lgae_pyg.training import lock, train
-from lgae_pyg.training.lock import locked
+from lgae_pyg.lock import locked
+from lgae_pyg.training import train
 from lgae_pyg.training.run import DONE
 
-HOLD = "import sys, time; from pathlib import Path; from lgae_pyg.training.lock import locked\n"
+HOLD = "import sys, time; from pathlib import Path; from lgae_pyg.lock import locked\n"
 HOLD += "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from lgae_pyg.checkpoint import HEADER, CheckpointError, read_checkpoint
 from lgae_pyg.checksums import fingerprint
-from lgae_pyg.evaluation.results import DESCRIPTION, OLD_DESCRIPTION, Results, stored_in
+from lgae_pyg.evaluation.results import DESCRIPTION, OLD_DESCRIPTION, Results, figures_of, stored_in
 from lgae_pyg.evaluation.study import STUDIES, find_study
 from lgae_pyg.tables import Table, Value, read_csv
 
@@ -24,7 +24,8 @@ class RunContent:
         tables: tables by study and name.
         figures: PNG files by study.
         captions: sentences that name data and model, by study.
-        stale: by study a sentence, if it is of another checkpoint than the one that is there now.
+        stale: by study a sentence, if it is of another checkpoint than the one that is there now, or its figures
+            are not those of its tables.
         config: text of ``config.yaml``; empty if there is none.
         curve: rows of ``metrics.csv``.
         about: plain values: checkpoint, epoch, versions, recipe.
@@ -153,7 +154,11 @@ def _read(run: RunContent, folder: Path, evaluation: str = "") -> None:
     notes = [note for note in about.get("notes", ()) if note not in results.caption]
     run.captions[study] = " ".join([results.caption, *notes])
     run.tables[study] = dict(results.tables)
-    run.figures[study] = sorted((folder / "figures").glob("*.png"))
+    figures, missing = figures_of(folder)
+    run.figures[study] = [path for path in figures if path.suffix == ".png"]
+    if missing:
+        again = f"lgae evaluate {run.name} --studies {results.study} --redraw"
+        run.stale[study] = f"figures of {study} are missing or not as they were drawn: {again}"
     run.label = about.get("label") or run.label
     if is_stale(about, run.folder):
         run.stale[study] = f"{study} is of another checkpoint than the one there now: evaluate {run.name} again"
@@ -166,8 +171,8 @@ def _read(run: RunContent, folder: Path, evaluation: str = "") -> None:
 def is_stale(about: Mapping[str, Any], run: Path) -> bool:
     """Whether results are of another checkpoint than the one of that name in the run now.
 
-    Earlier versions did not store what surely tells two checkpoints apart (``identity``); their epochs are compared. A
-    checkpoint that is not there, or cannot be read, tells nothing.
+    Earlier versions did not store what surely tells two checkpoints apart (``identity``); their epochs are
+    compared. A checkpoint that is not there, or cannot be read, tells nothing.
     """
     name = Path(about.get("checkpoint") or "").name
     file = next((one for one in (run / "checkpoints" / name, run / name) if name and one.is_file()), None)
