@@ -9,6 +9,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -43,8 +44,11 @@ def crc32_of_file(path: str | os.PathLike[str], size: int | None = None) -> str:
 
 def fingerprint(path: str | os.PathLike[str]) -> str:
     """A hash (SHA-256) of all of a file, which tells it from any other; half a gigabyte a second and more."""
+    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def write_signed(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Path:
@@ -85,6 +89,68 @@ def read_signed(path: str | os.PathLike[str], needed: bool = True) -> dict[str, 
 
 def _signature(content: Mapping[str, Any]) -> str:
     return crc32(json.dumps(content, sort_keys=True).encode())
+
+
+def signed_text(text: str) -> str:
+    """A text of lines with one more, ``# crc32 ...``, which YAML takes for a comment."""
+    return f"{text}# crc32 {crc32(text.encode())}\n"
+
+
+def read_signed_text(path: str | os.PathLike[str]) -> str:
+    """Reads what :func:`signed_text` gave, without the last line; texts of earlier versions have no such line.
+
+    Raises:
+        ValueError: it is not what was written.
+    """
+    text = _decoded(path)
+    last = text.rstrip("\n").rpartition("\n")[2]
+    if "crc32" not in last and not last.startswith("# "):
+        return text
+    body = text.removesuffix(f"{last}\n")
+    if text != signed_text(body):
+        raise ValueError(
+            f"{path} has changed since it was written (its checksum does not match): it is damaged; where "
+            "somebody meant to change it, remove its last line"
+        )
+    return body
+
+
+def signed_row(header: str, row: str) -> str:
+    """A row of a CSV file, without its end, with a last cell: the checksum of header and row."""
+    return f"{row},{crc32(header.encode(), row.encode())}"
+
+
+def read_signed_rows(path: str | os.PathLike[str], most: int | None = None) -> tuple[str, bool]:
+    """The text of a CSV file whose rows :func:`signed_row` wrote, without the checksums, and whether it is whole.
+
+    A row at the end that is cut short, as a process leaves it that is killed, is left out.
+
+    Args:
+        path: the file.
+        most: so many rows are read, and those after them not looked at; all when ``None``.
+
+    Raises:
+        ValueError: another row has changed; it is named.
+    """
+    header, *rows = _decoded(path).removesuffix("\n").split("\n")
+    signed = header.endswith(",crc32")
+    if not signed and rows and re.fullmatch("[0-9a-f]{8}", rows[0].rpartition(",")[2]):
+        raise ValueError(f"{path} is damaged: its header has changed")
+    kept = []
+    for number, row in enumerate(rows[:most], 1):
+        body = row.rpartition(",")[0] if signed else row
+        if row.count(",") == header.count(",") and (not signed or row == signed_row(header, body)):
+            kept.append(body)
+        elif number < len(rows):
+            raise ValueError(f"{path} is damaged: row {number} has changed")
+    return "\n".join([header.removesuffix(",crc32"), *kept]) + "\n", len(kept) == len(rows[:most])
+
+
+def _decoded(path: str | os.PathLike[str]) -> str:
+    try:
+        return Path(path).read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is damaged, or no text ({error})") from error
 
 
 def seal_archive(file: BinaryIO) -> None:

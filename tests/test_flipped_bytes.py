@@ -7,12 +7,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from lgae_pyg.checkpoint import CheckpointError, load_checkpoint, read_checkpoint, save_checkpoint
-from lgae_pyg.checksums import check_archive, fingerprint, read_signed, write_signed
+from lgae_pyg.checksums import (
+    check_archive,
+    fingerprint,
+    read_signed,
+    read_signed_rows,
+    read_signed_text,
+    write_signed,
+)
 from lgae_pyg.data import DataFileError, JetStore
 from lgae_pyg.legacy.files import OriginalFileError, read_state_dict
 from lgae_pyg.models import LinearAE
+from lgae_pyg.training.configuration import save_config
+from lgae_pyg.training.record import MetricsFile
 
 
 def each_flip(path: Path, count: int | None = None) -> Iterable[int]:
@@ -105,3 +115,40 @@ def test_a_fingerprint_is_of_every_byte(tmp_path: Path) -> None:
         file.seek(2_500_000)
         file.write(b"\1")
     assert fingerprint(path) != before
+
+
+def test_metrics_of_a_training(tmp_path: Path) -> None:
+    file = MetricsFile(tmp_path / "metrics.csv", ("val/mse",))
+    file.keep(0)
+    for epoch in range(3):
+        file.append({"epoch": epoch, "step": 6 * epoch, "val/loss": 0.125 / 3, "seconds": 1.5})
+    text, whole = read_signed_rows(file.path)
+    assert whole and text.startswith("epoch,step,") and "crc32" not in text
+    for place in each_flip(file.path):
+        try:
+            found, whole = read_signed_rows(file.path)
+        except ValueError:
+            continue
+        assert not whole and text.startswith(found.rstrip("\n")), place  # the last row, which is left out
+    file.append({"epoch": 3})
+    file.path.write_bytes(file.path.read_bytes()[:-20])
+    assert read_signed_rows(file.path) == (text, False)
+    file.keep(2)
+    assert read_signed_rows(file.path)[0] == "\n".join(text.split("\n")[:3]) + "\n"
+
+
+def test_metrics_of_earlier_versions(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_text("epoch,step,seconds\n0,0,\n1,6,2.5\n2,1")
+    assert read_signed_rows(path) == ("epoch,step,seconds\n0,0,\n1,6,2.5\n", False)
+    MetricsFile(path).keep(2)
+    assert read_signed_rows(path)[0].endswith("\n0,0,\n1,6,2.5\n")
+
+
+def test_the_configuration_of_a_run(tmp_path: Path) -> None:
+    path, config = tmp_path / "config.yaml", {"seed": 3, "model": {"name": "LGAE", "widths": [1, 2.5]}}
+    save_config(path, config)
+    assert yaml.safe_load(read_signed_text(path)) == config
+    assert accepted(path, lambda: read_signed_text(path), ValueError) == []
+    path.write_text("seed: 4\n")
+    assert read_signed_text(path) == "seed: 4\n"

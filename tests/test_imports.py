@@ -20,7 +20,7 @@ FLOORS = {
     "registry": 0,
     "terminal": 0,
     "tables": 0.05,
-    "checksums": 0.05,
+    "checksums": 0.02,
     "lock": 0.05,
     "progress": 0,
     "lorentz": 0.1,

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from lgae_pyg.checkpoint import BEST
+from lgae_pyg.checksums import read_signed_rows
 from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.evaluation.reconstruction.rebuilt import jet_comparisons, squared_error, stored
 from lgae_pyg.evaluation.results import Results
@@ -257,7 +258,7 @@ def collect(plan: Plan) -> Results:
 def _epochs(folder: Path) -> dict[str, float]:
     """``best_epoch``, whose weights count, and ``last_epoch`` of a run; NaN if there is no ``metrics.csv``."""
     try:
-        text = (folder / "metrics.csv").read_text(encoding="utf-8")
+        text, _ = read_signed_rows(folder / "metrics.csv")
     except FileNotFoundError:
         return {"best_epoch": float("nan"), "last_epoch": float("nan")}
     names, rows = read_csv(text)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from lgae_pyg.checkpoint import HEADER, CheckpointError, read_checkpoint
-from lgae_pyg.checksums import fingerprint
+from lgae_pyg.checksums import fingerprint, read_signed_rows, read_signed_text
 from lgae_pyg.evaluation.results import DESCRIPTION, OLD_DESCRIPTION, Results, figures_of, stored_in
 from lgae_pyg.evaluation.study import STUDIES, find_study
 from lgae_pyg.tables import Table, Value, read_csv
@@ -110,10 +110,13 @@ def collect_run(source: str | os.PathLike[str]) -> RunContent:
             _read(run, place, other.name)
     run.missing = _missing(run)
     if (run.folder / "config.yaml").exists():
-        run.config = (run.folder / "config.yaml").read_text(encoding="utf-8")
+        run.config = read_signed_text(run.folder / "config.yaml")
     if (run.folder / "metrics.csv").exists():
-        names, rows = read_csv((run.folder / "metrics.csv").read_text(encoding="utf-8"))
+        text, whole = read_signed_rows(run.folder / "metrics.csv")
+        names, rows = read_csv(text)
         run.curve = [dict(zip(names, row)) for row in rows]
+        if not whole:
+            run.about["metrics.csv"] = "its last row is cut short, and left out"
     return run
 
 
