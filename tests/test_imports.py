@@ -21,6 +21,7 @@ FLOORS = {
     "terminal": 0,
     "tables": 0.05,
     "checksums": 0.02,
+    "processes": 0,
     "lock": 0.05,
     "progress": 0,
     "lorentz": 0.1,

@@ -20,6 +20,7 @@ from lgae_pyg.data.writer import INDEX, JetStoreWriter, read_checked
 from lgae_pyg.datasets.cards import Card
 from lgae_pyg.datasets.columns import CardColumns
 from lgae_pyg.datasets.reading import JetReading, Piece, account_of, description, join_accounts, store_fields
+from lgae_pyg.processes import end_with_parent
 
 #: Rows of a file that are one piece of the work, more or less: pieces end where the file's own blocks do.
 PIECE_ROWS = 100_000
@@ -133,7 +134,7 @@ def _run(
             yield number, _write_piece(work, out, meta, pieces[number], number)
         return
     fresh, job = multiprocessing.get_context("spawn"), (work, out, meta)
-    with ProcessPoolExecutor(min(workers, len(waiting)), mp_context=fresh) as pool:
+    with ProcessPoolExecutor(min(workers, len(waiting)), mp_context=fresh, initializer=end_with_parent) as pool:
         futures = {pool.submit(_write_piece, *job, pieces[number], number): number for number in waiting}
         try:
             for future in as_completed(futures):

@@ -28,6 +28,7 @@ from lgae_pyg.datasets.pythia.events import BATCH_EVENTS, Jets, generate_chunk, 
 from lgae_pyg.datasets.pythia.settings import GeneratorSettings, check_classes
 from lgae_pyg.files import write_atomically
 from lgae_pyg.lock import locked
+from lgae_pyg.processes import end_with_parent
 
 CHUNK_JETS = 500
 """Jets of one chunk: the piece of work of one process and the step in which an interrupted run is resumed."""
@@ -326,23 +327,12 @@ def _map(processes: int) -> Iterator[Any]:
         yield map
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_parent) as pool:
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=end_with_parent) as pool:
         try:
             yield functools.partial(_as_finished, pool, processes)
         except BaseException:  # an interrupt: chunks under way are finished and kept, others not begun
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-
-
-def _end_with_parent() -> None:
-    """Ends this process when the one that started it is gone, also where that was killed and could not say so."""
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _as_finished(pool: ProcessPoolExecutor, processes: int, function: Callable, tasks: list) -> Iterator[Any]:
