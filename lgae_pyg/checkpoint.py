@@ -16,7 +16,7 @@ import pickle
 import platform
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -35,6 +35,9 @@ from lgae_pyg.version import __version__
 FORMAT = 1
 HEADER = "lgae_pyg"
 PREFIX = "model."
+#: Whole numbers up to this are believed in the configuration of a model, and so many bytes of buffers that are
+#: made anew; larger ones need a larger file.
+LARGEST, SPARE_BYTES = 10_000, 1 << 28
 BEST, LAST = "best.ckpt", "last.ckpt"
 
 
@@ -273,6 +276,7 @@ def load_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> Check
     header = content[HEADER]
     state = {k.removeprefix(PREFIX): v for k, v in content["state_dict"].items() if k.startswith(PREFIX)}
     try:
+        check_size(file, header["model"])
         model = build_model(header["model"])
     except (TypeError, ValueError, KeyError) as error:
         raise CheckpointError(f"{file}: the model cannot be built again: {first_line(error)}") from error
@@ -284,6 +288,36 @@ def load_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> Check
     known = set(Checkpoint.__dataclass_fields__) - {"model", "path"}
     described = {key: header[key] for key in known if key in header}
     return Checkpoint(model=model.eval(), path=file, **described)
+
+
+def check_size(path: Path, config: Mapping[str, Any]) -> None:
+    """Refuses a configuration whose model would be far larger than the file that is to hold it, before any memory
+    is asked for: the model is first built without memory.
+
+    Raises:
+        ValueError: it is; or the configuration makes no model.
+    """
+    held = os.path.getsize(path)
+    for value in _numbers(config):
+        if value > max(LARGEST, held):
+            raise ValueError(f"its configuration says {value:,}, and the file has {held:,} bytes")
+    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+        try:
+            sketch = build_model(config)
+        except (RuntimeError, NotImplementedError, TypeError):  # a model that cannot be built without memory
+            return
+    needed = sum(one.nbytes for one in (*sketch.parameters(), *sketch.buffers()))
+    if needed > 16 * held + SPARE_BYTES:
+        raise ValueError(f"its configuration asks for {needed:,} bytes, and the file has {held:,}")
+
+
+def _numbers(value: Any) -> Iterator[int]:
+    """The whole numbers in nested plain values."""
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for entry in value.values() if isinstance(value, Mapping) else value:
+            yield from _numbers(entry)
 
 
 def load_state(path: Path, model: nn.Module, state: Mapping[str, Tensor]) -> None:

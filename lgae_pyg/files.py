@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+#: Values that aliases in a YAML file may stand for.
+MOST_NODES = 100_000
+
 
 def write_atomically(path: str | os.PathLike, write: Callable[[BinaryIO], Any]) -> Path:
     """Writes a file so that at every moment either the old content or the new one is there, never a part.
@@ -92,6 +95,33 @@ def _settle(folder: Path, old: Path, own: Callable[[Path], Iterable[str]]) -> No
         if not (folder / kept.name).exists():
             os.rename(kept, folder / kept.name)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def read_yaml(text: str, where: str) -> Any:
+    """Reads YAML that somebody else may have written: plain values, and not many more than are written out.
+
+    Raises:
+        ValueError: it is no YAML, or its aliases (a list of lists of lists of the same) stand for too much.
+    """
+    import yaml
+
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if node is not None and _expanded(node, {}) > MOST_NODES + len(text):
+            raise ValueError(f"{where} stands for more than {MOST_NODES:,} values through its aliases: not read")
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(f"{where} is no YAML: {' '.join(str(error).split())[:300]}") from error
+
+
+def _expanded(node: Any, known: dict[int, int]) -> int:
+    """How many values a node stands for once all aliases are written out."""
+    if id(node) not in known:
+        known[id(node)] = 1  # of a node within itself
+        children = node.value if isinstance(node.value, list) else []
+        parts = (one for child in children for one in (child if isinstance(child, tuple) else (child,)))
+        known[id(node)] = 1 + sum(_expanded(part, known) for part in parts)
+    return known[id(node)]
 
 
 def plain(value: Any, where: str = "value") -> Any:

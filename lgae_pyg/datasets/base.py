@@ -20,7 +20,7 @@ from torch import Tensor
 from torch_geometric.data import Dataset
 
 from lgae_pyg.checksums import fingerprint
-from lgae_pyg.data import JetData, JetLoader, JetStore
+from lgae_pyg.data import DataFileError, JetData, JetLoader, JetStore
 from lgae_pyg.data.flat import FlatJets
 from lgae_pyg.data.gate import Admission, Rules, admit
 from lgae_pyg.data.units import UNITS_IN_GEV
@@ -278,9 +278,16 @@ def through_gate(store: JetStore, unit: str, name: str) -> JetStore:
 
 
 def tell(name: str, admission: Mapping[str, Any]) -> None:
-    """Prints what the gate did, on standard error."""
-    for line in Admission.from_dict(admission).lines():
+    """Prints what the gate did, on standard error.
+
+    Raises:
+        DataFileError: it left none of the jets.
+    """
+    report = Admission.from_dict(admission)
+    for line in report.lines():
         print(f"{name}: {line}", file=sys.stderr, flush=True)
+    if report.read and not report.kept:
+        raise DataFileError(f"{name}: {report.lines()[0]}: look whether these are the files and columns of jets.")
 
 
 def stratified_split(y: Tensor, split: str, fractions: Sequence[float], seed: int) -> Tensor:

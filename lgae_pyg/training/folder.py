@@ -169,7 +169,7 @@ class JetsSeen(pl.Callback):
 
 
 def set_aside(path: Path) -> None:
-    """Moves what a training and its evaluation have written, and nothing else, to the hidden folder ``.former``."""
+    """Moves what a training and its evaluation have written, and nothing else, to the folder ``.former``."""
     former = path / FORMER
     for name in OWNED if _leads() else ():
         if (path / name).exists():
