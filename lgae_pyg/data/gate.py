@@ -16,7 +16,7 @@ from lgae_pyg.registry import check_choice
 #: Relative errors of E and |p|, in units of the source's rounding, that a chain of a few operations may leave.
 ROUNDING_STEPS = 8
 
-#: Momentum in GeV that no particle has, whoever looks at it: beyond, the invariants of a jet do not fit in float32.
+#: Momentum in GeV that no particle has, whoever looks at it: beyond, invariants of jets do not fit in float32.
 LARGEST_MOMENTUM = 1e12
 
 #: Energy below this share of |p| is no matter of rounding: the column is not the energy.
@@ -52,8 +52,9 @@ def admit(jets: FlatJets, rules: Rules | None = None, where: str = "") -> tuple[
     r"""Checks jets, mends what can be mended, and counts all that was done.
 
     In this order: rows without energy (padding) are removed; jets that are empty, not finite, or hold a negative
-    energy or momenta beyond 1e12 GeV are dropped (or stop everything); particles are sorted by falling :math:`p_T`; jets are cut. The result
-    passes unchanged when it is given again, and the report of some jets is the sum of the reports of their parts.
+    energy or momenta beyond 1e12 GeV are dropped (or stop everything); particles are sorted by falling
+    :math:`p_T`; jets are cut. The result passes unchanged when it is given again, and the report of some jets is
+    the sum of the reports of their parts.
 
     Args:
         jets: the jets as they were read.
