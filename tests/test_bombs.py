@@ -35,7 +35,7 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "empty", small)
 
 
-@pytest.mark.parametrize("change", [{"num_particles": 10**9}, {"latent_vectors": 9_000, "num_particles": 9_000}])
+@pytest.mark.parametrize("change", [{"num_particles": 10**9}, {"latent_vectors": 4_000, "num_particles": 9_000}])
 def test_a_header_that_declares_more_than_the_file_holds(tmp_path: Path, memory, change) -> None:
     path = save_checkpoint(tmp_path / "a.ckpt", LinearAE(latent_vectors=2, num_particles=4), unit="TeV")
     content = read_checkpoint(path)

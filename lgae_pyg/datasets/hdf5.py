@@ -61,24 +61,29 @@ def open_hdf5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
 
 def _check_contents(path: str | os.PathLike[str], file: h5py.File) -> None:
     """Refuses what leads out of the file, and tables that are declared and not there."""
+    links: list[str] = []
+    datasets: list[tuple[str, h5py.Dataset]] = []
 
     def look(name: bytes, link: h5py.h5l.LinkInfo) -> None:
-        if link.type == h5py.h5l.TYPE_EXTERNAL:
-            raise DataFileError(f"{path}: '{name.decode()}' is a link to another file, which is not followed.")
-
-    def check(name: str, item: h5py.Group | h5py.Dataset) -> None:
-        if not isinstance(item, h5py.Dataset) or item.shape is None:
-            return
-        properties = item.id.get_create_plist()
-        if properties.get_external_count() or properties.get_layout() == h5py.h5d.VIRTUAL:
-            raise DataFileError(f"{path}: the numbers of '{name}' lie in other files, which are not opened.")
-        row = math.prod(item.shape[1:]) * item.dtype.itemsize
-        declared, held = row * (item.shape[0] if item.shape else 1), item.id.get_storage_size()
-        if row > ROW_BYTES or declared > SPARE_BYTES + PACKED * held:
-            raise DataFileError(
-                f"{path}: '{name}' declares {declared:,} bytes of shape {item.shape}, and holds {held:,}: it is "
-                "damaged, or was not filled. Nothing is read."
-            )
+        links.extend([name.decode(errors="replace")] if link.type == h5py.h5l.TYPE_EXTERNAL else [])
 
     file.id.links.visit(look, info=True)
-    file.visititems(check)
+    file.visititems(lambda name, item: datasets.append((name, item)) if isinstance(item, h5py.Dataset) else None)
+    for name in links:
+        raise DataFileError(f"{path}: '{name}' is a link to another file, which is not followed.")
+    for name, table in datasets:
+        _check_table(path, name, table)
+
+
+def _check_table(path: str | os.PathLike[str], name: str, table: h5py.Dataset) -> None:
+    properties = table.id.get_create_plist()
+    if properties.get_external_count() or properties.get_layout() == h5py.h5d.VIRTUAL:
+        raise DataFileError(f"{path}: the numbers of '{name}' lie in other files, which are not opened.")
+    shape = table.shape or ()
+    row = math.prod(shape[1:]) * table.id.get_type().get_size()
+    declared, held = row * (shape[0] if shape else 1), table.id.get_storage_size()
+    if row > ROW_BYTES or declared > SPARE_BYTES + PACKED * held:
+        raise DataFileError(
+            f"{path}: '{name}' declares {declared:,} bytes of shape {shape}, and holds {held:,}: it is damaged "
+            "or was never filled. Nothing is read."
+        )
