@@ -17,7 +17,7 @@ import pickle
 import platform
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -26,6 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lgae_pyg.checksums import check_archive, seal_archive
 from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.files import first_line, plain, write_atomically
 from lgae_pyg.models import build_model, check_config, contract_of, stated_unit
@@ -36,6 +37,9 @@ from lgae_pyg.weights import MODEL, read_weights, shipped_model, shipped_models,
 FORMAT = 1
 HEADER = "lgae_pyg"
 PREFIX = "model."
+#: Whole numbers up to this are believed in the configuration of a model, and so many bytes of buffers that are
+#: made anew; larger ones need a larger file.
+LARGEST, SPARE_BYTES = 10_000, 1 << 28
 BEST, LAST = "best.ckpt", "last.ckpt"
 SAFETENSORS = ".safetensors"
 
@@ -159,7 +163,21 @@ def save_checkpoint(path: str | os.PathLike, model: nn.Module, **description: An
     if Path(path).suffix == SAFETENSORS:
         return write_weights(path, header, state)
     content = {HEADER: header, "state_dict": state}
-    return write_atomically(path, lambda file: torch.save(content, file))
+    return write_checkpoint(path, content)
+
+
+def write_checkpoint(path: str | os.PathLike, content: Mapping[str, Any]) -> Path:
+    """Writes the content of a checkpoint with a checksum of the whole file, atomically.
+
+    The checksum is in the comment of the zip archive, which :func:`torch.load` passes over; taking it costs about
+    a second per gigabyte, writing and reading.
+    """
+
+    def write(file: Any) -> None:
+        torch.save(content, file)
+        seal_archive(file)
+
+    return write_atomically(path, write)
 
 
 def find_checkpoint(path: str | os.PathLike) -> Path:
@@ -207,10 +225,15 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[
         The content, with the entries ``"lgae_pyg"`` and ``"state_dict"`` at least.
 
     Raises:
-        CheckpointError: the file is truncated, is no checkpoint of this package or has a newer format.
+        CheckpointError: the file is truncated or damaged (not one byte may have changed), is no checkpoint of this
+            package or has a newer format.
     """
     if Path(path).suffix == SAFETENSORS:
         return _read_weights(path, map_location)
+    try:
+        check_archive(path)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: damaged or truncated, or no checkpoint ({error})") from error
     try:
         content = torch.load(path, map_location=map_location, weights_only=True)
     except OSError as error:
@@ -239,13 +262,8 @@ def _read_weights(path: str | os.PathLike, map_location: Any) -> dict[str, Any]:
 
 def _unreadable(path: str | os.PathLike, error: Exception, map_location: Any) -> CheckpointError:
     """Says why a file could not be read; only one that was looked at and found so is called damaged."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            broken = archive.testzip()
-    except zipfile.BadZipFile as reason:
-        return CheckpointError(f"{path}: damaged or truncated, or no checkpoint ({reason})")
-    if broken is not None:
-        return CheckpointError(f"{path}: damaged, its part {broken} has a wrong checksum")
+    if not zipfile.is_zipfile(path):  # those have been compared with their checksums
+        return CheckpointError(f"{path}: damaged or truncated, or no checkpoint ({first_line(error)})")
     if isinstance(error, pickle.UnpicklingError):
         return CheckpointError(
             f"{path}: not a checkpoint of lgae_pyg; it holds something other than tensors and plain values, "
@@ -287,6 +305,7 @@ def load_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> Check
     header = content[HEADER]
     state = {k.removeprefix(PREFIX): v for k, v in content["state_dict"].items() if k.startswith(PREFIX)}
     try:
+        check_size(file, header["model"])
         model = build_model(header["model"])
     except (TypeError, ValueError, KeyError) as error:
         raise CheckpointError(f"{file}: the model cannot be built again: {first_line(error)}") from error
@@ -298,6 +317,36 @@ def load_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> Check
     known = set(Checkpoint.__dataclass_fields__) - {"model", "path"}
     described = {key: header[key] for key in known if key in header}
     return Checkpoint(model=model.eval(), path=file, **described)
+
+
+def check_size(path: Path, config: Mapping[str, Any]) -> None:
+    """Refuses a configuration whose model would be far larger than the file that is to hold it, before any memory
+    is asked for: the model is first built without memory.
+
+    Raises:
+        ValueError: it is; or the configuration makes no model.
+    """
+    held = os.path.getsize(path)
+    for value in _numbers(config):
+        if value > max(LARGEST, held):
+            raise ValueError(f"its configuration says {value:,}, and the file has {held:,} bytes")
+    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+        try:
+            sketch = build_model(config)
+        except (RuntimeError, NotImplementedError, TypeError):  # a model that cannot be built without memory
+            return
+    needed = sum(one.nbytes for one in (*sketch.parameters(), *sketch.buffers()))
+    if needed > 16 * held + SPARE_BYTES:
+        raise ValueError(f"its configuration asks for {needed:,} bytes, and the file has {held:,}")
+
+
+def _numbers(value: Any) -> Iterator[int]:
+    """The whole numbers in nested plain values."""
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for entry in value.values() if isinstance(value, Mapping) else value:
+            yield from _numbers(entry)
 
 
 def load_state(path: Path, model: nn.Module, state: Mapping[str, Tensor]) -> None:

@@ -1,10 +1,15 @@
 """Files written whole or not at all, and plain values for what is written into them."""
 
+import contextlib
 import os
+import shutil
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
+
+#: Values that aliases in a YAML file may stand for.
+MOST_NODES = 100_000
 
 
 def write_atomically(path: str | os.PathLike, write: Callable[[BinaryIO], Any]) -> Path:
@@ -38,6 +43,85 @@ def write_atomically(path: str | os.PathLike, write: Callable[[BinaryIO], Any]) 
 def write_text(path: str | os.PathLike, text: str) -> Path:
     """Writes a text file in UTF-8, atomically."""
     return write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def inside(folder: str | os.PathLike[str], name: str) -> Path:
+    """The path of a file of that name in a folder, or in one of its folders.
+
+    Raises:
+        ValueError: the name, which came out of a file, leads out of the folder.
+    """
+    path = Path(folder, name)
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+        raise ValueError(f"'{name}' leads out of {folder}")
+    return path
+
+
+@contextlib.contextmanager
+def new_folder(folder: str | os.PathLike[str], own: Callable[[Path], Iterable[str]]) -> Iterator[Path]:
+    """Context in which a folder is written anew: it takes the place of the old one at the end, or not at all.
+
+    A process that is killed leaves the old folder, or the new one; in the moment between, neither stands under
+    that name, and the next call puts the old one back.
+
+    Args:
+        folder: the folder.
+        own: names of what goes with the old folder, which is given; other things in it are kept.
+    """
+    folder = Path(folder)
+    new, old = (folder.with_name(f".{folder.name}.{state}") for state in ("new", "old"))
+    _settle(folder, old, own)
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    try:
+        yield new
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    if folder.exists():
+        os.rename(folder, old)
+    os.rename(new, folder)
+    _settle(folder, old, own)
+
+
+def _settle(folder: Path, old: Path, own: Callable[[Path], Iterable[str]]) -> None:
+    """Ends what a killed process began: what is kept of the old folder comes into the new one, if there is one."""
+    if not old.exists():
+        return
+    if not folder.exists():
+        os.rename(old, folder)
+        return
+    for kept in set(old.iterdir()) - {old / name for name in own(old)}:
+        if not (folder / kept.name).exists():
+            os.rename(kept, folder / kept.name)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def read_yaml(text: str, where: str) -> Any:
+    """Reads YAML that somebody else may have written: plain values, and not many more than are written out.
+
+    Raises:
+        ValueError: it is no YAML, or its aliases (a list of lists of lists of the same) stand for too much.
+    """
+    import yaml
+
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if node is not None and _expanded(node, {}) > MOST_NODES + len(text):
+            raise ValueError(f"{where} stands for more than {MOST_NODES:,} values through its aliases: not read")
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(f"{where} is no YAML: {' '.join(str(error).split())[:300]}") from error
+
+
+def _expanded(node: Any, known: dict[int, int]) -> int:
+    """How many values a node stands for once all aliases are written out."""
+    if id(node) not in known:
+        known[id(node)] = 1  # of a node within itself
+        children = node.value if isinstance(node.value, list) else []
+        parts = (one for child in children for one in (child if isinstance(child, tuple) else (child,)))
+        known[id(node)] = 1 + sum(_expanded(part, known) for part in parts)
+    return known[id(node)]
 
 
 def plain(value: Any, where: str = "value") -> Any:

@@ -99,7 +99,7 @@ def _evaluate(asked: list[str] | None, options: argparse.Namespace) -> tuple[lis
     base = Path(options.out or default_folder(options.source, options.split or "test", options.data))
 
     def one(name: str) -> tuple[Any, Path]:
-        results = _kept(base, name, subject) if options.keep else None
+        results = _kept(base, name, subject, not options.quiet) if options.keep else None
         return results or run_study(name, subject, wanted, base / name), base / name
 
     return _each(asked or list(STUDIES), one, leave_out=asked is None)
@@ -174,15 +174,27 @@ def _redraw(asked: list[str] | None, options: argparse.Namespace) -> tuple[list[
     return _each(list(folders), one, leave_out=False)
 
 
-def _kept(base: Path, name: str, subject: Any) -> Any:
-    """The stored results of a study if they are of the checkpoint as it is now, else ``None``."""
-    from lgae_pyg.evaluation import Results
-    from lgae_pyg.evaluation.results import stored_in
+def _kept(base: Path, name: str, subject: Any, progress: bool) -> Any:
+    """The stored results of a study if they are of the checkpoint as it is now, else ``None``.
+
+    Figures that are missing, or are not those of the results, are drawn again.
+    """
+    from lgae_pyg.evaluation import Results, draw_study
+    from lgae_pyg.evaluation.results import figures_of, stored_in
 
     if stored_in(base, name) != base / name:
         return None
-    results = Results.load(base / name)
-    return results if results.description.get("identity") == subject.about["identity"] else None
+    try:
+        results = Results.load(base / name)
+    except ValueError as error:
+        print(f"lgae evaluate: {error}", file=sys.stderr)
+        return None
+    if results.description.get("identity") != subject.about["identity"]:
+        return None
+    if figures_of(base / name)[1] != 0:
+        print(f"lgae evaluate: figures of {name} are not all there, and are drawn again", file=sys.stderr)
+        draw_study(results, base / name, progress)
+    return results
 
 
 @contextmanager

@@ -16,6 +16,9 @@ from lgae_pyg.registry import check_choice
 #: Relative errors of E and |p|, in units of the source's rounding, that a chain of a few operations may leave.
 ROUNDING_STEPS = 8
 
+#: Momentum in GeV that no particle has, whoever looks at it: beyond, invariants of jets do not fit in float32.
+LARGEST_MOMENTUM = 1e12
+
 #: Energy below this share of |p| is no matter of rounding: the column is not the energy.
 FAR_BELOW = 0.9
 
@@ -49,8 +52,9 @@ def admit(jets: FlatJets, rules: Rules | None = None, where: str = "") -> tuple[
     r"""Checks jets, mends what can be mended, and counts all that was done.
 
     In this order: rows without energy (padding) are removed; jets that are empty, not finite, or hold a negative
-    energy are dropped (or stop everything); particles are sorted by falling :math:`p_T`; jets are cut. The result
-    passes unchanged when it is given again, and the report of some jets is the sum of the reports of their parts.
+    energy or momenta beyond 1e12 GeV are dropped (or stop everything); particles are sorted by falling
+    :math:`p_T`; jets are cut. The result passes unchanged when it is given again, and the report of some jets is
+    the sum of the reports of their parts.
 
     Args:
         jets: the jets as they were read.
@@ -130,6 +134,11 @@ def _negative(jets: FlatJets, _: str) -> np.ndarray:
     return _any(jets, jets.columns[0] < 0)
 
 
+def _too_large(jets: FlatJets, _: str) -> np.ndarray:
+    limit = LARGEST_MOMENTUM / UNITS_IN_GEV[jets.unit]
+    return _any(jets, (jets.columns[0] > limit) | (jets.length2 > limit**2))
+
+
 def _feature_not_finite(jets: FlatJets, name: str) -> np.ndarray:
     return _any(jets, ~np.isfinite(jets.particles[name]))
 
@@ -143,6 +152,7 @@ _REASONS = (
     ("empty", "p4", _empty),
     ("not finite", "p4", _not_finite),
     ("of negative energy", "p4", _negative),
+    ("of more than 1e12 GeV", "p4", _too_large),
     ("not finite", "particles", _feature_not_finite),
     ("not finite", "weight", _weight_not_finite),
 )

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import zlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lgae_pyg.checksums import read_signed
 from lgae_pyg.data.errors import DataFileError
 from lgae_pyg.data.tensor_file import DTYPES, checksum
-from lgae_pyg.files import write_text
 
 INDEX, FORMAT, VERSION = "index.json", "lgae_pyg.JetShards", 1
 
@@ -200,30 +198,17 @@ class ShardedField:
         return result
 
 
-def write_signed(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes plain values as JSON with a checksum of their text."""
-    write_text(path, json.dumps({**content, "crc32": _signature(content)}, indent=1) + "\n")
-
-
-def read_signed(path: Path) -> dict[str, Any]:
-    """Reads what :func:`write_signed` wrote.
+def read_checked(path: Path) -> dict[str, Any]:
+    """Reads what :func:`~lgae_pyg.checksums.write_signed` wrote.
 
     Raises:
         FileNotFoundError: there is no such file.
         DataFileError: it is not what was written.
     """
-    text = path.read_bytes()
     try:
-        content = json.loads(text)
-        if content.pop("crc32") != _signature(content):
-            raise ValueError("its checksum does not match")
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise DataFileError(f"{path} is damaged ({error}): {_MEND}.") from error
-    return content
-
-
-def _signature(content: Mapping[str, Any]) -> str:
-    return f"{zlib.crc32(json.dumps(content, sort_keys=True).encode()):08x}"
+        return read_signed(path)
+    except ValueError as error:
+        raise DataFileError(f"{error}: {_MEND}.") from error
 
 
 def read_index(path: Path) -> dict[str, Any]:
@@ -237,7 +222,7 @@ def read_index(path: Path) -> dict[str, Any]:
         raise FileNotFoundError(
             f"{path} is a folder without {INDEX}: no store of jets, or one whose writing was not finished."
         )
-    index = read_signed(path / INDEX)
+    index = read_checked(path / INDEX)
     if index.get("format") != FORMAT or index.get("version") != VERSION:
         raise DataFileError(
             f"{path / INDEX} is of format {index.get('format')} {index.get('version')}, this version of lgae_pyg "

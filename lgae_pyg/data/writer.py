@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lgae_pyg.checksums import write_signed
 from lgae_pyg.data.errors import DataFileError
-from lgae_pyg.data.shards import FORMAT, INDEX, VERSION, read_signed, write_signed
+from lgae_pyg.data.shards import FORMAT, INDEX, VERSION, read_checked
 from lgae_pyg.data.store import JetStore
 from lgae_pyg.data.tensor_file import checksum, dtype_name
 from lgae_pyg.files import plain
@@ -177,7 +178,7 @@ class JetStoreWriter:
         done = {}
         for file in sorted(path.glob("[0-9]*.json")):
             try:
-                receipt = read_signed(file)
+                receipt = read_checked(file)
                 intact = all(_is_intact(path / shard["file"], shard) for shard in receipt["shards"])
             except DataFileError:
                 continue
@@ -204,7 +205,7 @@ class JetStoreWriter:
         """
         path, fields, shards = Path(path), None, []
         for piece in range(pieces):
-            receipt = read_signed(path / f"{piece:05d}.json")
+            receipt = read_checked(path / f"{piece:05d}.json")
             if receipt["shards"] and fields not in (None, receipt["fields"]):
                 raise ValueError(
                     f"piece {piece} of {path} has the fields {receipt['fields']}, those before {fields}."

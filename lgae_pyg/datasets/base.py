@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Dataset
 
-from lgae_pyg.data import JetData, JetLoader, JetStore
+from lgae_pyg.checksums import fingerprint
+from lgae_pyg.data import DataFileError, JetData, JetLoader, JetStore
 from lgae_pyg.data.flat import FlatJets
 from lgae_pyg.data.gate import Admission, Rules, admit
 from lgae_pyg.data.units import UNITS_IN_GEV
@@ -32,8 +33,6 @@ FRACTIONS = (0.6, 0.2, 0.2)
 
 # Streams of random numbers that depend on the same seed and class must not be the same numbers.
 AZIMUTH_STREAM, SPLIT_STREAM, SUBSET_STREAM = 0, 1, 2
-
-_FINGERPRINT_BYTES = 1 << 20
 
 
 class JetDataset(Dataset, ABC):
@@ -221,10 +220,11 @@ class JetDataset(Dataset, ABC):
 
     def _is_outdated(self, path: Path) -> bool:
         """Whether the processed file was made of other raw files or by other code, and can be made again."""
-        meta = JetStore.read_meta(path)
+        meta, code = JetStore.read_meta(path), code_fingerprint(type(self), JetDataset)
         if all(Path(raw).is_file() for raw in self.raw_paths):
-            return "class_names" not in meta or any(meta.get(key) != now for key, now in self._made_of().items())
-        code = code_fingerprint(type(self), JetDataset)
+            if "class_names" not in meta or meta.get("code") != code:
+                return True
+            return meta.get("raw_seen") != self._raw_seen() and meta.get("raw") != self._fingerprints()
         if meta.get("code", "") != code:
             warnings.warn(
                 f"{path} was made by other code than that of {self.recipe['name']} now, and is used all the same, "
@@ -234,11 +234,26 @@ class JetDataset(Dataset, ABC):
         return False
 
     def _made_of(self) -> dict[str, Any]:
-        """What the processed file must be made again for when it changes."""
-        return {"raw": self._fingerprints(), "code": code_fingerprint(type(self), JetDataset)}
+        """What the processed file must be made again for when it changes.
+
+        Raw files are read whole to be told apart; only where the system says that nobody has touched them since
+        (``raw_seen``), they are not read again.
+        """
+        seen = self._raw_seen()
+        made_of = {"raw": self._fingerprints(), "raw_seen": seen}
+        return made_of | {"code": code_fingerprint(type(self), JetDataset)}
 
     def _fingerprints(self) -> dict[str, str]:
-        return {Path(path).name: fingerprint(path) for path in self.raw_paths}
+        return {name: fingerprint(path) for name, path in self._raw_names().items()}
+
+    def _raw_seen(self) -> dict[str, list[int]]:
+        """Number on its disk, size and times of each raw file; the last changes with whatever is done to it."""
+        found = {name: os.stat(path) for name, path in self._raw_names().items()}
+        return {key: [one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns] for key, one in found.items()}
+
+    def _raw_names(self) -> dict[str, str]:
+        """Paths of the raw files by name."""
+        return {Path(path).name: path for path in self.raw_paths}
 
 
 def through_gate(store: JetStore, unit: str, name: str) -> JetStore:
@@ -263,9 +278,16 @@ def through_gate(store: JetStore, unit: str, name: str) -> JetStore:
 
 
 def tell(name: str, admission: Mapping[str, Any]) -> None:
-    """Prints what the gate did, on standard error."""
-    for line in Admission.from_dict(admission).lines():
+    """Prints what the gate did, on standard error.
+
+    Raises:
+        DataFileError: it left none of the jets.
+    """
+    report = Admission.from_dict(admission)
+    for line in report.lines():
         print(f"{name}: {line}", file=sys.stderr, flush=True)
+    if report.read and not report.kept:
+        raise DataFileError(f"{name}: {report.lines()[0]}: look whether these are the files and columns of jets.")
 
 
 def stratified_split(y: Tensor, split: str, fractions: Sequence[float], seed: int) -> Tensor:
@@ -325,15 +347,6 @@ def stratified_choice(y: Tensor, jets: int, seed: int) -> Tensor:
         order = np.random.default_rng([seed, number, SUBSET_STREAM]).permutation(len(members))
         places[members[order]] = (torch.arange(len(members)) + 0.5).double() / len(members)
     return places.argsort(stable=True)[:jets].sort().values
-
-
-def fingerprint(path: str | os.PathLike[str]) -> str:
-    """A hash of a file's size, beginning and end: enough to notice that it has been made again."""
-    size = os.path.getsize(path)
-    with open(path, "rb") as file:
-        head = file.read(_FINGERPRINT_BYTES)
-        file.seek(max(0, size - _FINGERPRINT_BYTES))
-        return hashlib.sha256(str(size).encode() + head + file.read()).hexdigest()
 
 
 def _check_recipe(name: str, recipe: Mapping[str, Any], split: str) -> None:

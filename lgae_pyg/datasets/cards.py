@@ -15,7 +15,7 @@ from lgae_pyg.config import config_directory
 from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.datasets.readers import FORMATS
 from lgae_pyg.datasets.weaver import from_weaver, is_weaver
-from lgae_pyg.files import plain
+from lgae_pyg.files import plain, read_yaml
 from lgae_pyg.registry import check_choice, check_keys, choose
 
 #: Units that files may have, in GeV.
@@ -255,11 +255,9 @@ def read_card(card: str | os.PathLike[str] | Mapping[str, Any] | Card) -> Card:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    import yaml
-
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        values = read_yaml(path.read_text(encoding="utf-8"), str(path))
+    except UnicodeDecodeError as error:
         raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, Mapping):
         raise ValueError(f"{path} is no data card: it must hold `momenta: {{...}}` and what else belongs to it")

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from lgae_pyg.checksums import fingerprint
 from lgae_pyg.data.admission import Admission
 from lgae_pyg.data.gate import Rules
-from lgae_pyg.data.writer import INDEX, JetStoreWriter, read_signed
-from lgae_pyg.datasets.base import fingerprint
+from lgae_pyg.data.writer import INDEX, JetStoreWriter, read_checked
 from lgae_pyg.datasets.cards import Card
 from lgae_pyg.datasets.columns import CardColumns
 from lgae_pyg.datasets.reading import JetReading, Piece, account_of, description, join_accounts, store_fields
+from lgae_pyg.processes import end_with_parent
 
 #: Rows of a file that are one piece of the work, more or less: pieces end where the file's own blocks do.
 PIECE_ROWS = 100_000
@@ -100,7 +101,7 @@ def convert(work: Conversion, out: str | os.PathLike[str], workers: int = 1, pro
     """
     out, recipe, pieces = Path(out), work.recipe(), work.pieces()
     if (out / INDEX).exists():
-        meta = read_signed(out / INDEX)["meta"]
+        meta = read_checked(out / INDEX)["meta"]
         if meta.get("conversion") == recipe:
             return Admission.from_dict(meta["admission"])
         raise FileExistsError(f"{out} holds a finished store of other jets: remove it, or choose another folder.")
@@ -133,7 +134,7 @@ def _run(
             yield number, _write_piece(work, out, meta, pieces[number], number)
         return
     fresh, job = multiprocessing.get_context("spawn"), (work, out, meta)
-    with ProcessPoolExecutor(min(workers, len(waiting)), mp_context=fresh) as pool:
+    with ProcessPoolExecutor(min(workers, len(waiting)), mp_context=fresh, initializer=end_with_parent) as pool:
         futures = {pool.submit(_write_piece, *job, pieces[number], number): number for number in waiting}
         try:
             for future in as_completed(futures):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -10,6 +11,10 @@ from contextlib import contextmanager
 import h5py
 
 from lgae_pyg.data import DataFileError
+
+#: Bytes of one row of a table (of a jet), at most; bytes that may be declared beyond what is there, and how many
+#: times less space compressed numbers may take.
+ROW_BYTES, SPARE_BYTES, PACKED = 1 << 26, 1 << 26, 2000
 
 #: What the HDF5 library says of bytes that cannot be right, and not of locks, rights, memory or plugins.
 _DAMAGE = re.compile(r"truncated|signature|corrupt|checksum|overflow|past end|exceeds|inflate\(\)")
@@ -22,12 +27,14 @@ def open_hdf5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     Raises:
         OSError: the system does not let it be read: it is missing, a folder, forbidden, or locked by a program
             that has it open for writing. The kind of the error is kept (:class:`FileNotFoundError`, ...).
-        DataFileError: the file is no HDF5 file, is cut short, or cannot be read for a reason that is named.
+        DataFileError: the file is no HDF5 file, is cut short, or cannot be read for a reason that is named; or it
+            leads to other files, or declares far more numbers than it holds.
     """
     if os.path.isdir(path):
         raise IsADirectoryError(f"{path} is a folder, not an HDF5 file.")
     try:
         with h5py.File(path, "r") as file:
+            _check_contents(path, file)
             yield file
     except (OSError, RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())
@@ -50,3 +57,33 @@ def open_hdf5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
                 f"{path} is cut short or damaged ({reason}): remove it, and download or generate it again."
             ) from error
         raise DataFileError(f"{path} cannot be read as HDF5 ({reason}).") from error
+
+
+def _check_contents(path: str | os.PathLike[str], file: h5py.File) -> None:
+    """Refuses what leads out of the file, and tables that are declared and not there."""
+    links: list[str] = []
+    datasets: list[tuple[str, h5py.Dataset]] = []
+
+    def look(name: bytes, link: h5py.h5l.LinkInfo) -> None:
+        links.extend([name.decode(errors="replace")] if link.type == h5py.h5l.TYPE_EXTERNAL else [])
+
+    file.id.links.visit(look, info=True)
+    file.visititems(lambda name, item: datasets.append((name, item)) if isinstance(item, h5py.Dataset) else None)
+    for name in links:
+        raise DataFileError(f"{path}: '{name}' is a link to another file, which is not followed.")
+    for name, table in datasets:
+        _check_table(path, name, table)
+
+
+def _check_table(path: str | os.PathLike[str], name: str, table: h5py.Dataset) -> None:
+    properties = table.id.get_create_plist()
+    if properties.get_external_count() or properties.get_layout() == h5py.h5d.VIRTUAL:
+        raise DataFileError(f"{path}: the numbers of '{name}' lie in other files, which are not opened.")
+    shape = table.shape or ()
+    row = math.prod(shape[1:]) * table.id.get_type().get_size()
+    declared, held = row * (shape[0] if shape else 1), table.id.get_storage_size()
+    if row > ROW_BYTES or declared > SPARE_BYTES + PACKED * held:
+        raise DataFileError(
+            f"{path}: '{name}' declares {declared:,} bytes of shape {shape}, and holds {held:,}: it is damaged "
+            "or was never filled. Nothing is read."
+        )

@@ -19,7 +19,7 @@ from lgae_pyg.data import JetData, JetStore, JetStoreWriter
 from lgae_pyg.data.admission import Admission
 from lgae_pyg.data.gate import Rules
 from lgae_pyg.data.shards import INDEX
-from lgae_pyg.datasets.base import SPLITS, JetDataset, fingerprint, tell
+from lgae_pyg.datasets.base import SPLITS, JetDataset, tell
 from lgae_pyg.datasets.cards import Card, read_card
 from lgae_pyg.datasets.readers import find_files, recognise
 from lgae_pyg.datasets.reading import JetReading, account_of, description, store_fields
@@ -157,8 +157,8 @@ class CardJets(JetDataset):
             return (whole.jet_field("split") == SPLITS.index(self.split)).nonzero().flatten()
         return super().split_ids(whole)
 
-    def _fingerprints(self) -> dict[str, str]:
-        return {path: fingerprint(path) for path in self.raw_paths}  # names may be the same in several folders
+    def _raw_names(self) -> dict[str, str]:
+        return {path: path for path in self.raw_paths}  # names may be the same in several folders
 
 
 class JetFiles(CardJets):

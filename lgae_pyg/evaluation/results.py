@@ -1,24 +1,26 @@
 """What a study finds out, on disk: tables, arrays for the figures, and what they are of."""
 
 import contextlib
-import json
 import os
 import re
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lgae_pyg.files import plain, write_atomically, write_text
+from lgae_pyg.checksums import crc32_of_file, read_signed, write_signed
+from lgae_pyg.files import inside, plain, write_atomically
 from lgae_pyg.tables import Table, read_csv
 
 FORMAT = 1
 ARRAYS, DESCRIPTION = "arrays.npz", "study.json"
 #: The same of a reconstruction as earlier versions stored it, directly in ``evaluation``.
 OLD_ARRAYS, OLD_DESCRIPTION = "results.npz", "results.json"
+_UNREADABLE = (EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -51,18 +53,16 @@ class Results:
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes tables (CSV and Markdown), ``arrays.npz`` and ``study.json`` into a folder.
 
-        The last comes last: where it is, all is there. Tables that an earlier run left there and this one does not
-        have are removed, so that nothing of two models stands side by side.
+        The last comes last, with checksums of the others and of itself: where it is, all is there. Tables that an
+        earlier run left there are removed, so that nothing of two models stands side by side.
         """
         folder = Path(folder)
-        with contextlib.suppress(ValueError, KeyError, TypeError, OSError):  # nothing there, or damaged
-            for old in json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))["tables"]:
-                for suffix in ("csv", "md") if old["name"] not in self.tables else ():
-                    (folder / f"{old['name']}.{suffix}").unlink(missing_ok=True)
-        (folder / DESCRIPTION).unlink(missing_ok=True)
+        for name in written_in(folder) - {ARRAYS, "figures"}:
+            (folder / name).unlink(missing_ok=True)
         for table in self.tables.values():
             table.save(folder)
         write_atomically(folder / ARRAYS, lambda file: np.savez(file, **self.arrays))
+        read = [ARRAYS, *(f"{table.name}.csv" for table in self.tables.values())]
         content = {
             "format": FORMAT,
             "study": self.study,
@@ -71,8 +71,9 @@ class Results:
                 {"name": table.name, "caption": table.caption, "columns": dict(table.columns)}
                 for table in self.tables.values()
             ],
+            "files": {name: crc32_of_file(folder / name) for name in read},
         }
-        write_text(folder / DESCRIPTION, json.dumps(content, indent=1, ensure_ascii=False))
+        write_signed(folder / DESCRIPTION, content)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], arrays: bool = True) -> "Results":
@@ -92,15 +93,17 @@ class Results:
         if not file.exists():
             raise FileNotFoundError(f"{folder} holds no {DESCRIPTION}: run the study first, without --redraw")
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = read_signed(file, needed=False)
             if content["format"] > FORMAT:
                 raise ValueError(f"format {content['format']}; this version of lgae-pyg reads {FORMAT}")
+            check_files(folder, content.get("files", {}), arrays)
             found = _read_arrays(folder / (OLD_ARRAYS if old else ARRAYS)) if arrays else {}
             if old:
                 content, found = _from_old(content), {_new_name(name): found[name] for name in found}
             tables = {one["name"]: _read_table(folder, one) for one in content["tables"]}
-            return cls(content["study"], tables, found, content["description"])
-        except (ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
+            about = {str(key): value for key, value in content["description"].items()}
+            return cls(str(content["study"]), tables, found, {**about, "caption": str(about["caption"])})
+        except (ValueError, LookupError, TypeError, AttributeError, OSError, *_UNREADABLE) as error:
             raise ValueError(f"the results in {folder} cannot be read ({error}): run the study again") from error
 
 
@@ -116,9 +119,52 @@ def _read_arrays(file: Path) -> dict[str, np.ndarray]:
         return {name: found[name] for name in found.files}
 
 
+def written_in(folder: Path) -> set[str]:
+    """Names of what :meth:`Results.save` and the figures' drawing have left in a folder; nothing else."""
+    names = {DESCRIPTION, ARRAYS, "figures"}
+    with contextlib.suppress(ValueError, LookupError, TypeError, OSError):  # nothing there, or damaged
+        tables = [str(one["name"]) for one in read_signed(folder / DESCRIPTION, needed=False)["tables"]]
+        names |= {f"{name}.{kind}" for name in tables if Path(name).name == name for kind in ("csv", "md")}
+    return names
+
+
+def check_files(folder: Path, crcs: Mapping[str, str], arrays: bool = True) -> None:
+    """Compares files with their checksums, arrays only if they are read, too.
+
+    Raises:
+        OSError: one is not there.
+        ValueError: one has changed.
+    """
+    for name, crc in crcs.items():
+        if (arrays or name != ARRAYS) and crc32_of_file(inside(folder, name)) != crc:
+            raise ValueError(f"{name} is damaged, its checksum does not match")
+
+
+def sign_figures(folder: Path, paths: Sequence[Path]) -> None:
+    """Notes in ``study.json`` which figures were drawn from these results, with their checksums."""
+    if (folder / DESCRIPTION).exists():
+        content = read_signed(folder / DESCRIPTION, needed=False)
+        figures = {path.relative_to(folder).as_posix(): crc32_of_file(path) for path in paths}
+        write_signed(folder / DESCRIPTION, {**content, "figures": figures})
+
+
+def figures_of(folder: Path) -> tuple[list[Path], int | None]:
+    """The figures of a study that are as they were drawn, and how many are missing, damaged, or of other results.
+
+    Earlier versions did not note which figures there are: all that lie there are taken, and ``None`` is known.
+    """
+    there, file = sorted((folder / "figures").glob("*.*")), folder / DESCRIPTION
+    noted = read_signed(file, needed=False).get("figures") if file.exists() else None
+    if not isinstance(noted, dict):
+        return there, None
+    sound = [path for path in there if noted.get(f"figures/{path.name}") == crc32_of_file(path)]
+    return sound, len(noted) - len(sound)
+
+
 def _read_table(folder: Path, described: Mapping[str, Any]) -> Table:
-    _, rows = read_csv((folder / f"{described['name']}.csv").read_text(encoding="utf-8"))
-    return Table(described["name"], described["caption"], described["columns"], tuple(rows))
+    _, rows = read_csv(inside(folder, f"{described['name']}.csv").read_text(encoding="utf-8"))
+    columns = {str(name): str(heading) for name, heading in described["columns"].items()}
+    return Table(str(described["name"]), str(described["caption"]), columns, tuple(rows))
 
 
 def _from_old(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,8 +24,10 @@ from typing import Any
 import torch
 
 from lgae_pyg.checkpoint import find_checkpoint
-from lgae_pyg.evaluation.results import Results
+from lgae_pyg.evaluation.results import Results, sign_figures, written_in
 from lgae_pyg.evaluation.subject import JETS, LeftOut, Subject
+from lgae_pyg.files import new_folder
+from lgae_pyg.lock import locked
 from lgae_pyg.models import contract_of, stated_unit
 from lgae_pyg.progress import steps
 from lgae_pyg.registry import choose
@@ -139,7 +141,7 @@ def find_study(name: str) -> Study:
 def run_study(
     name: str, subject: Subject, options: StudyOptions, out: str | os.PathLike[str] | None = None
 ) -> Results:
-    """Runs a study and, into a folder, writes tables, arrays and figures.
+    """Runs a study and, into a folder, writes tables, arrays and figures: all, or the folder stays as it is.
 
     Args:
         name: one of :data:`STUDIES`.
@@ -158,8 +160,10 @@ def run_study(
         raise LeftOut(reason)
     results = study.run(subject, options)
     if out is not None:
-        results.save(out)
-        draw_study(results, out, options.progress)
+        place = Path(os.path.abspath(out))
+        with locked(place.parent, "evaluation", place.name), new_folder(place, written_in) as new:
+            results.save(new)
+            draw_study(results, new, options.progress)
     return results
 
 
@@ -184,6 +188,7 @@ def draw_study(results: Results, folder: str | os.PathLike[str], progress: bool 
             if figure is not None:
                 paths += save_figure(figure, place, name)
             tick()
+    sign_figures(Path(folder), paths)
     return paths
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from lgae_pyg.checkpoint import load_checkpoint, package_versions
+from lgae_pyg.checksums import fingerprint
 from lgae_pyg.data import JetLoader, JetStore
 from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.datasets import build_dataset
-from lgae_pyg.datasets.base import fingerprint
 from lgae_pyg.models import contract_of
 from lgae_pyg.registry import check_choice
 
@@ -130,7 +130,8 @@ class Subject:
                 f"{found.path} does not say which data the model was trained on (entry 'data'), as imported ones "
                 "do not: say with --data FILES which jets it is to be shown"
             )
-        about = {"checkpoint": os.fspath(found.path), "identity": fingerprint(found.path), "epoch": found.epoch}
+        about = {"checkpoint": os.fspath(found.path), "epoch": found.epoch}
+        about["identity"] = f"sha256:{fingerprint(found.path)}"
         model, recipe = found.model.eval().double(), found.data or {}
         facts = contract_of(model)
         slots = facts.num_particles or recipe.get("num_particles")
@@ -322,8 +323,18 @@ class Subject:
         }
 
     def _build(self, recipe: Mapping[str, Any], split: str, root: str | os.PathLike[str] | None) -> Any:
-        """The one place where data sets are made; jets are generated if they may, into a folder that is there."""
+        """The one place where data sets are made; jets are generated if they may, into a folder that is there.
+
+        A checkpoint, which may come from anywhere, makes no folders: the root in it is used where it exists.
+        """
         changes: dict[str, Any] = {} if root is None else {"root": os.fspath(root)}
+        named = Path(recipe.get("root") or "")
+        if root is None and not named.is_dir():
+            if "path" not in recipe:
+                raise FileNotFoundError(
+                    f"the jets of the training were in {named}, which is not there: say with --data where they are"
+                )
+            recipe = {key: value for key, value in recipe.items() if key != "root"}  # a cache beside the files
         if self.generate and Path({**recipe, **changes}.get("root", "")).is_dir():
             changes["generate"] = True
         return build_dataset(recipe, split, **changes)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lgae_pyg.checksums import check_archive
 from lgae_pyg.legacy.gnn_autoencoder import load_gnn_autoencoder
 from lgae_pyg.legacy.lgn_autoencoder import load_lgn_autoencoder
 from lgae_pyg.legacy.lgn_classifier import load_lgn
@@ -101,6 +102,7 @@ def read_state_dict(path: str | os.PathLike[str]) -> Mapping[str, Tensor]:
         OriginalFileError: it holds something other than a mapping of names to tensors, or is damaged.
     """
     try:
+        check_archive(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (FileNotFoundError, PermissionError, IsADirectoryError):
         raise

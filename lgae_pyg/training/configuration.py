@@ -4,7 +4,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from lgae_pyg.files import plain, write_atomically
+from lgae_pyg.checksums import signed_text
+from lgae_pyg.files import plain, write_text
 from lgae_pyg.models import MODELS
 from lgae_pyg.registry import check_keys, locate
 from lgae_pyg.training.kinds import argument_kinds, as_kind
@@ -123,8 +124,8 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def save_config(path: str | os.PathLike, config: Mapping[str, Any]) -> None:
-    """Writes a resolved configuration as YAML, atomically."""
+    """Writes a resolved configuration as YAML with its checksum, atomically."""
     import yaml
 
     text = yaml.safe_dump(dict(config), sort_keys=False, default_flow_style=None)
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_text(path, signed_text(text))

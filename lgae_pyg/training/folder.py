@@ -1,5 +1,6 @@
 """The folder of a run: what is in it decides whether a training begins, goes on or is already done."""
 
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,9 @@ from lgae_pyg.training.configuration import differences, flatten, save_config
 from lgae_pyg.training.keep import RUN_STATE
 
 OWNED = ("checkpoints", "wandb", "evaluation", "config.yaml", "metrics.csv", "nonfinite.safetensors")
+
+#: Where a training that is overwritten waits for the new one's first checkpoint.
+FORMER = ".former"
 
 _PORTION = 1 << 20  # particles that are summed at once
 
@@ -64,6 +68,7 @@ def open_folder(path: Path, config: Mapping[str, Any]) -> RunFolder:
         FileNotFoundError: ``resume=true``, and nothing is there.
         FileExistsError: another training is there, or ``resume=false`` and one is there.
     """
+    settle(path)
     if config.get("overwrite"):
         return RunFolder(path)
     last = path / "checkpoints" / LAST
@@ -106,7 +111,7 @@ def begin(run: RunFolder, config: Mapping[str, Any], data: Any) -> "JetsSeen":
     Args:
         run: what :func:`open_folder` found.
         config: resolved configuration, written to ``config.yaml``; with ``overwrite``, a former training is
-            deleted.
+            set aside until the new one has a checkpoint.
         data: the jets, with ``train`` and ``val``.
 
     Returns:
@@ -123,7 +128,7 @@ def begin(run: RunFolder, config: Mapping[str, Any], data: Any) -> "JetsSeen":
             f"{run.path} has seen: set data.root=... to those, or {advice(run.path)}"
         )
     if config.get("overwrite"):
-        clear(run.path)
+        set_aside(run.path)
     save_config(run.path / "config.yaml", config)
     return JetsSeen(seen)
 
@@ -163,11 +168,37 @@ class JetsSeen(pl.Callback):
         return self.jets
 
 
-def clear(path: Path) -> None:
-    """Removes what a training and its evaluation have written, and nothing else."""
-    for name in OWNED:
-        target = path / name
-        if target.is_dir():
-            shutil.rmtree(target)
-        else:
-            target.unlink(missing_ok=True)
+def set_aside(path: Path) -> None:
+    """Moves what a training and its evaluation have written, and nothing else, to the folder ``.former``."""
+    former = path / FORMER
+    for name in OWNED if _leads() else ():
+        if (path / name).exists():
+            former.mkdir(exist_ok=True)
+            os.rename(path / name, former / name)
+
+
+def settle(path: Path) -> None:
+    """Decides what becomes of a training that was set aside: the new one has its place once it has a checkpoint;
+    one that did not get so far leaves the former as it was. Nothing is done where nothing was set aside."""
+    former = path / FORMER
+    if not former.is_dir() or not _leads():
+        return
+    if not (path / "checkpoints" / LAST).exists():
+        for name in OWNED:
+            remove(path / name)
+            if (former / name).exists():
+                os.rename(former / name, path / name)
+    remove(former)
+
+
+def _leads() -> bool:
+    """Whether this is the first of the processes that train together."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
+def remove(path: Path) -> None:
+    """Removes a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

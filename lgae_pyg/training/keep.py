@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from lgae_pyg.checkpoint import BEST, LAST, read_checkpoint
-from lgae_pyg.files import write_atomically
+from lgae_pyg.checkpoint import BEST, LAST, read_checkpoint, write_checkpoint
 from lgae_pyg.training.record import EpochRecorder
 from lgae_pyg.training.signals import GracefulStop, TrainingInterrupted, random_states, restore_random_states
 
@@ -23,7 +21,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Writes a checkpoint so that a killed process leaves the old one or the new one."""
-        write_atomically(path, lambda file: torch.save(checkpoint, file))
+        write_checkpoint(path, checkpoint)
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", **ignored: Any) -> dict[str, Any]:
         """Reads tensors and plain values only."""

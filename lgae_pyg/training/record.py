@@ -10,15 +10,16 @@ from typing import Any
 
 import lightning.pytorch as pl
 
+from lgae_pyg.checksums import read_signed_rows, signed_row
 from lgae_pyg.files import write_text
 
 #: Columns of ``metrics.csv``; those of the task stand between.
 FIRST = ("epoch", "step", "train/loss", "val/loss")
-LAST = ("lr", "grad_norm", "jets_per_second", "seconds")
+LAST = ("lr", "grad_norm", "jets_per_second", "seconds", "crc32")
 
 
 class MetricsFile:
-    """A CSV file with one row per epoch; numbers have all their digits.
+    """A CSV file with one row per epoch; numbers have all their digits. The last cell is a checksum of the row.
 
     Args:
         path: the file.
@@ -36,20 +37,21 @@ class MetricsFile:
 
         Raises:
             OSError: the file has fewer rows.
+            ValueError: one of them is not as it was written.
         """
-        lines = self.path.read_text().splitlines(keepends=True) if rows else []
-        lines = [line for line in lines if line.endswith("\n")][1 : rows + 1]
+        lines = read_signed_rows(self.path, rows)[0].splitlines()[1:] if rows else []
         if len(lines) < rows:
             raise OSError(f"{self.path} has {len(lines)} rows, but the checkpoint was written after {rows}")
-        write_text(self.path, ",".join(self.columns) + "\n" + "".join(lines))
+        header = ",".join(self.columns)
+        write_text(self.path, "\n".join([header, *(signed_row(header, line) for line in lines)]) + "\n")
 
     def append(self, row: dict[str, Any]) -> None:
         """Adds a row; columns that are not given stay empty."""
         line = io.StringIO()
-        writer = csv.DictWriter(line, self.columns, restval="", lineterminator="\n")
+        writer = csv.DictWriter(line, self.columns[:-1], restval="", lineterminator="")
         writer.writerow({key: repr(v) if isinstance(v, float) else v for key, v in row.items()})
         with open(self.path, "a") as file:
-            file.write(line.getvalue())
+            file.write(signed_row(",".join(self.columns), line.getvalue()) + "\n")
             file.flush()
             os.fsync(file.fileno())
 

@@ -12,15 +12,15 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch import nn
 
+from lgae_pyg.lock import locked
 from lgae_pyg.models import LinearAE, build_model, contract_of, registry, warm_start_from_linear
 from lgae_pyg.models.warm_start import check_warm_start
 from lgae_pyg.registry import check_choice
 from lgae_pyg.training.configuration import read_config
 from lgae_pyg.training.data import JetDataModule
-from lgae_pyg.training.folder import RunFolder, advice, begin, open_folder
+from lgae_pyg.training.folder import RunFolder, advice, begin, open_folder, settle
 from lgae_pyg.training.guard import NonFiniteError, NonFiniteGuard
 from lgae_pyg.training.keep import AtomicCheckpointIO, RunCheckpoints
-from lgae_pyg.training.lock import locked
 from lgae_pyg.training.loggers import build_logger
 from lgae_pyg.training.memory import keep_freed_memory
 from lgae_pyg.training.optimization import build_optimizer
@@ -63,7 +63,10 @@ def train(config: Mapping[str, Any], folder: str | Path, command: str = "lgae tr
     config = read_config(config)
     check_config(config)
     with locked(Path(folder)):
-        return train_in(Path(folder), config, command)
+        try:
+            return train_in(Path(folder), config, command)
+        finally:
+            settle(Path(folder))
 
 
 def train_in(folder: Path, config: Mapping[str, Any], command: str) -> int:
@@ -106,6 +109,10 @@ def check_config(config: Mapping[str, Any]) -> None:
         raise ValueError(f"configuration: missing {', '.join(missing)}")
     trainer = config["trainer"]
     check_choice("trainer.precision", trainer["precision"], PRECISIONS)
+    if trainer["max_epochs"] is not None and trainer["max_epochs"] < 1 and trainer["max_epochs"] != -1:
+        raise ValueError(
+            f"trainer.max_epochs={trainer['max_epochs']} trains nothing: give 1 or more, or -1 for no limit"
+        )
     if trainer["accelerator"] in ("gpu", "cuda") and not torch.cuda.is_available():
         raise ValueError("trainer.accelerator=gpu, but there is no CUDA GPU here: choose trainer=cpu")
     if config.get("warm_start") not in (None, "linear"):

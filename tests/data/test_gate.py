@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lgae_pyg.data import DataFileError
 from lgae_pyg.data.flat import FlatJets
 from lgae_pyg.data.gate import Admission, Rules, admit
+from lgae_pyg.data.units import UNITS_IN_GEV
 
 
 def massless(rng, sizes, dtype=np.float64, scale=20.0):
@@ -234,3 +235,17 @@ def test_masses_above_those_of_the_file_are_called_so(lost, side):
     lines = Admission(reference_mass=100.0, reference_lost=lost, reference_worst=0.5).lines()
     assert any(f"{side} the one in the file" in line for line in lines)
     assert not any("-" in line for line in lines)
+
+
+@pytest.mark.parametrize("unit", ["GeV", "TeV"])
+@pytest.mark.parametrize("value", [1e300, 1e38, 2e12])
+def test_momenta_that_nobody_has_are_dropped_and_counted(value, unit):
+    """In float32 their invariants would be infinite; jets beside them stay as they are."""
+    jets = replace(jets_of([3, 4, 2]), unit=unit)
+    for column in (0, 1):
+        p4 = jets.p4.copy()
+        p4[3, column] = value / UNITS_IN_GEV[unit]
+        kept, report = admit(replace(jets, p4=p4))
+        assert report.dropped == {"of more than 1e12 GeV": 1} and kept.sizes.tolist() == [3, 2]
+    fast = jets.p4 * (1e11 / jets.p4.max() / UNITS_IN_GEV[unit])
+    assert admit(replace(jets, p4=fast))[1].kept == 3

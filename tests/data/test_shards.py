@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from shard_tools import META, assert_same, content, make_store, parts, write
 
+from lgae_pyg.checksums import read_signed, write_signed
 from lgae_pyg.data import DataFileError, JetStore, JetStoreWriter
 from lgae_pyg.data import shards as shards_module
-from lgae_pyg.data.shards import read_signed, write_signed
 
 
 @settings(max_examples=20, deadline=None)

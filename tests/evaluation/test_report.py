@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lgae_pyg.checksums import read_signed, write_signed
 from lgae_pyg.cli import main
 from lgae_pyg.evaluation.report import collect_run, collect_runs, joined_tables, write_report
 from lgae_pyg.evaluation.report import page as page_module
@@ -165,7 +166,7 @@ def test_other_evaluation_folders_are_read(tmp_path) -> None:
 
 def test_newer_formats_are_errors(tmp_path) -> None:
     file = make_run(tmp_path / "b", "b", 0.7) / "evaluation" / "anomaly" / "study.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 99}))
+    write_signed(file, read_signed(file) | {"format": 99})
     with pytest.raises(ValueError, match="format 99"):
         collect_run(tmp_path / "b")
 
@@ -259,9 +260,9 @@ def test_the_current_folder_has_a_name(tmp_path, monkeypatch) -> None:
 def test_only_studies_of_the_task_are_missing(tmp_path, task, missing) -> None:
     run = make_run(tmp_path / "a", "A", 0.7)
     file = run / "evaluation" / "anomaly" / "study.json"
-    content = json.loads(file.read_text())
+    content = read_signed(file)
     content["description"] |= {} if task is None else {"task": task}
-    file.write_text(json.dumps(content))
+    write_signed(file, content)
     assert set(collect_run(run).missing) == missing
 
 

@@ -17,7 +17,7 @@ from lgae_pyg.ops.backends.compiler import CompilationError, load_library
 
 LIBRARY = (("mix.cpp",), (("FEATURE", "float"),))
 CACHED = (load_library, compiler.find_compiler, compiler.temporary_folder, compiler._announce)
-CACHED += (choice._choose,)
+CACHED += (choice._choose, compiler._native)
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +147,105 @@ def test_a_damaged_library_is_built_again(copies: Path, tmp_path: Path, monkeypa
     assert (tmp_path / "damaged" / path.name).read_bytes() == path.read_bytes()
 
 
+def another_user(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library is somebody else's, in a folder that is the user's own by now."""
+    see, ours = Path.lstat, os.getuid()
+
+    def lstat(one: Path):
+        status = see(one)
+        return os.stat_result([*status[:4], ours + 1, *status[5:]]) if one.suffix == ".so" else status
+
+    monkeypatch.setattr(Path, "lstat", lstat)
+
+
+def writable_by_others(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path.chmod(0o777)
+
+
+def without_hash(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As earlier versions kept libraries."""
+    path.with_name(f"{path.name}.sha256").unlink()
+
+
+def hash_of_another(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sound library in the place of another, with its hash."""
+    content = path.read_bytes()
+    (path.parent / "other.so").write_bytes(content)
+    path.with_name(f"{path.name}.sha256").write_text(compiler._hash(path.parent / "other.so", content))
+
+
+def linked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path.rename(path.parent / "elsewhere")
+    path.symlink_to(path.parent / "elsewhere")
+
+
+def half(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flipped(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+FOREIGN = (another_user, writable_by_others, without_hash, hash_of_another, linked, half, flipped)
+
+
+@pytest.mark.parametrize("change", FOREIGN)
+def test_only_what_was_built_here_is_executed(change, copies: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything else is built again, and never loaded before."""
+    load_library(*LIBRARY)
+    [path] = built(copies)
+    sound = path.read_bytes()
+    change(path, monkeypatch)
+    loaded = []
+    monkeypatch.setattr(compiler.ctypes, "CDLL", lambda name: loaded.append(Path(name).read_bytes()))
+    builds = []
+    build = compiler._build
+    monkeypatch.setattr(compiler, "_build", lambda *arguments: (builds.append(arguments), build(*arguments)))
+    fresh()
+    load_library(*LIBRARY)
+    assert len(builds) == 1 and loaded == [sound] and not path.is_symlink()
+    monkeypatch.undo()
+
+
+def test_nothing_foreign_is_made_trusted(copies: Path, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
+    """No advice that would make the user execute what somebody else has put there."""
+    group_writable(copies, monkeypatch)
+    load_library(*LIBRARY)
+    assert "chmod" not in caplog.text and "others may write" in caplog.text
+
+
+def full_for_native(folder: Path) -> None:
+    """A compiler that has no space for the larger library, and complains of it as of anything else."""
+    script = Path(os.environ["CXX"])
+    refusal = f'case "$*" in *native*{folder}/*) echo No space left >&2; exit 1;; esac'
+    script.write_text(script.read_text().replace("cp ", f"{refusal}\ncp "))
+
+
+def test_a_library_for_any_processor_is_not_kept_as_the_one_for_this(copies: Path) -> None:
+    """Only a compiler that does not know the option builds without it."""
+    full_for_native(copies)
+    load_library(*LIBRARY)
+    assert built(copies) == []
+
+
+def full_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(compiler.tempfile, "mkstemp", refuse)
+
+
+def read_only_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(compiler.os, "replace", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+
+
 def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CXX")
     monkeypatch.setenv("PATH", "")
@@ -173,7 +272,16 @@ def nowhere_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "hindrance", [no_compiler, missing_compiler, misspelt_compiler, failing_compiler, nowhere_at_all]
+    "hindrance",
+    [
+        no_compiler,
+        missing_compiler,
+        misspelt_compiler,
+        failing_compiler,
+        nowhere_at_all,
+        full_everywhere,
+        read_only_at_the_end,
+    ],
 )
 def test_without_kernels_pytorch_does_the_work(
     hindrance, copies: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -210,3 +318,25 @@ def test_one_is_told_why_one_has_to_wait(copies: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert len(done.stderr.splitlines()) == 1 and str(copies) in done.stderr
     assert not Path(done.stdout.strip()).exists()
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_what_is_asked_for_is_what_runs(monkeypatch: pytest.MonkeyPatch, single: bool) -> None:
+    """``auto`` falls back where a kernel cannot be built; so none may be built after that was found out."""
+    fresh()
+    choose, asked = choice._choose.__wrapped__, []
+
+    def count(*arguments) -> str:
+        before = load_library.cache_info().misses
+        found = choose(*arguments)
+        asked.append(load_library.cache_info().misses - before)
+        return found
+
+    monkeypatch.setattr(choice, "_choose", count)
+    irreps, ptr = "1x(0,0)+1x(1/2,1/2)", torch.tensor([0, 3])
+    x, pos = torch.randn(3, 5, dtype=torch.complex128, requires_grad=True), torch.randn(3, 4).double()
+    lmp = LMPConv(irreps, irreps, mlp_depth=1, mixed_precision=single).double()
+    for layer, inputs in ((lmp, (x, pos)), (GraphNetConv(4, (3,), (2,)).double(), (pos.requires_grad_(),))):
+        found = layer(*inputs, ptr=ptr)
+        (found.abs().sum()).backward()
+    assert sum(asked) > 0 and load_library.cache_info().misses == sum(asked)

@@ -12,12 +12,13 @@ from pathlib import Path
 import h5py
 import pytest
 
+from lgae_pyg import lock
 from lgae_pyg.checkpoint import HEADER, read_checkpoint
-from lgae_pyg.training import lock, train
-from lgae_pyg.training.lock import locked
+from lgae_pyg.lock import locked
+from lgae_pyg.training import train
 from lgae_pyg.training.run import DONE
 
-HOLD = "import sys, time; from pathlib import Path; from lgae_pyg.training.lock import locked\n"
+HOLD = "import sys, time; from pathlib import Path; from lgae_pyg.lock import locked\n"
 HOLD += "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
 
 
@@ -103,6 +104,44 @@ def test_a_training_that_does_not_begin_deletes_nothing(config, tmp_path):
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").read_bytes() == before
     assert train(config | {"overwrite": True, "seed": 5}, tmp_path / "run") == DONE
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").read_bytes() != before
+
+
+class Died(BaseException):
+    """As a process that ends."""
+
+
+@pytest.mark.parametrize("death", [RuntimeError, Died])
+def test_what_is_overwritten_stays_until_there_is_something_else(config, tmp_path, monkeypatch, death):
+    """A training that dies before its first checkpoint, and one whose process was killed there."""
+    run = tmp_path / "run"
+    assert train(config, run) == DONE
+    (run / "evaluation").mkdir()
+    (run / "evaluation" / "table.csv").write_text("hours of work")
+    before = {path.relative_to(run): path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+    def fail(*_):
+        (run / "metrics.csv").write_text("of the new one")
+        raise death
+
+    with monkeypatch.context() as patch, pytest.raises(death):
+        patch.setattr("lgae_pyg.training.run.fit", fail)
+        if death is Died:  # nothing is tidied up
+            patch.setattr("lgae_pyg.training.run.settle", lambda path: None)
+        train(config | {"overwrite": True, "seed": 5}, run)
+    if death is Died:
+        assert (run / ".former").is_dir()
+        assert train(config, run) == DONE  # which finds the former training done
+    assert {path.relative_to(run): path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    assert train(config | {"overwrite": True, "seed": 5}, run) == DONE
+    assert {path.name for path in run.iterdir()} == {"config.yaml", "metrics.csv", "checkpoints"}
+
+
+@pytest.mark.parametrize("epochs", [0, -3])
+def test_no_epochs_are_refused(config, tmp_path, epochs):
+    config["trainer"]["max_epochs"] = epochs
+    with pytest.raises(ValueError, match=f"max_epochs={epochs} trains nothing"):
+        train(config, tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_moved_jets_are_found_at_their_new_place(config, jet_files, tmp_path, monkeypatch):

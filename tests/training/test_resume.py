@@ -16,7 +16,7 @@ from lgae_pyg.training import ReconstructionTask, train
 from lgae_pyg.training.run import DONE, INTERRUPTED
 from lgae_pyg.training.signals import GracefulStop
 
-TIMINGS = ("jets_per_second", "seconds")
+TIMINGS = ("jets_per_second", "seconds", "crc32")
 
 
 def rows(folder):

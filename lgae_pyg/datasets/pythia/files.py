@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import functools
 import hashlib
 import json
@@ -11,8 +12,6 @@ import shutil
 import signal
 import threading
 import time
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -23,13 +22,19 @@ from typing import Any
 import h5py
 import numpy as np
 
+from lgae_pyg.checksums import read_signed, write_signed
 from lgae_pyg.datasets.hdf5 import open_hdf5
 from lgae_pyg.datasets.pythia.events import BATCH_EVENTS, Jets, generate_chunk, require_generator
 from lgae_pyg.datasets.pythia.settings import GeneratorSettings, check_classes
-from lgae_pyg.files import write_atomically, write_text
+from lgae_pyg.files import write_atomically
+from lgae_pyg.lock import locked
+from lgae_pyg.processes import end_with_parent
 
 CHUNK_JETS = 500
 """Jets of one chunk: the piece of work of one process and the step in which an interrupted run is resumed."""
+
+CHUNK_BYTES = 1 << 20
+"""Bytes of a stretch of jets in a file that has a checksum of its own."""
 
 SLOTS = {30: "", 150: "150", 200: "200"}
 """Most particles per jet of a file, and what its name ends with; the first two are JetNet's."""
@@ -139,11 +144,16 @@ def generate_files(
     folder = Path(folder)
     recipes = [Recipe(name, jets, particles, seed, chunk_jets, settings) for name in classes]
     missing = [recipe for recipe in recipes if overwrite or not is_complete(recipe.file(folder), recipe)]
+    for recipe in recipes:
+        if recipe not in missing and not card_path(recipe.file(folder)).exists():
+            _write_card(recipe.file(folder), recipe)  # the process that made the file was killed before
     if missing:
         versions = require_generator()
         folder.mkdir(parents=True, exist_ok=True)
         for recipe in missing:
-            _generate(folder, recipe, versions, workers, progress, overwrite)
+            with locked(folder, "generation of these jets", recipe.file(folder).stem):
+                if overwrite or not is_complete(recipe.file(folder), recipe):  # others may have made it meanwhile
+                    _generate(folder, recipe, versions, workers, progress, overwrite)
     return [recipe.file(folder) for recipe in recipes]
 
 
@@ -194,14 +204,14 @@ def update_card(path: Path, **entries: Any) -> None:
     """Adds entries to the data card of a file of jets (atomically).
 
     Raises:
-        ValueError: there is a card that is not JSON.
+        ValueError: there is a card that is not JSON, or is damaged.
     """
     card = card_path(path)
     try:
-        content = json.loads(card.read_text(encoding="utf-8")) if card.exists() else {}
+        content = read_signed(card, needed=False) if card.exists() else {}
     except ValueError as error:
         raise ValueError(f"{card} is no data card ({error}): move it away") from error
-    write_text(card, json.dumps(content | entries, indent=2) + "\n")
+    write_signed(card, content | entries)
 
 
 def _generate(
@@ -211,16 +221,19 @@ def _generate(
     old = _jets_to_extend(path, versions) if path.exists() and not overwrite else None
     kept = 0 if old is None else len(old.jet_features)
     work.mkdir(exist_ok=True)
+    for left in (*work.glob(".*.partial"), *folder.glob(f".{path.name}.*.partial")):
+        left.unlink(missing_ok=True)  # of a process that was killed
     started = time.perf_counter()
     whole = kept // recipe.chunk_jets  # chunks that the old file has whole
-    todo = [(number, jets) for number, jets in recipe.chunks()[whole:] if _load_chunk(work, number, jets) is None]
+    chunks = recipe.chunks()[whole:]
+    todo = [chunk for chunk in chunks if _load_chunk(work, *chunk, recipe.particles) is None]
     made = sum(jets for _, jets in todo)
     count = min(workers or _cores(), len(todo))
     with _bar(recipe, recipe.jets - made, progress) as bar, _map(count) as run:
         for done in run(_make_chunk, [(recipe, work, *chunk) for chunk in todo]):
             bar.update(done)
     seconds = time.perf_counter() - started
-    parts = [_load_chunk(work, number, jets) for number, jets in recipe.chunks()[whole:]]
+    parts = [_load_chunk(work, *chunk, recipe.particles) for chunk in chunks]
     if any(part is None for part in parts):
         raise OSError(f"{work} lost chunks, perhaps because another process made {path}: run again")
     if old is not None:
@@ -229,10 +242,17 @@ def _generate(
     if old is not None and not all(np.array_equal(new[:kept], was) for new, was in zip(jets, old)):
         raise ValueError(f"{path} holds other jets than are made here: it cannot be extended, but overwritten")
     _write(path, jets, recipe, versions)
-    card_path(path).unlink(missing_ok=True)
-    update_card(path, file=path.name, recipe=recipe.to_dict(), versions=versions, summary=summary(jets),
-                made={"jets": made, "seconds": round(seconds, 1), "processes": max(count, 1)})
+    _write_card(path, recipe, made={"jets": made, "seconds": round(seconds, 1), "processes": max(count, 1)})
     shutil.rmtree(work, ignore_errors=True)
+
+
+def _write_card(path: Path, recipe: Recipe, **made: Any) -> None:
+    """Writes the data card of a file of jets, as it lies there, in the place of an older one."""
+    with open_hdf5(path) as file:
+        versions = json.loads(file.attrs.get("versions", "{}"))
+        jets = Jets(*(file[name][:] for name in Jets._fields))
+    card_path(path).unlink(missing_ok=True)
+    update_card(path, file=path.name, recipe=recipe.to_dict(), versions=versions, summary=summary(jets), **made)
 
 
 def _jets_to_extend(path: Path, versions: dict[str, str]) -> Jets:
@@ -262,11 +282,14 @@ def summary(jets: Jets) -> dict[str, float]:
 
 def _write(path: Path, jets: Jets, recipe: Recipe, versions: dict[str, str]) -> None:
     def fill(partial: Any) -> None:
-        with h5py.File(partial.name, "w") as file:
+        # fletcher32 guards the numbers, the newer format ("latest") what says where and what they are; of texts,
+        # only those of fixed length
+        with h5py.File(partial.name, "w", libver="latest") as file:
             for name, array in zip(jets._fields, jets):
-                file.create_dataset(name, data=array)
-            file.attrs["recipe"] = json.dumps(recipe.to_dict(), sort_keys=True)
-            file.attrs["versions"] = json.dumps(versions, sort_keys=True)
+                rows = max(1, min(len(array), CHUNK_BYTES // array[:1].nbytes))
+                file.create_dataset(name, data=array, chunks=(rows, *array.shape[1:]), fletcher32=True)
+            file.attrs["recipe"] = np.bytes_(json.dumps(recipe.to_dict(), sort_keys=True))
+            file.attrs["versions"] = np.bytes_(json.dumps(versions, sort_keys=True))
             file.attrs["seed"] = recipe.seed
 
     write_atomically(path, fill)
@@ -280,7 +303,7 @@ def _make_chunk(task: tuple[Recipe, Path, int, int]) -> int:
     return jets
 
 
-def _load_chunk(work: Path, number: int, jets: int) -> Jets | None:
+def _load_chunk(work: Path, number: int, jets: int, particles: int) -> Jets | None:
     """A finished chunk of at least so many jets, or None; one that is shown to be damaged is made again."""
     path = work / f"{number:06d}.npz"
     if not path.exists():
@@ -288,9 +311,13 @@ def _load_chunk(work: Path, number: int, jets: int) -> Jets | None:
     try:
         with np.load(path, allow_pickle=False) as stored:
             chunk = Jets(*(stored[name][:jets] for name in Jets._fields))
-    except (EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
+    except Exception as error:  # NumPy and zipfile have many words for a file that is not what was written
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
         return None
-    return chunk if len(chunk.jet_features) == jets else None
+    numbers = all(array.dtype.kind == "f" and array.shape[:1] == (jets,) for array in chunk)
+    shapes = [array.shape[1:] for array in chunk]
+    return chunk if numbers and shapes == [(particles, 4), (4,)] else None
 
 
 @contextlib.contextmanager
@@ -300,7 +327,7 @@ def _map(processes: int) -> Iterator[Any]:
         yield map
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=end_with_parent) as pool:
         try:
             yield functools.partial(_as_finished, pool, processes)
         except BaseException:  # an interrupt: chunks under way are finished and kept, others not begun

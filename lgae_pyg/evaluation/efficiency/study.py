@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from lgae_pyg.checkpoint import BEST
+from lgae_pyg.checksums import read_signed_rows
 from lgae_pyg.evaluation.efficiency.measures import MEASURES, Measures
 from lgae_pyg.evaluation.efficiency.plan import Job, Plan, without_indifferent
 from lgae_pyg.evaluation.results import Results
@@ -157,7 +158,7 @@ def _course(folder: Path) -> dict[str, float]:
     epochs) and ``minutes`` with validations; NaN if there is no ``metrics.csv``."""
     names = ("best_epoch", "last_epoch", "jets_per_second", "minutes")
     try:
-        text = (folder / "metrics.csv").read_text(encoding="utf-8")
+        text, _ = read_signed_rows(folder / "metrics.csv")
     except FileNotFoundError:
         return dict.fromkeys(names, float("nan"))
     columns, rows = read_csv(text)

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from lgae_pyg.checkpoint import HEADER, CheckpointError, read_checkpoint
-from lgae_pyg.datasets.base import fingerprint
-from lgae_pyg.evaluation.results import DESCRIPTION, OLD_DESCRIPTION, Results, stored_in
+from lgae_pyg.checksums import fingerprint, read_signed_rows, read_signed_text
+from lgae_pyg.evaluation.results import DESCRIPTION, OLD_DESCRIPTION, Results, figures_of, stored_in
 from lgae_pyg.evaluation.study import STUDIES, find_study
 from lgae_pyg.tables import Table, Value, read_csv
 
@@ -24,7 +24,8 @@ class RunContent:
         tables: tables by study and name.
         figures: PNG files by study.
         captions: sentences that name data and model, by study.
-        stale: by study a sentence, if it is of another checkpoint than the one that is there now.
+        stale: by study a sentence, if it is of another checkpoint than the one that is there now, or its figures
+            are not those of its tables.
         config: text of ``config.yaml``; empty if there is none.
         curve: rows of ``metrics.csv``.
         about: plain values: checkpoint, epoch, versions, recipe.
@@ -109,10 +110,13 @@ def collect_run(source: str | os.PathLike[str]) -> RunContent:
             _read(run, place, other.name)
     run.missing = _missing(run)
     if (run.folder / "config.yaml").exists():
-        run.config = (run.folder / "config.yaml").read_text(encoding="utf-8")
+        run.config = read_signed_text(run.folder / "config.yaml")
     if (run.folder / "metrics.csv").exists():
-        names, rows = read_csv((run.folder / "metrics.csv").read_text(encoding="utf-8"))
+        text, whole = read_signed_rows(run.folder / "metrics.csv")
+        names, rows = read_csv(text)
         run.curve = [dict(zip(names, row)) for row in rows]
+        if not whole:
+            run.about["metrics.csv"] = "its last row is cut short, and left out"
     return run
 
 
@@ -153,7 +157,11 @@ def _read(run: RunContent, folder: Path, evaluation: str = "") -> None:
     notes = [note for note in about.get("notes", ()) if note not in results.caption]
     run.captions[study] = " ".join([results.caption, *notes])
     run.tables[study] = dict(results.tables)
-    run.figures[study] = sorted((folder / "figures").glob("*.png"))
+    figures, missing = figures_of(folder)
+    run.figures[study] = [path for path in figures if path.suffix == ".png"]
+    if missing:
+        again = f"lgae evaluate {run.name} --studies {results.study} --redraw"
+        run.stale[study] = f"figures of {study} are missing or not as they were drawn: {again}"
     run.label = about.get("label") or run.label
     if is_stale(about, run.folder):
         run.stale[study] = f"{study} is of another checkpoint than the one there now: evaluate {run.name} again"
@@ -166,15 +174,16 @@ def _read(run: RunContent, folder: Path, evaluation: str = "") -> None:
 def is_stale(about: Mapping[str, Any], run: Path) -> bool:
     """Whether results are of another checkpoint than the one of that name in the run now.
 
-    Earlier versions did not store what tells two checkpoints apart (``identity``); their epochs are compared. A
-    checkpoint that is not there, or cannot be read, tells nothing.
+    Earlier versions did not store what surely tells two checkpoints apart (``identity``); their epochs are
+    compared. A checkpoint that is not there, or cannot be read, tells nothing.
     """
     name = Path(about.get("checkpoint") or "").name
     file = next((one for one in (run / "checkpoints" / name, run / name) if name and one.is_file()), None)
     if file is None:
         return False
-    if about.get("identity"):
-        return about["identity"] != fingerprint(file)
+    identity = str(about.get("identity") or "")
+    if identity.startswith("sha256:"):
+        return identity != f"sha256:{fingerprint(file)}"
     try:
         return read_checkpoint(file)[HEADER].get("epoch") != about.get("epoch")
     except CheckpointError:

@@ -19,7 +19,7 @@ def training_curve(rows: Sequence[Mapping[str, Value]], label: str) -> bytes | N
     with plt.rc_context(SETTINGS):
         figure, axes = plt.subplots(figsize=(6.4, 3.8))
         for style, name in zip(STYLES, ("train/loss", "val/loss")):
-            points = [(row["epoch"], row[name]) for row in rows if row.get(name)]
+            points = [(row["epoch"], row[name]) for row in rows if isinstance(row.get(name), float) and row[name]]
             if points:
                 axes.plot(*zip(*points), marker="o", markersize=3, label=name.replace("/", " "), **style)
         drawn = bool(axes.lines)

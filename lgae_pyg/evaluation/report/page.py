@@ -13,7 +13,7 @@ from lgae_pyg.evaluation.report.collect import RunContent
 from lgae_pyg.evaluation.report.join import compared_tables, joined_tables
 from lgae_pyg.evaluation.report.published import PUBLISHED
 from lgae_pyg.evaluation.report.style import STYLE
-from lgae_pyg.files import write_text
+from lgae_pyg.files import read_yaml, write_text
 from lgae_pyg.tables import Table, Value, format_value
 
 #: Largest width of a figure in pixels, number of its colours, and its width on the page per pixel of the file.
@@ -115,16 +115,11 @@ def _provenance(run: RunContent, number: int) -> str:
 
 def _training(run: RunContent) -> dict[str, str]:
     """Seed and time of the training, as far as its files tell them."""
-    import yaml
-
     facts = {}
-    try:
-        config = yaml.safe_load(run.config) if run.config else None
-    except yaml.YAMLError as error:
-        raise ValueError(f"config.yaml of {run.name} is not YAML: {error}") from error
-    if isinstance(config, dict) and "seed" in config:
+    config = read_yaml(run.config, f"config.yaml of {run.name}") if run.config else None
+    if isinstance(config, dict) and isinstance(config.get("seed"), int):
         facts["seed of the training"] = str(config["seed"])
-    seconds = [row["seconds"] for row in run.curve if row.get("seconds")]
+    seconds = [row["seconds"] for row in run.curve if isinstance(row.get("seconds"), float) and row["seconds"]]
     if seconds:
         facts["time of the training"] = f"{sum(seconds) / 60:.1f} min, {len(seconds)} epochs"
     return facts

@@ -9,6 +9,7 @@ process lives.
 """
 
 import atexit
+import contextlib
 import ctypes
 import hashlib
 import logging
@@ -26,12 +27,12 @@ from pathlib import Path
 
 import torch
 
-from lgae_pyg.files import first_line
+from lgae_pyg.files import first_line, write_text
 
 SOURCES = Path(__file__).parent / "cpp"
 OPTIONS = ("-std=c++17", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fPIC", "-shared", "-pthread")
 #: Ways to ask for the instructions of this processor; the first that the compiler takes.
-NATIVE = ("-march=native", "-mcpu=native", "")
+NATIVE = ("-march=native", "-mcpu=native")
 SECONDS = 300
 #: The precisions that the kernels are built for, in C.
 NAMES = {torch.float32: "float", torch.float64: "double"}
@@ -81,8 +82,10 @@ def cache_folder() -> Path:
         status = folder.stat()
     except (OSError, RuntimeError) as error:
         raise CompilationError(f"there is no folder for compiled kernels ({error})") from error
-    if hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
-        raise CompilationError(f"others may write to {folder}, so no code is loaded from it (chmod 700 helps)")
+    if hasattr(os, "getuid") and status.st_uid != os.getuid():
+        raise CompilationError(f"{folder} belongs to somebody else, so no code is loaded from it")
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise CompilationError(f"others may write to {folder}, so no code is loaded from it")
     return folder
 
 
@@ -120,7 +123,10 @@ def load_library(sources: Sequence[str], defines: tuple[tuple[str, str], ...]) -
     try:
         return _load(cache_folder() / name, build)
     except (CompilationError, OSError) as error:
-        library = _load(temporary_folder() / name, build)  # says by itself what is wrong with the compiler
+        try:
+            library = _load(temporary_folder() / name, build)  # says by itself what is wrong with the compiler
+        except OSError as second:
+            raise CompilationError(f"there is no place for compiled kernels ({second})") from error
         say_once(
             logging.WARNING,
             f"compiled kernels cannot be kept, and are built again in every process: {first_line(error)}; name a "
@@ -131,8 +137,8 @@ def load_library(sources: Sequence[str], defines: tuple[tuple[str, str], ...]) -
 
 
 def _load(path: Path, build: Callable[[Path], None]) -> ctypes.CDLL:
-    """Loads a library, building it if it is not there or does not load (a damaged one is replaced)."""
-    if path.exists():
+    """Loads a library, building it if it is not there, is not the one that was built here, or does not load."""
+    if _is_ours(path):
         try:
             return ctypes.CDLL(str(path))
         except OSError:
@@ -142,6 +148,31 @@ def _load(path: Path, build: Callable[[Path], None]) -> ctypes.CDLL:
         return ctypes.CDLL(str(path))
     except OSError as error:
         raise CompilationError(f"the compiled kernel {path} does not load ({error})") from error
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a library is the one that this user built under this name, every byte of it.
+
+    The hash beside it (``NAME.so.sha256``) is of name and content; both files must belong to the user, and nobody
+    else may write to them: a folder that is private now may not have been so always.
+    """
+    try:
+        for file in (path, _hash_file(path)):
+            status = file.lstat()
+            foreign = hasattr(os, "getuid") and status.st_uid != os.getuid()
+            if foreign or not stat.S_ISREG(status.st_mode) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                return False
+        return _hash_file(path).read_text() == _hash(path, path.read_bytes())
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _hash_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _hash(path: Path, content: bytes) -> str:
+    return hashlib.sha256(path.name.encode() + b"\0" + content).hexdigest()
 
 
 def say_once(level: int, message: str, about: str = "") -> None:
@@ -202,18 +233,30 @@ def _build(compiler: Sequence[str], sources: Sequence[str], defines: Mapping[str
     macros = [f"-D{name}={value}" for name, value in defines.items()]
     files = [str(SOURCES / name) for name in sources]
     place = {**os.environ, "TMPDIR": str(path.parent)}  # of the compiler's own temporary files
-    errors = ""
     try:
-        for native in NATIVE:
-            command = [*compiler, *OPTIONS, *([native] if native else []), *macros, *files, "-o", temporary]
-            done = _run(command, env=place)
-            if done.returncode == 0:
-                os.replace(temporary, path)
-                return
-            errors = errors or done.stderr[-2000:].strip()
+        done = _run([*compiler, *OPTIONS, *_native(compiler), *macros, *files, "-o", temporary], env=place)
+        if done.returncode:
+            reason = done.stderr[-2000:].strip()
+            raise CompilationError(f"{' '.join(compiler)} could not build the kernels: {reason}")
+        # the hash first: a library without its own is not loaded; both private, whatever the umask
+        write_text(_hash_file(path), _hash(path, Path(temporary).read_bytes())).chmod(0o600)
+        os.chmod(temporary, 0o700)
+        os.replace(temporary, path)
     finally:
-        Path(temporary).unlink(missing_ok=True)
-    raise CompilationError(f"{' '.join(compiler)} could not build the kernels: {errors}")
+        with contextlib.suppress(OSError):  # of a file system that is read-only by now
+            Path(temporary).unlink(missing_ok=True)
+
+
+@lru_cache(maxsize=4)
+def _native(compiler: Sequence[str]) -> tuple[str, ...]:
+    """The option by which this compiler uses the instructions of this processor, if it knows one.
+
+    It is asked with an empty source and writes nothing: what else may hinder a build does not count.
+    """
+    for option in NATIVE:
+        if _run([*compiler, option, "-x", "c++", "-fsyntax-only", os.devnull]).returncode == 0:
+            return (option,)
+    return ()
 
 
 def _run(command: Sequence[str], **options) -> subprocess.CompletedProcess:

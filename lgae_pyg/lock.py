@@ -1,0 +1,101 @@
+"""One writer at a time: of a run's folder, of a study, of a file of generated jets."""
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from lgae_pyg.files import write_text
+
+#: Seconds between two signs of life, and without one until a process on another machine is taken for dead.
+SIGN, DEAD = 10, 120
+
+
+@contextlib.contextmanager
+def locked(folder: Path, what: str = "training", name: str = "") -> Iterator[None]:
+    """Context in which nobody else can begin the same in a folder; leaves no empty folder behind.
+
+    The file ``.lock`` (of a part of the folder, ``.NAME.lock``) is locked by the operating system, so the lock of
+    a process that was killed does not count. Beside it, ``.lock.json`` names machine, process and time; its time
+    stamp is renewed, which is what another machine sees on file systems whose locks do not reach across machines,
+    or that have none.
+
+    A process that Lightning has started for another device shares the lock of the first.
+
+    Args:
+        folder: the folder, made if missing.
+        what: what is going on there, for the message.
+        name: the part of the folder that is locked; all of it when empty.
+
+    Raises:
+        FileExistsError: it is locked; the message says by whom.
+    """
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        yield
+        return
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    file = folder / (f".{name}.lock" if name else ".lock")
+    holder = file.with_name(f"{file.name}.json")
+    lock, stopped = FileLock(file), threading.Event()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _take(lock, holder, what)
+        threading.Thread(target=_show_life, args=(holder, stopped), daemon=True).start()
+        try:
+            yield
+        finally:
+            stopped.set()
+            for one in (holder, file):  # before it is opened to others, so that nobody takes a deleted file
+                one.unlink(missing_ok=True)
+            lock.release()
+    finally:
+        for one in missing:
+            with contextlib.suppress(OSError):  # not empty
+                one.rmdir()
+
+
+def _take(lock: FileLock, path: Path, what: str) -> None:
+    """Locks, unless the holder is alive, and writes who has the lock now."""
+    works = True
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise _refusal(path, _read(path), what) from None
+    except (OSError, NotImplementedError):  # the file system has no locks
+        works = False
+    holder = _read(path)
+    left_here = works and holder.get("host") == socket.gethostname()
+    if holder and not left_here and time.time() - path.stat().st_mtime <= DEAD:
+        lock.release()
+        raise _refusal(path, holder, what)
+    now = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+    write_text(path, json.dumps(now))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _refusal(path: Path, holder: dict[str, Any], what: str) -> FileExistsError:
+    who = ", ".join(f"{key} {holder[key]}" for key in ("host", "pid", "since") if key in holder) or "unknown"
+    return FileExistsError(
+        f"another {what} is going on in {path.parent} ({who}): choose another "
+        f"{'name=...' if what == 'training' else 'folder'}, or wait for its end. If that process is gone, this "
+        f"one can begin {DEAD} s after its last sign of life, or when {path} is deleted"
+    )
+
+
+def _show_life(path: Path, stopped: threading.Event) -> None:
+    while not stopped.wait(SIGN):
+        with contextlib.suppress(OSError):
+            os.utime(path)
