@@ -16,7 +16,7 @@ import pickle
 import platform
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -54,6 +54,7 @@ class Checkpoint:
         config: resolved configuration of the training; empty for a model saved by hand.
         epoch: number of completed epochs, ``None`` if unknown.
         metrics: the values of that epoch, e.g. ``{"val/loss": ...}``.
+        class_names: of a tagger the names of its classes, in the order of its logits; empty if unknown.
         format: format number of the file.
     """
 
@@ -65,6 +66,7 @@ class Checkpoint:
     config: dict[str, Any] = field(default_factory=dict)
     epoch: int | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+    class_names: Sequence[str] = ()
     format: int = FORMAT
 
 
@@ -98,6 +100,7 @@ def describe(
         "config": config or {},
         "epoch": epoch,
         "metrics": metrics or {},
+        "class_names": getattr(model, "class_names", ()),
     }
     return plain(header, HEADER)
 
@@ -266,6 +269,8 @@ def load_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> Check
         model.to(device=reference.device, dtype=reference.dtype)
     load_state(file, model, state)
     model.unit = header["unit"]
+    if header.get("class_names"):
+        model.class_names = tuple(header["class_names"])
     known = set(Checkpoint.__dataclass_fields__) - {"model", "path"}
     described = {key: header[key] for key in known if key in header}
     return Checkpoint(model=model.eval(), path=file, **described)

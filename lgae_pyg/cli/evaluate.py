@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--split", choices=("train", "val", "test", "all"), help="default: test; all of --data FILES")
     add("--data", metavar="FILES", help="other jets: file, folder or pattern; or the root of a like data set")
     add("--card", metavar="CARD", help="what is in FILES: a preset or a data card (default: recognised)")
+    add("--classes", metavar="A,B", help="taggers: what the jets call their classes, in the order of the logits")
     add("--scan-jets", type=_natural, default=200, metavar="N", help="jets of the equivariance scans; 0: none")
     add("--batch-size", type=_positive, default=64, metavar="N", help="jets per batch")
     add("--resamples", type=_positive, default=200, metavar="N", help="bootstrap samples behind each error")
@@ -93,7 +94,8 @@ def _evaluate(asked: list[str] | None, options: argparse.Namespace) -> tuple[lis
         emd=options.emd,
         progress=not options.quiet,
     )
-    subject = Subject.load(options.source, options.generate, files, options.card)
+    classes = options.classes.split(",") if options.classes else ()
+    subject = Subject.load(options.source, options.generate, files, options.card, classes)
     base = Path(options.out or default_folder(options.source, options.split or "test", options.data))
 
     def one(name: str) -> tuple[Any, Path]:

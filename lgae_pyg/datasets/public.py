@@ -108,6 +108,11 @@ class PublicJets(CardJets, ABC):
         )
 
     @classmethod
+    def usual_classes(cls, recipe: Mapping[str, Any]) -> Sequence[str]:
+        """All that were published."""
+        return read_card(cls.card_name).class_names
+
+    @classmethod
     def files_of(cls, split: str, classes: Sequence[str] | None = None) -> dict[str, int]:
         """The published files of a split (of all where it is ``"all"``), relative to ``root``, and their jets."""
         parts = [cls.published[part] for part in SPLITS if split in (part, "all")]

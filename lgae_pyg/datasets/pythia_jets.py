@@ -82,13 +82,17 @@ class PythiaJets(JetNetFormat):
             settings = GeneratorSettings.from_dict(settings or {})
         self._settings = settings
         self.known_classes = settings.classes
-        if classes is None:
-            classes = ("g", "q") if settings.preset == JETNET_NAME else settings.classes
+        classes = _usual(settings) if classes is None else classes
         self._workers = workers
         self._may_generate = generate
         more = {"jets": jets, "settings": settings.to_dict()}
         options = {"transform": transform, "force_reload": force_reload}
         super().__init__(root, classes, num_particles, split, fractions, seed, max_jets, unit, more, **options)
+
+    @classmethod
+    def usual_classes(cls, recipe: Mapping[str, Any]) -> Sequence[str]:
+        """g and q, or all those of another preset."""
+        return _usual(GeneratorSettings.from_dict(recipe.get("settings") or {}))
 
     def missing_classes(self) -> list[str]:
         """Letters of the classes whose file is not there, or has too few jets and can be extended."""
@@ -193,6 +197,10 @@ class PythiaJets(JetNetFormat):
                 f"{path} was made with other settings ({'; '.join(different)}): ask for those of the file, or "
                 "choose another root."
             )
+
+
+def _usual(settings: GeneratorSettings) -> Sequence[str]:
+    return ("g", "q") if settings.preset == JETNET_NAME else settings.classes
 
 
 def _rows(path: str) -> int:

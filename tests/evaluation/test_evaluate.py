@@ -18,7 +18,8 @@ from lgae_pyg.data import JetStore
 from lgae_pyg.evaluation import STUDIES, Results, Study, StudyOptions, Subject, evaluate_model, run_study
 from lgae_pyg.evaluation.reconstruction.rebuilt import stored
 from lgae_pyg.evaluation.report import collect_run, joined_tables, write_report
-from lgae_pyg.evaluation.subject import LeftOut, Sample
+from lgae_pyg.evaluation.sample import Sample
+from lgae_pyg.evaluation.subject import LeftOut
 from lgae_pyg.lorentz import from_pt_eta_phi_m
 from lgae_pyg.models import Autoencoder, Latent, LinearAE, Reconstruction
 from lgae_pyg.tables import Table

@@ -18,8 +18,9 @@ from lgae_pyg.checkpoint import BEST
 from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.evaluation.reconstruction.rebuilt import jet_comparisons, squared_error, stored
 from lgae_pyg.evaluation.results import Results
+from lgae_pyg.evaluation.sample import choose
 from lgae_pyg.evaluation.study import Study, evaluate_model
-from lgae_pyg.evaluation.subject import Subject, choose
+from lgae_pyg.evaluation.subject import Subject
 from lgae_pyg.files import write_text
 from lgae_pyg.tables import Table, read_csv
 

@@ -19,8 +19,9 @@ from lgae_pyg.evaluation.reconstruction.rebuilt import (
 )
 from lgae_pyg.evaluation.reconstruction.tables import compression_table, jet_tables, particle_tables
 from lgae_pyg.evaluation.results import Results
+from lgae_pyg.evaluation.sample import choose, origin_of
 from lgae_pyg.evaluation.study import Study, StudyOptions
-from lgae_pyg.evaluation.subject import Subject, choose, origin_of
+from lgae_pyg.evaluation.subject import Subject
 from lgae_pyg.evaluation.symmetry.equivariance import ANGLES, RAPIDITIES, equivariance_scan, unit_records
 from lgae_pyg.evaluation.symmetry.precision import TRANSFORMATIONS, has_precisions, precision_scan
 from lgae_pyg.files import first_line

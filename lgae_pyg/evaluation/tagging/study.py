@@ -5,8 +5,9 @@ import torch
 from numpy.typing import NDArray
 
 from lgae_pyg.evaluation.results import Results
+from lgae_pyg.evaluation.sample import Sample, batches_of
 from lgae_pyg.evaluation.study import Study, StudyOptions, of_taggers
-from lgae_pyg.evaluation.subject import LeftOut, Sample, Subject, batches_of, run_model
+from lgae_pyg.evaluation.subject import LeftOut, Subject, run_model
 from lgae_pyg.lorentz.kinematics import mass, transverse_momentum
 from lgae_pyg.metrics.classification import classes_of, confusion_matrix
 from lgae_pyg.metrics.equal_mass import FEWEST, equal_mass_with_error
