@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.files import first_line, plain, write_atomically
 from lgae_pyg.models import build_model, check_config, contract_of, stated_unit
-from lgae_pyg.registry import check_choice
+from lgae_pyg.registry import check_choice, near
 from lgae_pyg.version import __version__
 
 FORMAT = 1
@@ -173,7 +173,7 @@ def find_checkpoint(path: str | os.PathLike) -> Path:
     path = Path(path)
     if not path.is_dir():
         if not path.exists():
-            raise FileNotFoundError(f"{path}: no such checkpoint or run folder (there is no {path.absolute()})")
+            raise FileNotFoundError(f"{path}: no such checkpoint or run folder ({near(path)})")
         return path
     for folder in (path / "checkpoints", path):
         if (folder / BEST).exists():

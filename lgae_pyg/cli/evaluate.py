@@ -11,7 +11,7 @@ from typing import Any
 
 from lgae_pyg.evaluation.study import STUDIES
 from lgae_pyg.files import first_line
-from lgae_pyg.registry import check_choice
+from lgae_pyg.registry import check_choice, near
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -110,7 +110,7 @@ def _shown(data: str | None, card: str | None) -> tuple[str | None, str | None]:
     if data is None:
         return None, None
     if not glob(data):
-        raise FileNotFoundError(f"there is no data folder {data}, and no such file: nothing is evaluated")
+        raise FileNotFoundError(f"there is no data folder {data}, and no such file: {near(data)}")
     without_files = Path(data).is_dir() and not any(one.is_file() for one in Path(data).iterdir())
     is_root = card is None and (without_files or any(Path(data, part).is_dir() for part in ("raw", "processed")))
     return (data, None) if is_root else (None, data)

@@ -15,6 +15,7 @@ from lgae_pyg.datasets.pythia import GeneratorSettings, generate_files
 from lgae_pyg.datasets.pythia.files import CHUNK_JETS, MAX_PARTICLES, SLOTS, flat, read_recipe, slots
 from lgae_pyg.datasets.pythia.presets import PRESETS
 from lgae_pyg.datasets.pythia.settings import JETNET_NAME
+from lgae_pyg.registry import near
 
 
 class PythiaJets(JetNetFormat):
@@ -112,11 +113,12 @@ class PythiaJets(JetNetFormat):
         if not self._may_generate:
             found = [path for path in self.raw_paths if Path(path).is_file()]
             few = [f"{Path(path).name} holds {_rows(path)} jets" for path in found if self._lacks_jets(path)]
+            there = "; ".join(few) or near(self.recipe["root"]) or "no files"
             raise FileNotFoundError(
                 f"{self.recipe['jets']} jets of each of the classes {', '.join(missing)} are wanted in "
-                f"{self.raw_dir}, and are not there ({'; '.join(few) or 'no files'}). Nothing is generated "
-                "unasked: if they are elsewhere, name that folder (root=..., --data ROOT); to make them: "
-                f"{self._command(missing)}"
+                f"{self.raw_dir}, and are not there ({there}). Nothing is generated unasked: if they are "
+                f"elsewhere, name that folder (root=..., --data ROOT){', or take as many (data.jets=...)' if few else ''}; "
+                f"to make them: {self._command(missing)}, or train with data.generate=true"
             )
         for particles in sorted({self._particles(letter) for letter in missing}):
             letters = [letter for letter in missing if self._particles(letter) == particles]

@@ -28,7 +28,7 @@ from lgae_pyg.evaluation.results import Results
 from lgae_pyg.evaluation.subject import JETS, LeftOut, Subject
 from lgae_pyg.models import contract_of, stated_unit
 from lgae_pyg.progress import steps
-from lgae_pyg.registry import choose
+from lgae_pyg.registry import choose, near
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,8 @@ class StudyOptions:
 
     def __post_init__(self) -> None:
         if self.root is not None and not Path(self.root).is_dir():
-            raise FileNotFoundError(f"there is no data folder {self.root}: nothing is evaluated")
+            where = near(self.root) or "it is a file"
+            raise FileNotFoundError(f"there is no data folder {self.root} ({where}): nothing is evaluated")
 
     @property
     def sample(self) -> int:

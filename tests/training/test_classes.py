@@ -122,7 +122,8 @@ def test_only_the_file_knows_how_many_classes_there_are(tmp_path, massless_jet, 
     np.savez(tmp_path / "jets.npz", p4=p4, ptr=ptr, label=label, class_names=["a", "b", "c"], unit="TeV")
     words = ["data=files", f"data.path={tmp_path / 'jets.npz'}"]
     assert train(tmp_path, *words) == 0
-    assert load_model(tmp_path / "run").class_names == ("a", "b", "c") and load_model(tmp_path / "run").num_classes == 3
+    model = load_model(tmp_path / "run")
+    assert model.class_names == ("a", "b", "c") and model.num_classes == 3
     assert train(tmp_path, *words, "trainer.max_epochs=2") == 0  # goes on, without a word on the classes
     assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["model"]["num_classes"] == 3
 
