@@ -84,7 +84,8 @@ class JetNet(JetNetFormat):
             files, missing_root = ", ".join(f"{name}.hdf5" for name in names), near(self.recipe["root"])
             raise FileNotFoundError(
                 f"{files} not found in {self.raw_dir}{missing_root and f' ({missing_root})'}. Download JetNet "
-                f"with download=True, or by hand from {address(record)} into that folder; or make jets of that format yourself with `lgae generate`."
+                f"with download=True, or by hand from {address(record)} into that folder; or make jets of that "
+                "format yourself with `lgae generate`."
             )
         for name in names:
             fetch_class(self.raw_dir, name, record)

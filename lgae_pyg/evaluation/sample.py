@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -100,5 +101,12 @@ def batches_of(samples: Iterable[Sample], batch_size: int) -> int:
 
 
 def origin_of(dataset: Any) -> str:
-    """Where the jets of a data set come from, for captions; one made by hand has its name."""
-    return getattr(dataset, "origin", dataset.recipe["name"])
+    """Where the jets of a data set come from, for captions: what they are (of one made by hand, its name), the
+    split, and the names of the files or of the folder."""
+    paths = dataset.recipe.get("path") or dataset.recipe.get("root") or ()
+    names = [Path(one).name for one in ([paths] if isinstance(paths, str) else paths)]
+    files = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    split = getattr(dataset, "split", None)
+    part = "all splits" if split == "all" else f"{split} split" if split else ""
+    place = " of ".join(one for one in (part, files) if one)
+    return ", ".join(one for one in (getattr(dataset, "origin", dataset.recipe["name"]), place) if one)

@@ -37,7 +37,7 @@ class StudyOptions:
 
     Args:
         jets: at most so many jets of each sample, a random choice that is the same each time; of signals the first
-            ones. When omitted, the reconstruction takes all, robustness 1,000, other studies
+            ones. When omitted, the reconstruction takes all, robustness 500, other studies
             :data:`~lgae_pyg.evaluation.subject.JETS`.
         signals: names of the classes that count as anomalous, or files of jets that do; see
             :meth:`~lgae_pyg.evaluation.subject.Subject.contrast`.
@@ -244,13 +244,16 @@ def evaluate_model(
 
 
 def default_folder(
-    source: str | os.PathLike[str], split: str = "test", data_root: str | os.PathLike[str] | None = None
+    source: str | os.PathLike[str],
+    split: str = "test",
+    data_root: str | os.PathLike[str] | None = None,
+    jets: int | None = None,
 ) -> Path:
     """Where results go if nobody says: ``evaluation`` in the folder of the run, or beside the checkpoint, with a
     folder for each study.
 
-    Other checkpoints than the best, other splits and other data have folders of their own
-    (``evaluation_last``, ``evaluation_val``, ...).
+    Other checkpoints than the best, other splits, other data and a chosen number of jets have folders of their own
+    (``evaluation_last``, ``evaluation_val``, ``evaluation_50jets``, ...).
     """
     file = find_checkpoint(source)
     run = file.parent.parent if file.parent.name == "checkpoints" else file.parent
@@ -258,4 +261,5 @@ def default_folder(
     parts += [file.stem] if file.stem != "best" else []
     parts += [split] if split != "test" else []
     parts += [Path(data_root).resolve().name] if data_root is not None else []
+    parts += [f"{jets}jets"] if jets is not None else []
     return run / "_".join(parts)

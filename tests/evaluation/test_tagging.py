@@ -99,9 +99,11 @@ def jet_mass(batch):
 def test_headings_and_caption_say_what_is_meant(dataset):
     table = run_study("tagging", subject_of(BySize(), dataset), OPTIONS).tables["tagging"]
     headings = list(table.columns.values())
-    assert headings[4:8] == ["rejection at 0.3", "± rejection at 0.3", "rejection at 0.5", "± rejection at 0.5"]
+    assert headings[4:8] == ["rejection at 30 %", "± rejection at 30 %", "rejection at 50 %", "± rejection at 50 %"]
     assert headings[8:] == ["AUC, equal mass", "± AUC, equal mass", "accuracy", "± accuracy"]
-    assert "60 q+g jets" in table.caption and "trained on q+g" in table.caption and "QCD" not in table.caption
+    assert "± rejection at" in table.to_text().splitlines()[0] and "30 %" in table.to_text().splitlines()[1]
+    assert "Data: made by hand, test split, 60 q+g jets" in table.caption
+    assert "trained on q+g" in table.caption and "QCD" not in table.caption
 
 
 def test_more_classes_stand_against_all_others(dataset):

@@ -106,8 +106,7 @@ def _caption(subject: Subject, dataset: Any, jets: int, precision: bool = True) 
     """The sentences that name data and model, with or without the precision of the arithmetic."""
     classes = subject.classes if subject.elsewhere is None else dataset.class_names
     particles = (subject.elsewhere or subject.recipe).get("num_particles")
-    whole = f"{jets} jets" if dataset.split == "all" else f"{jets} jets of the {dataset.split} split"
-    parts = [f"Data: {origin_of(dataset)} {'+'.join(classes)}".rstrip(), whole]
+    parts = [f"Data: {origin_of(dataset)}", *(["+".join(classes)] if classes else []), f"{jets} jets"]
     parts += [f"up to {particles} particles"] if particles else []
     names = [subject.label] + ([subject.precision] if precision else [])
     return f"{', '.join(parts)}. Model: {', '.join(names)}, unit {subject.unit}."

@@ -57,7 +57,7 @@ def run(subject: Subject, options: StudyOptions) -> Results:
     counts = confusion_matrix(scores, y)
     rows = [_row(number, scores, y, kinematics["mass"], options.resamples) for number in about["shown"]]
     rows = [(subject.label, names[number], *row) for number, row in zip(about["shown"], rows)]
-    rejections = {f"rejection_{place:g}": f"rejection at {place:g}" for place in SIGNAL_EFFICIENCIES}
+    rejections = {f"rejection_{place:g}": f"rejection at {100 * place:g} %" for place in SIGNAL_EFFICIENCIES}
     numbers = {"auc": "AUC", **rejections, "auc_equal_mass": "AUC, equal mass", "accuracy": "accuracy"}
     columns = {"model": "model", "signal": "signal", **with_errors(numbers)}
     table = Table("tagging", f"{EXPLANATION}. {about['caption']}", columns, tuple(rows))
