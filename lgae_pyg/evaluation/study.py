@@ -260,6 +260,9 @@ def default_folder(
     parts = ["evaluation"]
     parts += [file.stem] if file.stem != "best" else []
     parts += [split] if split != "test" else []
-    parts += [Path(data_root).resolve().name] if data_root is not None else []
+    if data_root is not None:
+        place = Path(data_root).resolve()
+        parts += [place.parent.name] if place.name in ("raw", "processed") else []  # every data set has these
+        parts.append(place.name)
     parts += [f"{jets}jets"] if jets is not None else []
     return run / "_".join(parts)

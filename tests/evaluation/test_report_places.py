@@ -12,7 +12,8 @@ from lgae_pyg.tables import Table
 def make_run(folder: Path, study: str, task: str, evaluation: str = "evaluation") -> Path:
     """A run in which one study was made."""
     table = Table(study, "Data: jets.", {"model": "model"}, (("A",),))
-    Results(study, {study: table}, {}, {"caption": "c", "label": "A", "task": task}).save(folder / evaluation / study)
+    about = {"caption": "c", "label": "A", "task": task}
+    Results(study, {study: table}, {}, about).save(folder / evaluation / study)
     (folder / "config.yaml").write_text("seed: 1\n")
     return folder
 

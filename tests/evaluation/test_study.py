@@ -277,7 +277,7 @@ def test_the_command_from_checkpoint_to_figures(tmp_path, monkeypatch, capsys, t
     assert main(words) == 0
     assert asked == [("test", {"root": str(other)}), ("train", {})]
     printed = capsys.readouterr().out
-    assert "LinearAE τ=2" in printed and "20 jets of the test split" in " ".join(printed.split())
+    assert "LinearAE τ=2" in printed and "test split, 20 jets" in " ".join(printed.split())
     folder = tmp_path / "out" / "reconstruction"
     rows = Results.load(folder).tables["particle_reconstruction"].records()
     assert rows[0]["mse"] == pytest.approx(rows[1]["mse"], rel=1e-9)
@@ -292,6 +292,7 @@ def test_the_command_from_checkpoint_to_figures(tmp_path, monkeypatch, capsys, t
     monkeypatch.undo()
     assert default_folder(tmp_path / "run") == tmp_path / "run" / "evaluation"
     assert default_folder(file, "val", "/some/jets") == tmp_path / "run" / "evaluation_val_jets"
+    assert default_folder(file, data_root="/some/jets/raw", jets=5).name == "evaluation_jets_raw_5jets"
 
 
 def test_ctrl_c_is_one_line(monkeypatch, capsys):
