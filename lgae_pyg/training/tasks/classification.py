@@ -67,7 +67,7 @@ class ClassificationTask(Task):
         if not 0 <= smoothing < 1:
             raise ValueError(f"loss.label_smoothing={label_smoothing} is not between 0 and 1")
         more = {"reduction": "none", "label_smoothing": smoothing}
-        functions = [partial(choose("loss of taggers", name, LOSSES), **more) for name in losses]
+        functions = [partial(choose("loss", name, LOSSES), **more) for name in losses]
         super().__init__(model, weighted(functions, weights), **options)
         self.balanced = class_weights in (BALANCED, [BALANCED], (BALANCED,))
         self.class_weights = None if self.balanced or class_weights is None else _as_weights(class_weights)
