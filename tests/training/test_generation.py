@@ -56,3 +56,8 @@ def test_a_run_that_is_not_there_is_looked_for(tmp_path, capsys):
     (tmp_path / "runs" / "mine").mkdir(parents=True)
     assert main(["evaluate", str(tmp_path / "runs" / "mein")]) == 1
     assert f"did you mean {tmp_path}/runs/mine?" in capsys.readouterr().err
+
+
+def test_losses_are_checked_before_jets_are_looked_for(generated, tmp_path, capsys):
+    assert main(["train", "logger=csv", "data=jetnet", "data.root=nowhere", "loss.names=[foo]"]) == 1
+    assert "unknown loss 'foo'" in capsys.readouterr().err
