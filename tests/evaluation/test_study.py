@@ -147,7 +147,7 @@ def test_a_choice_of_jets_is_the_same_each_time():
     first, second = (quick(Fake(), max_jets=10) for _ in range(2))
     target, again = stored(first)[0], stored(second)[0]
     assert len(target) == 10 and torch.equal(target.p4, again.p4)
-    assert "10 jets of the test split" in first.caption
+    assert "test split, g, 10 jets" in first.caption
 
 
 def test_the_scan_sees_the_network_and_the_pipeline_apart():
@@ -223,7 +223,7 @@ def test_all_figures_name_their_data_their_axes_and_their_models():
             continue
         words = " ".join(text.get_text() for text in figure.findobj(Text)).replace("\n", " ")
         jets = 3 if name == "equivariance" else 30
-        assert f"Toy g, {jets} jets of the test split" in words and "Model: Fake" in words, name
+        assert f"Toy, test split, g, {jets} jets" in words and "Model: Fake" in words, name
         assert name == "equivariance" or "P conserved" in words, name
         drawn = [axes for axes in figure.axes if axes.axison and axes.get_subplotspec()]
         outer = [axes for axes in drawn if axes.get_subplotspec().is_last_row()]
