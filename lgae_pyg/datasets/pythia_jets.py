@@ -113,13 +113,13 @@ class PythiaJets(JetNetFormat):
         if not self._may_generate:
             found = [path for path in self.raw_paths if Path(path).is_file()]
             few = [f"{Path(path).name} holds {_rows(path)} jets" for path in found if self._lacks_jets(path)]
-            there = "; ".join(few) or near(self.recipe["root"]) or "no files"
+            there = "; ".join(few) or "; ".join(filter(None, ("no files", near(self.recipe["root"]))))
             fewer = ", or take as many (data.jets=...)" if few else ""
             raise FileNotFoundError(
                 f"{self.recipe['jets']} jets of each of the classes {', '.join(missing)} are wanted in "
                 f"{self.raw_dir}, and are not there ({there}). Nothing is generated unasked: if they are "
-                f"elsewhere, name that folder (root=..., --data ROOT){fewer}; "
-                f"to make them: {self._command(missing)}, or train with data.generate=true"
+                f"elsewhere, name that folder (root=..., --data ROOT){fewer}, or train "
+                f"with data.generate=true; to make them: {self._command(missing)}"
             )
         for particles in sorted({self._particles(letter) for letter in missing}):
             letters = [letter for letter in missing if self._particles(letter) == particles]
