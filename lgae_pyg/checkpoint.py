@@ -17,7 +17,7 @@ import pickle
 import platform
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -30,7 +30,7 @@ from lgae_pyg.checksums import check_archive, seal_archive
 from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.files import first_line, plain, write_atomically
 from lgae_pyg.models import build_model, check_config, contract_of, stated_unit
-from lgae_pyg.registry import check_choice
+from lgae_pyg.registry import check_choice, near
 from lgae_pyg.version import __version__
 from lgae_pyg.weights import MODEL, read_weights, shipped_model, shipped_models, write_weights
 
@@ -61,6 +61,7 @@ class Checkpoint:
         config: resolved configuration of the training; empty for a model saved by hand.
         epoch: number of completed epochs, ``None`` if unknown.
         metrics: the values of that epoch, e.g. ``{"val/loss": ...}``.
+        class_names: of a tagger the names of its classes, in the order of its logits; empty if unknown.
         format: format number of the file.
     """
 
@@ -72,6 +73,7 @@ class Checkpoint:
     config: dict[str, Any] = field(default_factory=dict)
     epoch: int | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+    class_names: Sequence[str] = ()
     format: int = FORMAT
 
 
@@ -105,6 +107,7 @@ def describe(
         "config": config or {},
         "epoch": epoch,
         "metrics": metrics or {},
+        "class_names": getattr(model, "class_names", ()),
     }
     return plain(header, HEADER)
 
@@ -197,10 +200,10 @@ def find_checkpoint(path: str | os.PathLike) -> Path:
             return path
         shipped = shipped_model(path)
         if shipped is None:
-            names = ", ".join(shipped_models())
+            known = ", ".join(shipped_models())
             raise FileNotFoundError(
-                f"{path}: no such checkpoint or run folder (there is no {path.absolute()}), and no model that "
-                f"comes with the package ({names})"
+                f"{path}: no such checkpoint or run folder ({near(path)}), and no model that comes with the "
+                f"package ({known})"
             )
         return shipped
     if (path / MODEL).exists():
@@ -314,6 +317,8 @@ def load_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> Check
         model.to(device=reference.device, dtype=reference.dtype)
     load_state(file, model, state)
     model.unit = header["unit"]
+    if header.get("class_names"):
+        model.class_names = tuple(header["class_names"])
     known = set(Checkpoint.__dataclass_fields__) - {"model", "path"}
     described = {key: header[key] for key in known if key in header}
     return Checkpoint(model=model.eval(), path=file, **described)

@@ -1,7 +1,9 @@
 """Choosing by name, with errors that say what there is and what was probably meant."""
 
+import contextlib
 import difflib
 import importlib.util
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -47,6 +49,21 @@ def suggestion(word: object, names: Iterable[str]) -> str:
     """Returns ``" (did you mean X?)"`` if a name is close to the word, else nothing."""
     close = difflib.get_close_matches(str(word), list(names), 1)
     return f" (did you mean {close[0]}?)" if close else ""
+
+
+def near(path: str | os.PathLike[str]) -> str:
+    """Returns what is there of a path that is not: its nearest folder, and the name in it that was probably meant;
+    nothing if it is there."""
+    whole = Path(os.path.abspath(path))
+    if whole.exists():
+        return ""
+    folder = next(one for one in whole.parents if one.is_dir())
+    name, *rest = whole.relative_to(folder).parts
+    with contextlib.suppress(OSError):
+        close = difflib.get_close_matches(name, os.listdir(folder), 1)
+        if close and Path(folder, close[0], *rest).exists():
+            return f"there is no {whole} (did you mean {Path(folder, close[0], *rest)}?)"
+    return f"there is no {whole}, the nearest folder is {folder}"
 
 
 def locate(what: str, target: str, base: type[T]) -> type[T]:

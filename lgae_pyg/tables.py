@@ -73,8 +73,7 @@ class Table:
 
     def to_text(self, width: int = 110) -> str:
         """The table for a terminal: aligned columns, headings on two lines, the caption wrapped below."""
-        heads = [heading.rpartition(" ") for heading in self.columns.values()]
-        lines = [[first for first, _, _ in heads], [last for _, _, last in heads], *self._cells()]
+        lines = [*zip(*map(_two_lines, self.columns.values())), *self._cells()]
         widths = [max(map(len, column)) for column in zip(*lines)]
         numeric = self._numeric()
         printed = [
@@ -99,6 +98,13 @@ class Table:
     def _numeric(self) -> list[bool]:
         columns = range(len(self.columns))
         return [all(not isinstance(row[place], str) for row in self.rows) for place in columns]
+
+
+def _two_lines(heading: str) -> tuple[str, str]:
+    """A heading and its last word, with which a percent sign stays."""
+    end = " %" if heading.endswith(" %") else ""
+    first, _, last = heading.removesuffix(end).rpartition(" ")
+    return first, last + end
 
 
 def with_errors(columns: Mapping[str, str]) -> dict[str, str]:

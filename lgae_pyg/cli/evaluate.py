@@ -11,7 +11,7 @@ from typing import Any
 
 from lgae_pyg.evaluation.study import STUDIES
 from lgae_pyg.files import first_line
-from lgae_pyg.registry import check_choice
+from lgae_pyg.registry import check_choice, near
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,13 +28,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--jets",
         type=_positive,
         metavar="N",
-        help="evaluate N jets, the same random choice each time (default: all; 20000 of a class in other studies)",
+        help="evaluate N jets, the same random choice each time, into a folder of their own, evaluation_Njets "
+        "(default: all; 20000 of a class in other studies, 500 for robustness)",
     )
     add("--signals", metavar="A,B", help="anomalous classes, or files (default: t,w,z to a model of g,q)")
     add("--generate", action="store_true", help="generate jets that are not there")
     add("--split", choices=("train", "val", "test", "all"), help="default: test; all of --data FILES")
     add("--data", metavar="FILES", help="other jets: file, folder or pattern; or the root of a like data set")
     add("--card", metavar="CARD", help="what is in FILES: a preset or a data card (default: recognised)")
+    add("--classes", metavar="A,B", help="taggers: what the jets call their classes, in the order of the logits")
     add("--scan-jets", type=_natural, default=200, metavar="N", help="jets of the equivariance scans; 0: none")
     add("--batch-size", type=_positive, default=64, metavar="N", help="jets per batch")
     add("--resamples", type=_positive, default=200, metavar="N", help="bootstrap samples behind each error")
@@ -79,7 +81,9 @@ def _asked(text: str | None) -> list[str] | None:
 
 def _evaluate(asked: list[str] | None, options: argparse.Namespace) -> tuple[list[str], list[str]]:
     """Names of the studies that were made, and of those that failed."""
-    from lgae_pyg.evaluation import StudyOptions, Subject, default_folder, run_study
+    from lgae_pyg.evaluation import StudyOptions, Subject, run_study
+    from lgae_pyg.evaluation.results import note_left_out
+    from lgae_pyg.evaluation.subject import LeftOut
 
     root, files = _shown(options.data, options.card)
     wanted = StudyOptions(
@@ -95,14 +99,28 @@ def _evaluate(asked: list[str] | None, options: argparse.Namespace) -> tuple[lis
         supervised=options.supervised.split(",") if options.supervised else (),
         progress=not options.quiet,
     )
-    subject = Subject.load(options.source, options.generate, files, options.card)
-    base = Path(options.out or default_folder(options.source, options.split or "test", options.data))
+    classes = options.classes.split(",") if options.classes else ()
+    subject = Subject.load(options.source, options.generate, files, options.card, classes)
+    base = _base(options)
 
     def one(name: str) -> tuple[Any, Path]:
         results = _kept(base, name, subject, not options.quiet) if options.keep else None
-        return results or run_study(name, subject, wanted, base / name), base / name
+        try:
+            results = results or run_study(name, subject, wanted, base / name)
+        except LeftOut as error:
+            note_left_out(base, name, first_line(error))
+            raise
+        note_left_out(base, name, None)
+        return results, base / name
 
     return _each(asked or list(STUDIES), one, leave_out=asked is None)
+
+
+def _base(options: argparse.Namespace) -> Path:
+    """The folder of the results, in which each study has one."""
+    from lgae_pyg.evaluation import default_folder
+
+    return Path(options.out or default_folder(options.source, options.split or "test", options.data, options.jets))
 
 
 def _shown(data: str | None, card: str | None) -> tuple[str | None, str | None]:
@@ -110,7 +128,7 @@ def _shown(data: str | None, card: str | None) -> tuple[str | None, str | None]:
     if data is None:
         return None, None
     if not glob(data):
-        raise FileNotFoundError(f"there is no data folder {data}, and no such file: nothing is evaluated")
+        raise FileNotFoundError(f"there is no data folder {data}, and no such file: {near(data)}")
     without_files = Path(data).is_dir() and not any(one.is_file() for one in Path(data).iterdir())
     is_root = card is None and (without_files or any(Path(data, part).is_dir() for part in ("raw", "processed")))
     return (data, None) if is_root else (None, data)
@@ -130,6 +148,7 @@ def _each(
     from lgae_pyg.evaluation.subject import LeftOut
 
     done, failed = [], []
+    left: dict[str, list[str]] = {}
     for name in names:
         try:
             results, folder = one(name)
@@ -139,28 +158,31 @@ def _each(
             done.append(name)
         except Exception as error:
             if leave_out and isinstance(error, LeftOut | FileNotFoundError):
-                print(f"lgae evaluate: {name} is left out: {first_line(error)}", file=sys.stderr)
+                left.setdefault(first_line(error), []).append(name)
                 continue
             if not isinstance(error, ValueError | OSError | ImportError):
                 traceback.print_exc()
             print(f"lgae evaluate: {name} failed: {error}", file=sys.stderr)
             failed.append(name)
+    for reason, names in left.items():
+        verb = "is" if len(names) == 1 else "are"
+        print(f"lgae evaluate: {', '.join(names)} {verb} left out: {reason}", file=sys.stderr)
     return done, failed
 
 
 def _redraw(asked: list[str] | None, options: argparse.Namespace) -> tuple[list[str], list[str]]:
     """As :func:`_evaluate`, from stored results: neither the checkpoint nor the data need be there any more."""
-    from lgae_pyg.evaluation import Results, default_folder, draw_study
+    from lgae_pyg.evaluation import Results, draw_study
     from lgae_pyg.evaluation.results import DESCRIPTION, stored_in
 
     source = Path(options.out or options.source)
     if (source / DESCRIPTION).exists():  # the folder of one study
         folders = {Results.load(source, arrays=False).study: source}
     else:
-        bases = [source] if options.out else [source, source / "evaluation"]
+        usual = not (options.out or options.split or options.data or options.jets)
+        bases = [source, source / "evaluation"] if usual else [source]
         base = next((one for one in bases if any(stored_in(one, name) for name in STUDIES)), None)
-        split = options.split or "test"
-        base = base or (source if options.out else default_folder(source, split, options.data))
+        base = base or (source if options.out else _base(options))
         found = {name: stored_in(base, name) for name in asked or STUDIES}
         folders = {name: place or base / name for name, place in found.items() if place or asked}
         if not folders:

@@ -25,6 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="unit of the momenta that the model takes: that of its training for autoencoders (default: 'unit' of "
         "the configuration, or TeV); any for taggers, which bring them to GeV (default GeV)")
 
+    add("--classes", metavar="A,B", help="names of a tagger's classes, in the order of its logits")
+
 
 def run(options: argparse.Namespace) -> int:
     """Reads the three files, writes the checkpoint and says what is in it."""
@@ -38,6 +40,10 @@ def run(options: argparse.Namespace) -> int:
     else:
         model, arguments = load_original(options.kind, options.encoder, options.decoder, options.config)
         unit = options.unit or _unit_of(arguments, options.config)
+    if options.classes:
+        model.class_names = tuple(options.classes.split(","))
+        if options.kind not in TAGGERS or len(model.class_names) != model.num_classes:
+            raise ValueError(f"--classes {options.classes}: give a tagger's, as many as it has logits")
     save_checkpoint(options.out, model, unit=unit, config={"imported": options.kind, "arguments": arguments})
     if _normalised(arguments):
         print(

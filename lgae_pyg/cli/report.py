@@ -9,10 +9,10 @@ from typing import Any
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     add = parser.add_argument
-    add("runs", nargs="+", metavar="RUN", help="folders of evaluated runs, or of a data-efficiency study")
+    add("runs", nargs="+", metavar="RUN", help="folders of evaluated runs, or one of such folders")
     add("--out", type=Path, default=Path("report.html"), metavar="FILE", help="default: %(default)s")
     add("--wandb", action="store_true", help="add tables and figures to the runs' Weights & Biases runs too")
-    add("--title", default="Jet autoencoders", help="of the page (default: %(default)s)")
+    add("--title", help="of the page (default: Jet autoencoders, or taggers, or both)")
 
 
 def run(options: argparse.Namespace) -> int:

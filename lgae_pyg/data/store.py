@@ -172,6 +172,28 @@ class JetStore:
         converted._factor = self._factor * unit_factor(self.unit, unit)
         return converted
 
+    def with_classes(self, names: Sequence[str], known: Sequence[str] | None = None) -> JetStore:
+        """The same jets, their classes ``y`` numbered by the place of their names among these.
+
+        Args:
+            names: the names, in the order of the new numbers.
+            known: names of the classes as they are numbered now; ``meta["class_names"]`` when omitted.
+
+        Raises:
+            ValueError: a jet is of another class, which is named.
+        """
+        known = list(self.meta.get("class_names", ())) if known is None else list(known)
+        order = torch.tensor([*(names.index(name) if name in names else -1 for name in known), -1])
+        places = order[self.jet_fields["y"][:].long().clamp(-1, len(known))]
+        if (missing := (places if self._rows is None else places[self._rows]) < 0).any():
+            found = self.jet_field("y")[missing].unique().tolist()
+            others = ", ".join(known[one] if 0 <= one < len(known) else f"number {one}" for one in found)
+            raise ValueError(f"there are jets of the classes {others}, which are none of {', '.join(names)}")
+        renumbered = copy.copy(self)
+        renumbered.jet_fields = {**self.jet_fields, "y": places}
+        renumbered.meta = {**self.meta, "class_names": list(names)}
+        return renumbered
+
     def jet(self, number: int) -> JetData:
         """The jet of that number, as a graph of its own (its tensors are copies)."""
         row = int(self._resolve(number)[0])

@@ -24,6 +24,7 @@ __all__ = [
     "PythiaJets",
     "QuarkGluon",
     "TopTagging",
+    "asked_classes",
     "build_dataset",
     "from_arrays",
     "from_awkward",
@@ -35,6 +36,26 @@ __all__ = [
 _DATASETS = {kind.__name__: kind for kind in (JetClass, JetFiles, JetNet, PythiaJets, QuarkGluon, TopTagging)}
 #: Entries of every recipe; a class whose constructor does not take them fixes them itself.
 _COMMON = ("root", "unit", "seed", "fractions")
+
+
+def asked_classes(recipe: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the classes that a recipe asks for, in its order, each once; empty where only the files know them.
+    Nothing is read or generated.
+
+    Raises:
+        ValueError: if there is no such data set.
+    """
+    names = recipe.get("classes") or _kind_of(recipe).usual_classes(recipe)
+    named = isinstance(names, list | tuple) and all(isinstance(one, str) for one in names)
+    return tuple(dict.fromkeys(names)) if named else ()
+
+
+def _kind_of(recipe: Mapping[str, Any]) -> type[JetDataset]:
+    target, name = recipe.get("_target_"), recipe.get("name")
+    if not target and name not in _DATASETS:
+        known = ", ".join(_DATASETS)
+        raise ValueError(f"there is no data set named '{name}', only {known}{suggestion(name, _DATASETS)}")
+    return locate("data set", target, JetDataset) if target else _DATASETS[name]
 
 
 def build_dataset(recipe: Mapping[str, Any], split: str = "all", **changes: Any) -> JetDataset:
@@ -52,12 +73,8 @@ def build_dataset(recipe: Mapping[str, Any], split: str = "all", **changes: Any)
     Raises:
         ValueError: if there is no data set of that name, or it does not take these arguments.
     """
-    arguments = {**recipe, **changes}
-    target, name = arguments.pop("_target_", None), arguments.pop("name", None)
-    if not target and name not in _DATASETS:
-        known = ", ".join(_DATASETS)
-        raise ValueError(f"there is no data set named '{name}', only {known}{suggestion(name, _DATASETS)}")
-    kind = locate("data set", target, JetDataset) if target else _DATASETS[name]
+    kind = _kind_of(recipe)
+    arguments = {key: value for key, value in {**recipe, **changes}.items() if key not in ("_target_", "name")}
     what, fixed, needed = f"the data set {kind.__name__}", {}, set()
     parameters = inspect.signature(kind).parameters
     permission = arguments.pop("generate", False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import inspect
 import json
 import os
 import shutil
@@ -130,6 +131,20 @@ class JetDataset(Dataset, ABC):
         converted = copy.copy(self)
         converted._store, converted._unit = self._store.in_unit(unit), unit
         return converted
+
+    def with_classes(self, names: Sequence[str]) -> JetDataset:
+        """The same jets, their classes numbered by the place of their names among these
+        (:meth:`~lgae_pyg.data.JetStore.with_classes`); the recipe stays as it is."""
+        converted = copy.copy(self)
+        converted._store = self._store.with_classes(names)
+        return converted
+
+    @classmethod
+    def usual_classes(cls, recipe: Mapping[str, Any]) -> Sequence[str]:
+        """Names of the classes that jets of a recipe are of which names none, as far as they are known without
+        files: the default of the constructor."""
+        default = getattr(inspect.signature(cls).parameters.get("classes"), "default", None)
+        return default if isinstance(default, list | tuple) else ()
 
     @property
     def file_recipe(self) -> dict[str, Any]:

@@ -262,6 +262,11 @@ class JetFiles(CardJets):
         """The store that was given, where it can be used as it is; else the one that is made."""
         return [self._ready] if self._ready else super().processed_file_names
 
+    @classmethod
+    def usual_classes(cls, recipe: Mapping[str, Any]) -> Sequence[str]:
+        """Those of the card, if it names them; others are in the files."""
+        return read_card(recipe["card"]).class_names if recipe.get("card") else ()
+
     def download(self) -> None:
         """Says what is missing."""
         find_files(self.recipe["path"])

@@ -11,6 +11,7 @@ from lgae_pyg.data import JetData
 from lgae_pyg.datasets.jetnet_format import SHORT_FILE, JetNetFormat
 from lgae_pyg.datasets.zenodo import address, fetch
 from lgae_pyg.files import write_atomically
+from lgae_pyg.registry import near
 
 SHORT_RECORD, LONG_RECORD = 6975118, 6975117
 """Zenodo's records of the files with 30 and with 150 particles per jet."""
@@ -80,10 +81,11 @@ class JetNet(JetNetFormat):
         record = LONG_RECORD if long else SHORT_RECORD
         names = [f"{letter}150" if long else letter for letter in missing]
         if not self._may_download:
-            files = ", ".join(f"{name}.hdf5" for name in names)
+            files, missing_root = ", ".join(f"{name}.hdf5" for name in names), near(self.recipe["root"])
             raise FileNotFoundError(
-                f"{files} not found in {self.raw_dir}. Download JetNet with download=True, or by hand from "
-                f"{address(record)} into that folder; or make jets of that format yourself with `lgae generate`."
+                f"{files} not found in {self.raw_dir}{missing_root and f' ({missing_root})'}. Download JetNet "
+                f"with download=True, or by hand from {address(record)} into that folder; or make jets of that "
+                "format yourself with `lgae generate`."
             )
         for name in names:
             fetch_class(self.raw_dir, name, record)

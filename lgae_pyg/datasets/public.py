@@ -21,7 +21,7 @@ from lgae_pyg.datasets.public_files import JETCLASS_ARCHIVES, JETCLASS_FILES, PU
 from lgae_pyg.datasets.readers import open_reader
 from lgae_pyg.datasets.reading import JetReading
 from lgae_pyg.datasets.zenodo import address, fetch
-from lgae_pyg.registry import check_choice
+from lgae_pyg.registry import check_choice, near
 
 _BLOCK = 1 << 20
 
@@ -106,6 +106,11 @@ class PublicJets(CardJets, ABC):
             transform=transform,
             force_reload=force_reload,
         )
+
+    @classmethod
+    def usual_classes(cls, recipe: Mapping[str, Any]) -> Sequence[str]:
+        """All that were published."""
+        return read_card(cls.card_name).class_names
 
     @classmethod
     def files_of(cls, split: str, classes: Sequence[str] | None = None) -> dict[str, int]:
@@ -194,7 +199,8 @@ class PublicJets(CardJets, ABC):
         files = _listed([os.path.join(root, file) for file in self._published], 3)
         others = self._part != "all" and _present(root, self.files_of("all"))
         own = " Or give fractions, to split the files that are there." if others else ""
-        return f"no files{part} of {type(self).__name__} are there: {files}. {self._commands(root)}{own}"
+        where = f" ({said})" if (said := near(root)) else ""
+        return f"no files{part} of {type(self).__name__} are there: {files}{where}. {self._commands(root)}{own}"
 
     def _commands(self, root: str) -> str:
         """How files are got."""

@@ -15,6 +15,7 @@ from lgae_pyg.datasets.pythia import GeneratorSettings, generate_files
 from lgae_pyg.datasets.pythia.files import CHUNK_JETS, MAX_PARTICLES, SLOTS, flat, read_recipe, slots
 from lgae_pyg.datasets.pythia.presets import PRESETS
 from lgae_pyg.datasets.pythia.settings import JETNET_NAME
+from lgae_pyg.registry import near
 
 
 class PythiaJets(JetNetFormat):
@@ -82,13 +83,17 @@ class PythiaJets(JetNetFormat):
             settings = GeneratorSettings.from_dict(settings or {})
         self._settings = settings
         self.known_classes = settings.classes
-        if classes is None:
-            classes = ("g", "q") if settings.preset == JETNET_NAME else settings.classes
+        classes = _usual(settings) if classes is None else classes
         self._workers = workers
         self._may_generate = generate
         more = {"jets": jets, "settings": settings.to_dict()}
         options = {"transform": transform, "force_reload": force_reload}
         super().__init__(root, classes, num_particles, split, fractions, seed, max_jets, unit, more, **options)
+
+    @classmethod
+    def usual_classes(cls, recipe: Mapping[str, Any]) -> Sequence[str]:
+        """g and q, or all those of another preset."""
+        return _usual(GeneratorSettings.from_dict(recipe.get("settings") or {}))
 
     def missing_classes(self) -> list[str]:
         """Letters of the classes whose file is not there, or has too few jets and can be extended."""
@@ -108,11 +113,13 @@ class PythiaJets(JetNetFormat):
         if not self._may_generate:
             found = [path for path in self.raw_paths if Path(path).is_file()]
             few = [f"{Path(path).name} holds {_rows(path)} jets" for path in found if self._lacks_jets(path)]
+            there = "; ".join(few) or "; ".join(filter(None, ("no files", near(self.recipe["root"]))))
+            fewer = ", or take as many (data.jets=...)" if few else ""
             raise FileNotFoundError(
                 f"{self.recipe['jets']} jets of each of the classes {', '.join(missing)} are wanted in "
-                f"{self.raw_dir}, and are not there ({'; '.join(few) or 'no files'}). Nothing is generated "
-                "unasked: if they are elsewhere, name that folder (root=..., --data ROOT); to make them: "
-                f"{self._command(missing)}"
+                f"{self.raw_dir}, and are not there ({there}). Nothing is generated unasked: if they are "
+                f"elsewhere, name that folder (root=..., --data ROOT){fewer}, or train "
+                f"with data.generate=true; to make them: {self._command(missing)}"
             )
         for particles in sorted({self._particles(letter) for letter in missing}):
             letters = [letter for letter in missing if self._particles(letter) == particles]
@@ -193,6 +200,10 @@ class PythiaJets(JetNetFormat):
                 f"{path} was made with other settings ({'; '.join(different)}): ask for those of the file, or "
                 "choose another root."
             )
+
+
+def _usual(settings: GeneratorSettings) -> Sequence[str]:
+    return ("g", "q") if settings.preset == JETNET_NAME else settings.classes
 
 
 def _rows(path: str) -> int:

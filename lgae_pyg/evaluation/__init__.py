@@ -1,6 +1,7 @@
 """Studies of trained models: tables, arrays and figures."""
 
 from lgae_pyg.evaluation.results import Results
+from lgae_pyg.evaluation.sample import Sample
 from lgae_pyg.evaluation.study import (
     STUDIES,
     Study,
@@ -11,7 +12,7 @@ from lgae_pyg.evaluation.study import (
     evaluate_model,
     run_study,
 )
-from lgae_pyg.evaluation.subject import Sample, Subject
+from lgae_pyg.evaluation.subject import Subject
 from lgae_pyg.evaluation.symmetry.equivariance import Records, equivariance_scan, unit_records
 from lgae_pyg.evaluation.symmetry.precision import precision_scan
 from lgae_pyg.tables import Table

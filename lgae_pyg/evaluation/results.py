@@ -1,6 +1,7 @@
 """What a study finds out, on disk: tables, arrays for the figures, and what they are of."""
 
 import contextlib
+import json
 import os
 import re
 import zipfile
@@ -13,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from lgae_pyg.checksums import crc32_of_file, read_signed, write_signed
-from lgae_pyg.files import inside, plain, write_atomically
+from lgae_pyg.files import inside, plain, write_atomically, write_text
 from lgae_pyg.tables import Table, read_csv
 
 FORMAT = 1
-ARRAYS, DESCRIPTION = "arrays.npz", "study.json"
+ARRAYS, DESCRIPTION, LEFT_OUT = "arrays.npz", "study.json", "left_out.json"
 #: The same of a reconstruction as earlier versions stored it, directly in ``evaluation``.
 OLD_ARRAYS, OLD_DESCRIPTION = "results.npz", "results.json"
 _UNREADABLE = (EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
@@ -105,6 +106,24 @@ class Results:
             return cls(str(content["study"]), tables, found, {**about, "caption": str(about["caption"])})
         except (ValueError, LookupError, TypeError, AttributeError, OSError, *_UNREADABLE) as error:
             raise ValueError(f"the results in {folder} cannot be read ({error}): run the study again") from error
+
+
+def left_out(evaluation: Path) -> dict[str, str]:
+    """Studies that could not be made in an evaluation, and why."""
+    try:
+        found = json.loads((evaluation / LEFT_OUT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # nothing was noted, or it cannot be read
+        return {}
+    return {str(name): str(reason) for name, reason in found.items()} if isinstance(found, dict) else {}
+
+
+def note_left_out(evaluation: Path, study: str, reason: str | None) -> None:
+    """Notes why a study cannot be made, for reports; ``None`` if it could."""
+    noted = left_out(evaluation)
+    if noted.get(study) == reason:
+        return
+    noted = {name: text for name, text in {**noted, study: reason}.items() if text}
+    write_text(evaluation / LEFT_OUT, json.dumps(noted, indent=1, ensure_ascii=False))
 
 
 def stored_in(evaluation: Path, study: str) -> Path | None:

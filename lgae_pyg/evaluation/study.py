@@ -30,7 +30,7 @@ from lgae_pyg.files import new_folder
 from lgae_pyg.lock import locked
 from lgae_pyg.models import contract_of, stated_unit
 from lgae_pyg.progress import steps
-from lgae_pyg.registry import choose
+from lgae_pyg.registry import choose, near
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class StudyOptions:
 
     Args:
         jets: at most so many jets of each sample, a random choice that is the same each time; of signals the first
-            ones. When omitted, the reconstruction takes all, robustness 1,000, other studies
+            ones. When omitted, the reconstruction takes all, robustness 500, other studies
             :data:`~lgae_pyg.evaluation.subject.JETS`.
         signals: names of the classes that count as anomalous, or files of jets that do; see
             :meth:`~lgae_pyg.evaluation.subject.Subject.contrast`.
@@ -74,7 +74,8 @@ class StudyOptions:
 
     def __post_init__(self) -> None:
         if self.root is not None and not Path(self.root).is_dir():
-            raise FileNotFoundError(f"there is no data folder {self.root}: nothing is evaluated")
+            where = near(self.root) or "it is a file"
+            raise FileNotFoundError(f"there is no data folder {self.root} ({where}): nothing is evaluated")
 
     @property
     def sample(self) -> int:
@@ -250,18 +251,25 @@ def evaluate_model(
 
 
 def default_folder(
-    source: str | os.PathLike[str], split: str = "test", data_root: str | os.PathLike[str] | None = None
+    source: str | os.PathLike[str],
+    split: str = "test",
+    data_root: str | os.PathLike[str] | None = None,
+    jets: int | None = None,
 ) -> Path:
     """Where results go if nobody says: ``evaluation`` in the folder of the run, or beside the checkpoint, with a
     folder for each study.
 
-    Other checkpoints than the best, other splits and other data have folders of their own
-    (``evaluation_last``, ``evaluation_val``, ...).
+    Other checkpoints than the best, other splits, other data and a chosen number of jets have folders of their own
+    (``evaluation_last``, ``evaluation_val``, ``evaluation_50jets``, ...).
     """
     file = find_checkpoint(source)
     run = file.parent.parent if file.parent.name == "checkpoints" else file.parent
     parts = ["evaluation"]
     parts += [file.stem] if file.stem != "best" else []
     parts += [split] if split != "test" else []
-    parts += [Path(data_root).resolve().name] if data_root is not None else []
+    if data_root is not None:
+        place = Path(data_root).resolve()
+        parts += [place.parent.name] if place.name in ("raw", "processed") else []  # every data set has these
+        parts.append(place.name)
+    parts += [f"{jets}jets"] if jets is not None else []
     return run / "_".join(parts)

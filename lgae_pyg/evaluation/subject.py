@@ -2,12 +2,11 @@
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from lgae_pyg.checkpoint import load_checkpoint, package_versions
@@ -15,68 +14,16 @@ from lgae_pyg.checksums import fingerprint
 from lgae_pyg.data import JetLoader, JetStore
 from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.datasets import build_dataset
+from lgae_pyg.evaluation.sample import QCD, SIGNALS, Sample, sample_name
 from lgae_pyg.models import contract_of
 from lgae_pyg.registry import check_choice
 
-#: The convention of these studies: jets of gluons and light quarks together are QCD, which a model is trained on;
-#: other jets are the signals. Printed names of the classes that have one.
-QCD, SIGNALS = ("g", "q"), ("t", "w", "z")
-NAMES = {"t": "top", "w": "W", "z": "Z", "g": "gluon", "q": "light quark"}
 #: Jets of each sample, unless another number is asked for.
 JETS = 20_000
 
 
 class LeftOut(ValueError):
     """A study that cannot be made of this model or of these jets; the message says why."""
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Jets of one kind.
-
-    Args:
-        name: printed name: the letter of the class, or ``QCD``.
-        store: the jets, in the unit of the model.
-        origin: where they come from, for captions.
-        class_names: names of the classes by their number; empty if unknown.
-        recipe: of the data set that they are of.
-    """
-
-    name: str
-    store: JetStore
-    origin: str
-    class_names: Sequence[str] = ()
-    recipe: Mapping[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, name: str, dataset: Any) -> "Sample":
-        """The jets of a data set, in the precision of the studies."""
-        names, recipe = getattr(dataset, "class_names", ()), getattr(dataset, "recipe", {})
-        return cls(name, dataset.store.to(torch.float64), origin_of(dataset), names, recipe)
-
-    def __len__(self) -> int:
-        return len(self.store)
-
-    def only(self, classes: Sequence[str]) -> "Sample":
-        """The jets of some classes, named after them."""
-        numbers = [self.class_names.index(name) for name in classes]
-        chosen = np.flatnonzero(np.isin(self.store.jet_field("y").flatten().numpy(), numbers))
-        return replace(self, name=sample_name(classes), store=self.store.select(chosen))
-
-    def choose(self, jets: int | None) -> "Sample":
-        """A random choice of that many jets, the same each time; all of them for ``None``."""
-        return replace(self, store=choose(self.store, jets))
-
-    def identities(self) -> dict[str, np.ndarray]:
-        """Class and ``jet_id`` (row in the file of the class) of each jet, by which it is found again.
-
-        What the data do not tell is the name of the sample, and the number of the jet in it.
-        """
-        known, everything = self.store.jet_fields, len(self)
-        numbers = self.store.jet_field("y").tolist() if self.class_names and "y" in known else []
-        names = [self.class_names[number] for number in numbers] or [self.name] * everything
-        rows = self.store.jet_field("jet_id").numpy() if "jet_id" in known else np.arange(everything)
-        return {"class": np.array(names, dtype=str), "jet_id": rows}
 
 
 @dataclass(frozen=True)
@@ -93,6 +40,8 @@ class Subject:
         generate: whether jets that are not there may be generated.
         elsewhere: recipe of the jets that the model is shown, where they are others than its own kind (its
             training split stays what it was); see :func:`files_recipe`.
+        classes_shown: of a tagger the names that its classes, in the order of its logits, have in the jets that it
+            is shown; its own when omitted.
     """
 
     model: torch.nn.Module
@@ -103,6 +52,7 @@ class Subject:
     given: Mapping[str, Any] = field(default_factory=dict)
     generate: bool = False
     elsewhere: Mapping[str, Any] | None = None
+    classes_shown: Sequence[str] = ()
 
     @classmethod
     def load(
@@ -111,6 +61,7 @@ class Subject:
         generate: bool = False,
         jets: str | os.PathLike[str] | None = None,
         card: str | os.PathLike[str] | None = None,
+        classes: Sequence[str] = (),
     ) -> "Subject":
         """The best model of a run, or a checkpoint.
 
@@ -119,6 +70,7 @@ class Subject:
             generate: whether jets that are not there may be generated.
             jets: files of jets that the model is shown instead of its own kind, see :func:`files_recipe`.
             card: what is in these files.
+            classes: see :attr:`classes_shown`.
 
         Raises:
             ValueError: if the checkpoint does not say what it was trained on, and no files are given.
@@ -137,7 +89,8 @@ class Subject:
         slots = facts.num_particles or recipe.get("num_particles")
         elsewhere = None if jets is None else files_recipe(jets, card, found.unit, slots)
         about["config"] = found.config
-        return cls(model, facts.label, found.unit, recipe, about, generate=generate, elsewhere=elsewhere)
+        more = {"generate": generate, "elsewhere": elsewhere, "classes_shown": tuple(classes)}
+        return cls(model, facts.label, found.unit, recipe, about, **more)
 
     @property
     def facts(self) -> Any:
@@ -202,7 +155,33 @@ class Subject:
         """A sample of the jets of :meth:`dataset`, all classes together."""
         dataset = self.dataset(split, root)
         classes = self.classes if self.elsewhere is None else dataset.class_names
-        return Sample.of(self.named(classes), dataset).choose(jets)
+        return self.numbered(Sample.of(self.named(classes), dataset)).choose(jets)
+
+    def numbered(self, sample: Sample) -> Sample:
+        """Jets whose classes are numbered as the logits of a tagger are, by their names.
+
+        Where names are given (:attr:`classes_shown`), jets of other classes are left out. Where the tagger does
+        not say what its classes are called, the numbers are taken as they are, of jets in files with a warning.
+
+        Raises:
+            ValueError: names of the jets' classes are none of the tagger's.
+        """
+        names = tuple(self.classes_shown or getattr(self.model, "class_names", ()))
+        if self.facts.task != "classification" or "y" not in sample.store.jet_fields:
+            return sample
+        if not names:
+            if self.elsewhere is not None:
+                text = f"{self.label} does not name its classes: its logits are taken for"
+                listed = ", ".join(sample.class_names) or "the numbers in the files"
+                warnings.warn(f"{text} {listed}, in this order; another: --classes A,B", stacklevel=3)
+            return sample
+        if self.classes_shown and len(names) != self.facts.num_classes:
+            raise ValueError(f"--classes {','.join(names)}: {self.label} has {self.facts.num_classes} logits")
+        try:
+            return sample.of_classes(names, leave_out=bool(self.classes_shown))
+        except ValueError as error:
+            mend = f"say with --classes what they call {', '.join(names)}, in this order"
+            raise ValueError(f"{error}, which {self.label} knows: {mend}") from error
 
     def contrast(
         self,
@@ -365,11 +344,6 @@ def files_recipe(
     return recipe | ({} if num_particles is None else {"num_particles": num_particles})
 
 
-def sample_name(classes: Sequence[str]) -> str:
-    """The printed name of jets of these classes."""
-    return "QCD" if set(classes) == set(QCD) else "+".join(classes) or "jets"
-
-
 def run_model(
     model: torch.nn.Module, store: JetStore, batch_size: int = 64, tick: Callable[[], object] = lambda: None
 ) -> Iterator[tuple[Any, Any]]:
@@ -386,20 +360,3 @@ def run_model(
             result = model(batch)
         yield batch, result
         tick()
-
-
-def choose(store: JetStore, jets: int | None) -> JetStore:
-    """A random choice of that many jets, the same each time; all of them for ``None``."""
-    if jets is None or jets >= len(store):
-        return store
-    return store.select(np.sort(np.random.default_rng(0).permutation(len(store))[:jets]))
-
-
-def batches_of(samples: Iterable[Sample], batch_size: int) -> int:
-    """The number of batches of all samples, for progress bars."""
-    return sum(-(-len(sample) // batch_size) for sample in samples)
-
-
-def origin_of(dataset: Any) -> str:
-    """Where the jets of a data set come from, for captions; one made by hand has its name."""
-    return getattr(dataset, "origin", dataset.recipe["name"])

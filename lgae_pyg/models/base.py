@@ -128,11 +128,14 @@ class Tagger(Model):
 
     Attributes:
         num_classes: number of classes :math:`C`; two or more.
+        class_names: names of the classes, in the order of the logits; set by training and by checkpoints, empty if
+            unknown.
     """
 
     task = "classification"
     headline = "val/auc"
     num_classes: int = 2
+    class_names: tuple[str, ...] = ()
 
     def scores(self, batch: Any) -> Tensor:
         """Probabilities of the classes, :math:`(B, C)`, rows that sum to one."""

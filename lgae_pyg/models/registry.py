@@ -37,7 +37,7 @@ MODELS: dict[str, type[nn.Module]] = {
 }
 
 #: Attributes of modules that may differ from what a constructor makes without changing a number.
-FREE = {"training", "config", "backend", "unit"}
+FREE = {"training", "config", "backend", "unit", "class_names"}
 #: Modules that print precision and device, which are free, too; their shapes are compared.
 LISTS = (nn.ParameterDict, nn.ParameterList)
 
@@ -52,9 +52,8 @@ def build_model(config: Mapping[str, Any]) -> nn.Module:
     Raises:
         ValueError: for an unknown model or argument, naming those there are.
     """
-    arguments = dict(config)
-    target, name = arguments.pop("_target_", None), arguments.pop("name", None)
-    kind = locate("model", target, Model) if target else choose("model", str(name), MODELS)
+    kind = model_class(config)
+    arguments = {key: value for key, value in config.items() if key not in ("_target_", "name")}
     parameters = inspect.signature(kind).parameters
     if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values()):
         unknown = sorted(set(arguments) - set(parameters))
@@ -66,6 +65,12 @@ def build_model(config: Mapping[str, Any]) -> nn.Module:
         return kind(**arguments)
     except TypeError as error:
         raise ValueError(f"{kind.__name__} cannot be built with {arguments}: {error}") from error
+
+
+def model_class(config: Mapping[str, Any]) -> type[nn.Module]:
+    """The class of a model's plain configuration; errors are those of :func:`build_model`."""
+    target = config.get("_target_")
+    return locate("model", target, Model) if target else choose("model", str(config.get("name")), MODELS)
 
 
 def check_config(model: nn.Module) -> None:

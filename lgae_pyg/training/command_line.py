@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from lgae_pyg.files import first_line
-from lgae_pyg.registry import check_target, suggestion
+from lgae_pyg.registry import check_target, locate, suggestion
 
 #: Groups of which a user may bring a class of their own, by ``GROUP._target_=my_package.MyClass``.
 OWN = ("model", "data")
@@ -44,6 +44,18 @@ def complete(words: Sequence[str]) -> tuple[list[str], set[str]]:
             more.append(f"name={name}")
         words[place:place] = more
     return words, implied
+
+
+def with_task(words: Sequence[str]) -> list[str]:
+    """Words that choose, unless they do so themselves, the defaults of the task that a model of the user's own
+    (``model._target_=...``) is made for; its module is imported.
+
+    Raises:
+        ValueError: there is no such class.
+    """
+    targets = [match[1] for word in words if (match := re.fullmatch(r"\+*model\._target_=([\w.]+)", word))]
+    task = getattr(locate("model", targets[-1], object), "task", None) if targets else None
+    return [f"task={task}"] * (task is not None and not _has(words, "task")) + list(words)
 
 
 def given(words: Sequence[str], group: str) -> set[str]:

@@ -68,6 +68,8 @@ def read_config(config: Mapping[str, Any]) -> dict[str, Any]:
         TypeError: something in it is no plain value.
     """
     config = plain(config, "config")
+    if isinstance(config.get("model"), dict) and config["model"].get("num_classes", 0) is None:
+        del config["model"]["num_classes"]  # left to the data
     for group, kinds in {**KINDS, "model": _kinds_of("model", config), "data": _kinds_of("data", config)}.items():
         values = config.get(group) if group else config
         if not isinstance(values, dict):
@@ -114,9 +116,10 @@ def is_free(key: str) -> bool:
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Returns what makes two configurations different trainings, as lines ``"key: old -> new"``.
 
-    A key that is absent is as one that is null.
+    A key that is absent is as one that is null; a number of classes that is left to the data is the former one.
     """
     before, after = flatten(old), flatten(new)
+    after = {"model.num_classes": before.get("model.num_classes"), **after}
     keys = sorted(key for key in before.keys() | after.keys() if not is_free(key))
     pairs = {key: [before.get(key), after.get(key)] for key in keys}
     shown = {key: " -> ".join("null" if one is None else str(one) for one in pair) for key, pair in pairs.items()}

@@ -1,6 +1,6 @@
 """The jets of a training: a data set's training and validation splits and their loaders."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -56,6 +56,13 @@ class JetDataModule(pl.LightningDataModule):
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.seed = seed
+
+    def name_classes(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Numbers the classes by their place among these names, of which the data set must know all; without any,
+        they keep their numbers. Returns the names of the classes, in the order of their numbers."""
+        if names and set(names) <= set(self.train.class_names):
+            self.train, self.val = (jets.with_classes(names) for jets in (self.train, self.val))
+        return tuple(self.train.class_names)
 
     def train_dataloader(self) -> JetLoader:
         """Returns the shuffled training jets, each as often as an epoch needs it."""

@@ -33,6 +33,7 @@ class RunFolder:
         wandb_id: id of the W&B run to continue.
         epoch: completed epochs.
         jets: what :func:`jets_seen` said of the jets of the training so far; empty if unknown.
+        header: of the checkpoint to go on from; empty for a new training.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class RunFolder:
     wandb_id: str | None = None
     epoch: int = 0
     jets: dict[str, Any] = field(default_factory=dict)
+    header: dict[str, Any] = field(default_factory=dict)
 
     @property
     def checkpoints(self) -> Path:
@@ -96,6 +98,7 @@ def open_folder(path: Path, config: Mapping[str, Any]) -> RunFolder:
         state.get("wandb_id"),
         content[HEADER]["epoch"] or 0,
         content.get("callbacks", {}).get(JetsSeen.__name__, {}),
+        content[HEADER],
     )
 
 

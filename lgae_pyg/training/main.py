@@ -11,7 +11,7 @@ from typing import Any
 
 from lgae_pyg.config import config_directory
 from lgae_pyg.terminal import run_command
-from lgae_pyg.training.command_line import check_targets, complete, explain, given
+from lgae_pyg.training.command_line import check_targets, complete, explain, given, with_task
 
 
 def main(arguments: Sequence[str] | None = None, program: str = "lgae train") -> int:
@@ -42,6 +42,7 @@ def compose_and_train(words: Sequence[str], program: str) -> int:
     with _called_as([program, *words]):
         try:
             check_targets(words)
+            sys.argv[1:] = with_task(words)
             decorate(lambda config: run_job(config, program, own))()
         except SystemExit as end:
             return end.code if isinstance(end.code, int) else int(bool(end.code))
@@ -91,6 +92,9 @@ def run_job(config: Any, program: str, own: set[str]) -> None:
         for group in own:
             keys = given(job.overrides.task, group)
             resolved[group] = {key: value for key, value in resolved[group].items() if key in keys}
+        chosen = given(job.overrides.task, "data")
+        if resolved["data"].get("generate") and "root" in chosen and "generate" not in chosen:
+            resolved["data"]["generate"] = False  # the folder may be mistyped
         output = Path(job.runtime.output_dir)
         folder = Path(resolved["runs"], str(resolved["name"])) if output == Path.cwd() else output
         words = [word for word in job.overrides.task if not re.match(r"\+*(resume|overwrite)=", word)]

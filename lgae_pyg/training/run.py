@@ -12,10 +12,12 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch import nn
 
+from lgae_pyg.datasets import asked_classes
 from lgae_pyg.lock import locked
 from lgae_pyg.models import LinearAE, build_model, contract_of, registry, warm_start_from_linear
 from lgae_pyg.models.warm_start import check_warm_start
 from lgae_pyg.registry import check_choice
+from lgae_pyg.training.classes import is_tagger, with_classes
 from lgae_pyg.training.configuration import read_config
 from lgae_pyg.training.data import JetDataModule
 from lgae_pyg.training.folder import RunFolder, advice, begin, open_folder, settle
@@ -75,9 +77,12 @@ def train_in(folder: Path, config: Mapping[str, Any], command: str) -> int:
     if run.finished:
         show(f"{run.path} is already trained ({run.finished}): raise its limits, or {advice(run.path)}")
         return DONE
+    if run.last is None:
+        config = with_classes(config)
     pl.seed_everything(config["seed"], verbose=False)
     task = build_module(config)  # first: what it refuses would otherwise be found out after the jets are made
     data = JetDataModule(config["data"], **config["loader"], seed=config["seed"])
+    config, task = number_classes(config, task, data, run)
     prepare(task, data, config)
     seen = begin(run, config, data)
     watch = watched(config)
@@ -146,6 +151,28 @@ def build_module(config: Mapping[str, Any]) -> Task:
     return task
 
 
+def number_classes(
+    config: Mapping[str, Any], task: Task, data: JetDataModule, run: RunFolder
+) -> tuple[Mapping[str, Any], Task]:
+    """Numbers the classes of the jets as a tagger is to know them.
+
+    Where only the jets said how many there are, the configuration is completed, and the tagger built again. A
+    training that goes on keeps the numbers it had.
+    """
+    if not is_tagger(config):
+        return config, task
+    if run.last is not None:
+        data.name_classes(run.header.get("class_names", ()))
+        model = {**config["model"], **{k: v for k, v in run.header["model"].items() if k == "num_classes"}}
+        completed: Mapping[str, Any] = {**config, "model": model}
+    else:
+        completed = with_classes(config, data.name_classes(asked_classes(config["data"])))
+    if completed["model"] != config["model"]:
+        pl.seed_everything(config["seed"], verbose=False)
+        task = build_module(completed)
+    return completed, task
+
+
 def watched(config: Mapping[str, Any]) -> str:
     """The value of the validation by which the best weights are chosen."""
     return config["trainer"].get("monitor") or "val/loss"
@@ -164,6 +191,8 @@ def prepare(task: Task, data: JetDataModule, config: Mapping[str, Any]) -> None:
     model.unit = data.train.unit
     task.provenance |= {"data": data.train.recipe, "unit": data.train.unit}
     task.class_names = tuple(data.train.class_names)
+    if task.facts.task == "classification":
+        model.class_names = task.class_names
     if "y" in data.train.store.jet_fields:
         task.learn_from(data.train.store.jet_field("y"))
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from lgae_pyg.metrics.classification import calibration, classes_of, confusion_matrix
 from lgae_pyg.metrics.roc import roc_curve
 
-BINS = 50
+#: Bins of the scores, at least and at most.
+BINS = (5, 50)
 #: Okabe and Ito's palette; where classes are more, line styles tell colours apart that come again.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 LINES = ("-", "--", ":", "-.")
@@ -56,7 +57,7 @@ def draw_roc(axes: Any, scores: NDArray, y: NDArray, shown: Sequence[int], names
         highest = max(highest, float(len(background)))
     chance = np.geomspace(1 / highest, 1, 200)  # a curve, since one axis is logarithmic
     axes.plot(chance, 1 / chance, color="0.8", linewidth=0.8, zorder=0)
-    axes.set(xlim=(0, 1), ylim=(1, highest), yscale="log")
+    axes.set(xlim=(0, 1), ylim=(1, 2 * highest), yscale="log")  # no rejection beyond the number of jets is seen
     axes.set(xlabel=r"signal efficiency $\epsilon_S$", ylabel=r"background rejection $1 / \epsilon_B$")
     axes.grid(alpha=0.3)
     axes.legend(title="signal", loc="upper right", fontsize=8)
@@ -81,14 +82,27 @@ def draw_confusion(axes: Any, counts: NDArray, names: Sequence[str]) -> None:
 
 
 def draw_scores(axes: Any, scores: NDArray, y: NDArray, number: int, names: Sequence[str]) -> None:
-    """Distributions of the score of one class, by true class."""
-    for true in np.unique(y).astype(int):
-        of = scores[y == true, number]
-        axes.hist(
-            of, BINS, (0, 1), density=True, histtype="step", label=class_name(names, true), **class_style(true)
-        )
+    """Distributions of the score of one class, by true class; a bin without jets is not drawn."""
+    there, jets = np.unique(y.astype(int), return_counts=True)
+    edges = np.linspace(0, 1, score_bins(int(jets.min())) + 1)
+    seen = []
+    for true in there:
+        density, _ = np.histogram(scores[y == true, number], edges, density=True)
+        axes.stairs(np.where(density > 0, density, np.nan), edges, baseline=None, **_step_style(names, true))
+        seen.append(density[density > 0])
+    low, high = np.concatenate(seen).min(), np.concatenate(seen).max()
     axes.set(xlim=(0, 1), xlabel=f"score of {class_name(names, number)}", ylabel="density", yscale="log")
-    axes.legend(title="true class", fontsize=8)
+    axes.set_ylim(low / 2, high * 6)  # room for the legend
+    axes.legend(title="true class", fontsize=8, ncols=min(3, len(there)), loc="upper center")
+
+
+def score_bins(jets: int) -> int:
+    r"""The number of bins for so many jets, :math:`2 n^{1/3}` within :data:`BINS`."""
+    return int(np.clip(round(2 * jets ** (1 / 3)), *BINS))
+
+
+def _step_style(names: Sequence[str], number: int) -> dict[str, Any]:
+    return {"label": class_name(names, number), "linewidth": 1.5, **class_style(number)}
 
 
 def draw_calibration(axes: Any, scores: NDArray, y: NDArray, shown: Sequence[int], names: Sequence[str]) -> None:
@@ -99,7 +113,8 @@ def draw_calibration(axes: Any, scores: NDArray, y: NDArray, shown: Sequence[int
         style = {**class_style(number), "marker": "o", "markersize": 3, "linewidth": 1 if len(shown) > 1 else 0}
         style["elinewidth"] = 1
         axes.errorbar(mean, share, error, label=class_name(names, number), capsize=2, **style)
-    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="mean score in the bin", ylabel="share of jets of the class")
+    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+    axes.set(xlabel="mean score in the bin", ylabel="share of jets of the class")
     axes.grid(alpha=0.3)
     axes.legend(title="class", loc="upper left", fontsize=8)
 

@@ -14,8 +14,9 @@ from lgae_pyg.evaluation.anomaly.density import LatentDensity
 from lgae_pyg.evaluation.anomaly.tables import UNION
 from lgae_pyg.evaluation.latent.codes import latent_invariants
 from lgae_pyg.evaluation.results import Results
+from lgae_pyg.evaluation.sample import Sample
 from lgae_pyg.evaluation.study import StudyOptions, draw_study, run_study
-from lgae_pyg.evaluation.subject import Sample, Subject
+from lgae_pyg.evaluation.subject import Subject
 from lgae_pyg.lorentz import from_pt_eta_phi_m, random_lorentz
 from lgae_pyg.models import Latent
 

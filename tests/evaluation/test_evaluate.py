@@ -18,7 +18,9 @@ from lgae_pyg.data import JetStore
 from lgae_pyg.evaluation import STUDIES, Results, Study, StudyOptions, Subject, evaluate_model, run_study
 from lgae_pyg.evaluation.reconstruction.rebuilt import stored
 from lgae_pyg.evaluation.report import collect_run, joined_tables, write_report
-from lgae_pyg.evaluation.subject import LeftOut, Sample
+from lgae_pyg.evaluation.results import left_out
+from lgae_pyg.evaluation.sample import Sample
+from lgae_pyg.evaluation.subject import LeftOut
 from lgae_pyg.lorentz import from_pt_eta_phi_m
 from lgae_pyg.models import Autoencoder, Latent, LinearAE, Reconstruction
 from lgae_pyg.tables import Table
@@ -167,6 +169,28 @@ def test_a_failing_study_is_reported_and_the_others_run(trained, register, capsy
     assert (trained / "evaluation" / "last" / "last.csv").exists()
     assert "broken failed: out of luck" in err and "failed: broken (see above)" in err
     assert "tagging is left out: no tagger" in err and "lonely is left out: no jets of t" in err
+
+
+def test_studies_left_out_for_one_reason_are_one_line(trained, register, capsys) -> None:
+    register(sizes("first"), *(sizes(name, fits=lambda facts: "no tagger") for name in ("tagging", "robustness")))
+    assert main(["evaluate", str(trained), "--quiet"]) == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "left out" in line]
+    assert line == "lgae evaluate: tagging, robustness are left out: no tagger"
+    assert left_out(trained / "evaluation") == {"tagging": "no tagger", "robustness": "no tagger"}
+    assert not collect_run(trained).missing
+
+
+def test_few_jets_do_not_replace_the_results_of_all(trained, register, tmp_path, capsys) -> None:
+    register(sizes())
+    assert main(["evaluate", str(trained), "--quiet"]) == 0
+    file = trained / "evaluation" / "sizes" / "study.json"
+    written = file.stat().st_mtime_ns
+    assert main(["evaluate", str(trained), "--quiet", "--jets", "5"]) == 0
+    assert file.stat().st_mtime_ns == written
+    assert (trained / "evaluation_5jets" / "sizes" / "study.json").exists()
+    assert main(["evaluate", str(trained), "--quiet", "--jets", "5", "--redraw"]) == 0
+    assert str(trained / "evaluation_5jets" / "sizes") in capsys.readouterr().out
+    assert set(collect_run(trained).tables) == {"sizes", "sizes (evaluation_5jets)"}
 
 
 def test_what_fits_is_run_and_what_was_asked_for_must(trained, register, capsys) -> None:

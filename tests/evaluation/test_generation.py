@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from lgae_pyg.data import JetStore
 from lgae_pyg.evaluation.generation import study as generation
 from lgae_pyg.evaluation.reconstruction.rebuilt import Jets
+from lgae_pyg.evaluation.sample import Sample
 from lgae_pyg.evaluation.study import StudyOptions
-from lgae_pyg.evaluation.subject import Sample, Subject
+from lgae_pyg.evaluation.subject import Subject
 from lgae_pyg.metrics.wasserstein import wasserstein_1
 from lgae_pyg.models import Reconstruction
 

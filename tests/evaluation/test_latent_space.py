@@ -17,8 +17,9 @@ from lgae_pyg.evaluation.latent.probes import probe, probe_targets
 from lgae_pyg.evaluation.latent.study import correlate, latent_masses
 from lgae_pyg.evaluation.latent.traversal import decode_moved, image_changes, moves
 from lgae_pyg.evaluation.results import Results
+from lgae_pyg.evaluation.sample import Sample
 from lgae_pyg.evaluation.study import StudyOptions
-from lgae_pyg.evaluation.subject import Sample, Subject
+from lgae_pyg.evaluation.subject import Subject
 from lgae_pyg.lorentz import from_pt_eta_phi_m, random_lorentz
 from lgae_pyg.losses import jet_sum
 from lgae_pyg.models import Latent

@@ -116,7 +116,7 @@ def test_an_evaluation_writes_the_scan_and_draws_it_again(tmp_path, monkeypatch,
     results = evaluate_model(LGAE(**SMALL, mixed_precision=True), test, **steps)
     assert "mixed precision, unit TeV" in results.caption and "float64" not in results.caption
     table = results.tables["equivariance_precision"]
-    assert "Toy g, 3 jets of the test split" in table.caption and "Model: LGAE mean τ=2, unit TeV" in table.caption
+    assert "Toy, test split, g, 3 jets" in table.caption and "Model: LGAE mean τ=2, unit TeV" in table.caption
     results.save(tmp_path)
     first = {path: path.read_bytes() for path in draw_study(results, tmp_path, progress=False)}
     assert sorted(path.name for path in tmp_path.rglob("equivariance_precision.*")) == [

@@ -147,7 +147,7 @@ def test_a_choice_of_jets_is_the_same_each_time():
     first, second = (quick(Fake(), max_jets=10) for _ in range(2))
     target, again = stored(first)[0], stored(second)[0]
     assert len(target) == 10 and torch.equal(target.p4, again.p4)
-    assert "10 jets of the test split" in first.caption
+    assert "test split, g, 10 jets" in first.caption
 
 
 def test_the_scan_sees_the_network_and_the_pipeline_apart():
@@ -223,7 +223,7 @@ def test_all_figures_name_their_data_their_axes_and_their_models():
             continue
         words = " ".join(text.get_text() for text in figure.findobj(Text)).replace("\n", " ")
         jets = 3 if name == "equivariance" else 30
-        assert f"Toy g, {jets} jets of the test split" in words and "Model: Fake" in words, name
+        assert f"Toy, test split, g, {jets} jets" in words and "Model: Fake" in words, name
         assert name == "equivariance" or "P conserved" in words, name
         drawn = [axes for axes in figure.axes if axes.axison and axes.get_subplotspec()]
         outer = [axes for axes in drawn if axes.get_subplotspec().is_last_row()]
@@ -277,7 +277,7 @@ def test_the_command_from_checkpoint_to_figures(tmp_path, monkeypatch, capsys, t
     assert main(words) == 0
     assert asked == [("test", {"root": str(other)}), ("train", {})]
     printed = capsys.readouterr().out
-    assert "LinearAE τ=2" in printed and "20 jets of the test split" in " ".join(printed.split())
+    assert "LinearAE τ=2" in printed and "test split, 20 jets" in " ".join(printed.split())
     folder = tmp_path / "out" / "reconstruction"
     rows = Results.load(folder).tables["particle_reconstruction"].records()
     assert rows[0]["mse"] == pytest.approx(rows[1]["mse"], rel=1e-9)
@@ -292,6 +292,7 @@ def test_the_command_from_checkpoint_to_figures(tmp_path, monkeypatch, capsys, t
     monkeypatch.undo()
     assert default_folder(tmp_path / "run") == tmp_path / "run" / "evaluation"
     assert default_folder(file, "val", "/some/jets") == tmp_path / "run" / "evaluation_val_jets"
+    assert default_folder(file, data_root="/some/jets/raw", jets=5).name == "evaluation_jets_raw_5jets"
 
 
 def test_ctrl_c_is_one_line(monkeypatch, capsys):

@@ -15,7 +15,8 @@ from lgae_pyg.datasets import JetFiles
 from lgae_pyg.evaluation.anomaly.figures import SUPERVISED_STYLE, roc_figure
 from lgae_pyg.evaluation.anomaly.supervised import SUPERVISED, Reference, without_seen
 from lgae_pyg.evaluation.results import Results
-from lgae_pyg.evaluation.subject import Sample, Subject
+from lgae_pyg.evaluation.sample import Sample
+from lgae_pyg.evaluation.subject import Subject
 from lgae_pyg.metrics.roc import area_under_curve
 from lgae_pyg.models import PFN, LinearAE, Tagger
 from lgae_pyg.ops.jets import jet_sum

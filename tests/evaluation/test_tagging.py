@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from torch_geometric.nn import global_add_pool
 
 from lgae_pyg.data import JetStore
@@ -100,9 +101,12 @@ def jet_mass(batch):
 def test_headings_and_caption_say_what_is_meant(dataset):
     table = run_study("tagging", subject_of(BySize(), dataset), OPTIONS).tables["tagging"]
     headings = list(table.columns.values())
-    assert headings[4:8] == ["rejection at 0.3", "± rejection at 0.3", "rejection at 0.5", "± rejection at 0.5"]
+    rejections = [f"rejection at {share} %" for share in (30, 50)]
+    assert headings[4:8] == [f"{sign}{one}" for one in rejections for sign in ("", "± ")]
     assert headings[8:] == ["AUC, equal mass", "± AUC, equal mass", "accuracy", "± accuracy"]
-    assert "60 q+g jets" in table.caption and "trained on q+g" in table.caption and "QCD" not in table.caption
+    assert "± rejection at" in table.to_text().splitlines()[0] and "30 %" in table.to_text().splitlines()[1]
+    assert "Data: made by hand, test split, 60 q+g jets" in table.caption
+    assert "trained on q+g" in table.caption and "QCD" not in table.caption
 
 
 def test_more_classes_stand_against_all_others(dataset):
@@ -135,3 +139,28 @@ def test_the_merits_of_a_training_are_those_of_the_study(dataset):
     for name in ("auc", "accuracy", "rejection_0.5"):
         assert merits[name] == row[name]
     assert merits["jets"] == 60 and merits["auc_error"] > 0
+
+
+def test_bins_of_the_scores_follow_the_number_of_jets():
+    from lgae_pyg.training.tagging_panels import draw_scores, score_bins
+
+    assert [score_bins(jets) for jets in (1, 30, 150, 1000, 10**6)] == [5, 6, 11, 20, 50]
+    rng = np.random.default_rng(0)
+    y = np.arange(300) % 2
+    score = np.clip(rng.normal(0.2 + 0.6 * y, 0.1), 0, 1)
+    axes = Figure().subplots()
+    draw_scores(axes, np.stack([1 - score, score], -1), y, 1, ("QCD", "top"))
+    drawn = [patch.get_data() for patch in axes.patches]
+    assert [len(one.values) for one in drawn] == [11, 11]
+    assert all(np.nansum(one.values) / 11 == pytest.approx(1) for one in drawn)  # densities
+    low, high = axes.get_ylim()
+    assert low < min(np.nanmin(one.values) for one in drawn) and high > 3 * max(np.nanmax(o.values) for o in drawn)
+
+
+def test_the_highest_rejection_is_not_on_the_frame():
+    from lgae_pyg.training.tagging_panels import draw_roc
+
+    y, score = np.arange(100) % 2, np.linspace(0, 1, 100) + np.arange(100) % 2
+    axes = Figure().subplots()
+    draw_roc(axes, np.stack([-score, score], -1), y, [1], ("QCD", "top"))
+    assert axes.get_ylim()[1] > 50  # as many background jets as there are

@@ -183,6 +183,13 @@ def test_import_command(files, capsys, generator, unit):
     assert torch.allclose(found, expected, rtol=1e-9)
 
 
+def test_classes_of_imported_weights_are_named(files, capsys):
+    assert main(words(files, "--classes", "QCD,top")) == 0
+    assert lgae_pyg.load_model(files / "new.ckpt").class_names == ("QCD", "top")
+    assert main(words(files, "--classes", "QCD,top,W")) == 1
+    assert "--classes QCD,top,W: give a tagger's, as many as it has logits" in capsys.readouterr().err
+
+
 def test_import_errors(files, capsys):
     encoder = ["--encoder", str(files / "best.pt")]
     assert main(words(files, *encoder)) == 1

@@ -246,4 +246,4 @@ def test_panels_are_of_the_whole_validation(batch, generator):
         str(n) for n in (100 - right[0], right[0], 100 - right[1], right[1])
     ]
     axes = figures["jets/roc"].axes[0]
-    assert axes.get_yscale() == "log" and axes.get_ylim() == (1.0, 100.0)
+    assert axes.get_yscale() == "log" and axes.get_ylim() == (1.0, 200.0)

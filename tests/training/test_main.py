@@ -13,12 +13,14 @@ from omegaconf import OmegaConf
 from lgae_pyg.cli import main as lgae
 from lgae_pyg.config import config_directory
 from lgae_pyg.models import build_model
+from lgae_pyg.training.classes import with_classes
 from lgae_pyg.training.command_line import complete
 from lgae_pyg.training.configuration import differences, read_config
 from lgae_pyg.training.data import JetDataModule
 from lgae_pyg.training.optimization import build_optimizer, build_schedule
 from lgae_pyg.training.run import build_module, check_config, train
 
+TAGGERS = [path.stem for path in (config_directory() / "model").glob("*.yaml") if "classif" in path.read_text()]
 EXPERIMENTS = [path.stem for path in (config_directory() / "experiment").glob("*.yaml")]
 SMALL = ["data=jetnet", "logger=csv", "data.num_particles=6", "model.latent_vectors=2", "model.num_bells=3"]
 SMALL += ["trainer.max_epochs=1", "trainer.threads=1"]
@@ -35,13 +37,22 @@ def composed(*words):
 
 @pytest.mark.parametrize("words", [[]] + [[f"experiment={name}"] for name in EXPERIMENTS] + [["model=linear"]])
 def test_shipped_configurations_are_understood(words):
-    config = composed(*words)
-    check_config(read_config(config))
+    config = with_classes(read_config(composed(*words)))
+    check_config(config)
     model = build_model(config["model"])
     assert set(config["model"]) == set(model.config)
     if config["model"]["name"] != "LinearAE":
         optimizer = build_optimizer(model.parameters(), config["optimizer"])
         build_schedule(optimizer, config["schedule"], 10, config["trainer"]["max_epochs"])
+
+
+@pytest.mark.parametrize("name", TAGGERS)
+def test_taggers_have_defaults_of_their_own(name):
+    """Whichever way they are chosen, and the configuration says what is done."""
+    config = composed(f"model={name}")
+    assert config["loss"]["names"] == ["cross_entropy"] and config["trainer"]["precision"] == "float32"
+    assert config["trainer"]["max_epochs"] <= 50 and config["loader"]["batch_size"] <= 128
+    assert composed(f"model={name}", "trainer.max_epochs=7")["trainer"]["max_epochs"] == 7
 
 
 #: The LGAE rows of Tables 2 to 4: aggregation, latent vectors, printed compression in percent.

@@ -143,7 +143,7 @@ def test_losses_of_another_task_are_refused(make, loss, message):
 
 def test_a_tagger_of_ones_own_trains_from_a_configuration(config, tmp_path, capsys):
     config["model"] = {"_target_": f"{__name__}.Sums"}
-    config["loss"] = {"names": ["mse"], "weights": [1.0], "space": "momenta"}  # as configs/train.yaml has it
+    config["loss"] = {"names": ["cross_entropy"], "weights": [1.0], "space": "momenta"}
     assert train(config, tmp_path) == DONE
     assert capsys.readouterr().out.count("val/auc") == 4  # its headline, in the line of each epoch
     with open(tmp_path / "metrics.csv") as file:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from hydra.core.global_hydra import GlobalHydra
 
 from lgae_pyg.cli import main
@@ -53,6 +54,9 @@ def test_the_example_learns(folder):
 def test_the_same_class_from_the_command_line(folder):
     GlobalHydra.instance().clear()
     words = ["model._target_=mixed_tagger.MixedTagger", "model.width=8", "data=files", "data.path=jets.npz"]
-    words += ["loss.names=[cross_entropy]", "trainer.max_epochs=1", "trainer.precision=float32", "name=mine"]
+    words += ["trainer.max_epochs=1", "name=mine"]
     assert main(["train", *words, "logger.wandb=false", "trainer.progress=false"]) == 0
+    config = yaml.safe_load((folder / "runs" / "mine" / "config.yaml").read_text())
+    assert config["loss"]["names"] == ["cross_entropy"] and config["trainer"]["precision"] == "float32"
+    assert config["model"] == {"_target_": "mixed_tagger.MixedTagger", "width": 8, "num_classes": 2}
     assert main(["evaluate", "runs/mine", "--studies", "tagging", "--quiet"]) == 0

@@ -15,6 +15,7 @@ from lgae_pyg.datasets.readers.hdf5 import Hdf5Reader
 from lgae_pyg.datasets.readers.parquet import ParquetReader
 from lgae_pyg.datasets.readers.root import RootReader
 from lgae_pyg.datasets.readers.store import StoreReader
+from lgae_pyg.registry import near
 
 __all__ = ["FORMATS", "ROWS", "Column", "Reader", "find_files", "open_reader", "recognise", "refuse"]
 
@@ -120,10 +121,9 @@ def find_files(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]])
         else:
             files = sorted(path for path in glob.glob(one, recursive=True) if _is_one(path))
         if not files:
-            kind = (
-                "folder without files of jets" if os.path.isdir(one) else "no such file, and no pattern that fits"
-            )
-            raise FileNotFoundError(f"{one}: {kind}.")
+            missing = near(one)
+            kind = "no such file, and no pattern that fits" if missing else "folder without files of jets"
+            raise FileNotFoundError(f"{one}: {kind}{missing and f' ({missing})'}.")
         found |= dict.fromkeys(files)
     return list(found)
 

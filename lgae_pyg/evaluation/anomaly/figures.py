@@ -20,8 +20,8 @@ from lgae_pyg.evaluation.anomaly.tables import (
     signal_samples,
 )
 from lgae_pyg.evaluation.results import Results
+from lgae_pyg.evaluation.sample import NAMES
 from lgae_pyg.evaluation.style import KINDS, add_caption, label_few_decades, legend_above
-from lgae_pyg.evaluation.subject import NAMES
 from lgae_pyg.metrics.roc import FEWEST_PASSING, roc_curve, significance_improvement
 
 HEADLINE_STYLE = {"color": "#0072B2", "linestyle": "-"}

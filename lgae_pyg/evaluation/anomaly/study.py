@@ -13,8 +13,9 @@ from lgae_pyg.evaluation.anomaly.tables import Scores, anomaly_tables
 from lgae_pyg.evaluation.baselines import fit_baselines
 from lgae_pyg.evaluation.latent.codes import latent_invariants
 from lgae_pyg.evaluation.results import Results
+from lgae_pyg.evaluation.sample import Sample, batches_of
 from lgae_pyg.evaluation.study import Study, StudyOptions
-from lgae_pyg.evaluation.subject import Sample, Subject, batches_of, run_model
+from lgae_pyg.evaluation.subject import Subject, run_model
 from lgae_pyg.files import first_line
 from lgae_pyg.losses import jet_sum
 from lgae_pyg.metrics import exact_emd

@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from lgae_pyg.checkpoint import load_checkpoint
+from lgae_pyg.evaluation.sample import Sample
 from lgae_pyg.evaluation.study import of_taggers
-from lgae_pyg.evaluation.subject import Sample, Subject, run_model
+from lgae_pyg.evaluation.subject import Subject, run_model
 
 #: What the score of the first tagger is called; those of others are ``supervised_2``, ``supervised_3``, ...
 SUPERVISED = "supervised"

@@ -8,8 +8,9 @@ import numpy as np
 
 from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.evaluation.reconstruction.rebuilt import jet_comparisons, squared_error, stored
+from lgae_pyg.evaluation.sample import choose
 from lgae_pyg.evaluation.study import StudyOptions, evaluate_model, run_study
-from lgae_pyg.evaluation.subject import Subject, choose
+from lgae_pyg.evaluation.subject import Subject
 
 #: Bootstrap samples behind the errors of the merits of one tagger.
 RESAMPLES = 100

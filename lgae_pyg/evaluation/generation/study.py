@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from lgae_pyg.evaluation.reconstruction.pixels import Pixels
 from lgae_pyg.evaluation.reconstruction.rebuilt import Jets, rebuild, true_jets
 from lgae_pyg.evaluation.results import Results
+from lgae_pyg.evaluation.sample import Sample, batches_of
 from lgae_pyg.evaluation.study import Study, StudyOptions
-from lgae_pyg.evaluation.subject import Sample, Subject, batches_of
+from lgae_pyg.evaluation.subject import Subject
 from lgae_pyg.metrics import bootstrap_weighted
 from lgae_pyg.metrics.features import JET_FEATURES, PARTICLE_FEATURES, jet_features, particle_features
 from lgae_pyg.metrics.wasserstein import wasserstein_1

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lgae_pyg.data import JetLoader
-from lgae_pyg.evaluation.subject import LeftOut, Sample, Subject
+from lgae_pyg.evaluation.sample import Sample
+from lgae_pyg.evaluation.subject import LeftOut, Subject
 from lgae_pyg.lorentz.kinematics import minkowski_dot
 from lgae_pyg.losses import jet_sum
 from lgae_pyg.models import Latent

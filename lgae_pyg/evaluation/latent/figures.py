@@ -15,8 +15,8 @@ from lgae_pyg.evaluation.latent.codes import JET, is_sum
 from lgae_pyg.evaluation.latent.study import COMPONENTS
 from lgae_pyg.evaluation.latent.traversal import SHIFTS
 from lgae_pyg.evaluation.results import Results
+from lgae_pyg.evaluation.sample import NAMES
 from lgae_pyg.evaluation.style import KINDS, add_caption, if_table, legend_above
-from lgae_pyg.evaluation.subject import NAMES
 
 MASS_BINS, PLANE_BINS = 50, 60
 #: Share of the jets of any class that lies below and above the window of a histogram.

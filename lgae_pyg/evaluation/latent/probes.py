@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from lgae_pyg.data import JetLoader
 from lgae_pyg.evaluation.latent.codes import Codes
-from lgae_pyg.evaluation.subject import Sample, Subject
+from lgae_pyg.evaluation.sample import Sample
+from lgae_pyg.evaluation.subject import Subject
 from lgae_pyg.lorentz.kinematics import mass, transverse_momentum
 from lgae_pyg.metrics import bootstrap
 from lgae_pyg.metrics.nsubjettiness import nsubjettiness

@@ -10,8 +10,9 @@ from lgae_pyg.evaluation.latent.codes import JET, Codes, encode_sample
 from lgae_pyg.evaluation.latent.probes import FEWEST, probe_table
 from lgae_pyg.evaluation.latent.traversal import traversals
 from lgae_pyg.evaluation.results import Results
+from lgae_pyg.evaluation.sample import batches_of
 from lgae_pyg.evaluation.study import Study, StudyOptions
-from lgae_pyg.evaluation.subject import LeftOut, Subject, batches_of
+from lgae_pyg.evaluation.subject import LeftOut, Subject
 from lgae_pyg.lorentz.kinematics import mass
 from lgae_pyg.metrics import bootstrap, bootstrap_quantiles
 from lgae_pyg.metrics.regression import pearson, varies

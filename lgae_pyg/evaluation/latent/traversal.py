@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lgae_pyg.evaluation.latent.codes import Codes, is_sum
-from lgae_pyg.evaluation.subject import Sample, Subject
+from lgae_pyg.evaluation.sample import Sample
+from lgae_pyg.evaluation.subject import Subject
 from lgae_pyg.lorentz.kinematics import mass, transverse_momentum
 from lgae_pyg.losses import jet_sum
 from lgae_pyg.models import Latent, contract_of

@@ -19,8 +19,9 @@ from lgae_pyg.evaluation.reconstruction.rebuilt import (
 )
 from lgae_pyg.evaluation.reconstruction.tables import compression_table, jet_tables, particle_tables
 from lgae_pyg.evaluation.results import Results
+from lgae_pyg.evaluation.sample import choose, origin_of
 from lgae_pyg.evaluation.study import Study, StudyOptions
-from lgae_pyg.evaluation.subject import Subject, choose, origin_of
+from lgae_pyg.evaluation.subject import Subject
 from lgae_pyg.evaluation.symmetry.equivariance import ANGLES, RAPIDITIES, equivariance_scan, unit_records
 from lgae_pyg.evaluation.symmetry.precision import TRANSFORMATIONS, has_precisions, precision_scan
 from lgae_pyg.files import first_line
@@ -105,8 +106,7 @@ def _caption(subject: Subject, dataset: Any, jets: int, precision: bool = True) 
     """The sentences that name data and model, with or without the precision of the arithmetic."""
     classes = subject.classes if subject.elsewhere is None else dataset.class_names
     particles = (subject.elsewhere or subject.recipe).get("num_particles")
-    whole = f"{jets} jets" if dataset.split == "all" else f"{jets} jets of the {dataset.split} split"
-    parts = [f"Data: {origin_of(dataset)} {'+'.join(classes)}".rstrip(), whole]
+    parts = [f"Data: {origin_of(dataset)}", *(["+".join(classes)] if classes else []), f"{jets} jets"]
     parts += [f"up to {particles} particles"] if particles else []
     names = [subject.label] + ([subject.precision] if precision else [])
     return f"{', '.join(parts)}. Model: {', '.join(names)}, unit {subject.unit}."

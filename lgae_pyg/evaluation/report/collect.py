@@ -1,6 +1,7 @@
 """What the folders of runs hold: tables, figures, configuration, versions."""
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,8 +10,16 @@ from typing import Any
 
 from lgae_pyg.checkpoint import HEADER, CheckpointError, read_checkpoint
 from lgae_pyg.checksums import fingerprint, read_signed_rows, read_signed_text
-from lgae_pyg.evaluation.results import DESCRIPTION, OLD_DESCRIPTION, Results, figures_of, stored_in
+from lgae_pyg.evaluation.results import (
+    DESCRIPTION,
+    OLD_DESCRIPTION,
+    Results,
+    figures_of,
+    left_out,
+    stored_in,
+)
 from lgae_pyg.evaluation.study import STUDIES, find_study
+from lgae_pyg.registry import near
 from lgae_pyg.tables import Table, Value, read_csv
 
 
@@ -30,6 +39,7 @@ class RunContent:
         curve: rows of ``metrics.csv``.
         about: plain values: checkpoint, epoch, versions, recipe.
         missing: studies that fit the model and were not run.
+        left_out: studies that could not be made, and why.
         folder: of the run itself, with its checkpoints.
 
     A study in another folder than ``evaluation`` (of another split, say) is named ``STUDY (FOLDER)``.
@@ -45,11 +55,22 @@ class RunContent:
     curve: list[dict[str, Value]] = field(default_factory=list)
     about: dict[str, Any] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
     folder: Path = Path()
 
     def without(self) -> str:
         """A sentence for a run that has no results at all."""
-        return f"no evaluation in {self.name}: run lgae evaluate {self.name}"
+        return f"no evaluation in {self.name}: run {self.command()}"
+
+    def command(self, *more: str) -> str:
+        """The command that evaluates the run."""
+        return shlex.join(["lgae", "evaluate", os.fspath(self.folder), *more])
+
+    @property
+    def task(self) -> str:
+        """What its model was trained for; earlier versions did not store it."""
+        usual = "classification" if "tagging" in self.tables else "reconstruction"
+        return self.about.get("task", usual)
 
     def place(self, study: str) -> str:
         """The run, and the folder of the evaluation if it is not the usual one."""
@@ -61,13 +82,14 @@ def collect_runs(sources: Sequence[str | os.PathLike[str]]) -> list[RunContent]:
     """Reads several runs and gives them different names.
 
     Args:
-        sources: see :func:`collect_run`. Runs whose folders have the same name are named with as many of the
-            folders above as it takes: ``s0/run`` and ``s1/run``.
+        sources: see :func:`collect_run`, or folders of such folders (``runs``). Runs whose folders have the same
+            name are named with as many of the folders above as it takes: ``s0/run`` and ``s1/run``.
 
     Raises:
         FileNotFoundError: if there is no such folder.
         ValueError: if a folder is given twice, or a file is damaged.
     """
+    sources = [one for source in sources for one in _runs_in(Path(source))]
     paths = [_named(source) for source in sources]
     for place, path in enumerate(paths):
         if path in paths[:place]:
@@ -84,6 +106,18 @@ def collect_runs(sources: Sequence[str | os.PathLike[str]]) -> list[RunContent]:
     return runs
 
 
+def _runs_in(folder: Path) -> list[Path]:
+    """The folder itself; of one that is no run, the evaluated runs that lie in it, if any."""
+    if not folder.is_dir() or _has(folder, "evaluation*", "config.yaml", "checkpoints", DESCRIPTION):
+        return [folder]
+    inside = [one for one in sorted(folder.iterdir()) if one.is_dir() and _has(one, "evaluation*", DESCRIPTION)]
+    return inside if any(_has(one, "evaluation*") for one in inside) else [folder]
+
+
+def _has(folder: Path, *patterns: str) -> bool:
+    return any(next(folder.glob(pattern), None) for pattern in patterns)
+
+
 def collect_run(source: str | os.PathLike[str]) -> RunContent:
     """Reads the stored results of a run; neither model nor data are needed.
 
@@ -96,7 +130,7 @@ def collect_run(source: str | os.PathLike[str]) -> RunContent:
     """
     folder = Path(source)
     if not folder.is_dir():
-        raise FileNotFoundError(f"there is no folder {folder.absolute()}")
+        raise FileNotFoundError(near(folder) or f"{folder.absolute()} is no folder")
     name = _named(source).name
     run = RunContent(name, name, folder=_home(folder))
     if (folder / DESCRIPTION).exists():  # a study of its own, such as that of data efficiency
@@ -108,7 +142,9 @@ def collect_run(source: str | os.PathLike[str]) -> RunContent:
     for other in sorted(folder.glob("evaluation_*")):
         for place in _studies(other):
             _read(run, place, other.name)
-    run.missing = _missing(run)
+    absent, noted = _fitting(run), left_out(base)
+    run.left_out = {study: noted[study] for study in absent if study in noted}
+    run.missing = [study for study in absent if study not in noted]
     if (run.folder / "config.yaml").exists():
         run.config = read_signed_text(run.folder / "config.yaml")
     if (run.folder / "metrics.csv").exists():
@@ -120,10 +156,9 @@ def collect_run(source: str | os.PathLike[str]) -> RunContent:
     return run
 
 
-def _missing(run: RunContent) -> list[str]:
-    """Studies that fit the model's task and were not run; earlier versions did not store the task."""
-    task = run.about.get("task", "classification" if "tagging" in run.tables else "reconstruction")
-    facts = SimpleNamespace(task=task, label=run.label)
+def _fitting(run: RunContent) -> list[str]:
+    """Studies that fit the model's task, and were not made."""
+    facts = SimpleNamespace(task=run.task, label=run.label)
     return [study for study in STUDIES if study not in run.tables and find_study(study).fits(facts) is None]
 
 

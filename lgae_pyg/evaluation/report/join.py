@@ -40,8 +40,16 @@ def joined_tables(runs: Sequence[RunContent]) -> list[Table]:
             first = group[0][2]
             rows = _rows({f"{number}": (place, table.rows) for number, (_, place, table) in enumerate(group)})
             caption = _caption([(label, table.caption) for label, _, table in group])
+            caption = _apart(list(groups), number) + caption
             joined.append(Table(name if number == 1 else f"{name}_{number}", caption, first.columns, rows))
     return joined
+
+
+def _apart(keys: Sequence[tuple], number: int) -> str:
+    """Why the table of that number, from 1 on, is not one with the first; keys: columns and data of all."""
+    (columns, data), (first_columns, first_data) = keys[number - 1], keys[0]
+    kinds = ["jets"] * (data != first_data) + ["columns"] * (columns != first_columns)
+    return f"Apart from the first table, because of other {' and '.join(kinds)}. " if kinds else ""
 
 
 def _sentences(caption: str) -> list[str]:

@@ -22,14 +22,14 @@ TITLES = {"published_particles": "Particles", "published_jets": "Jets", "publish
 
 
 def write_report(
-    runs: Sequence[RunContent], path: str | os.PathLike[str], title: str = "Jet autoencoders"
+    runs: Sequence[RunContent], path: str | os.PathLike[str], title: str | None = None
 ) -> Path:
     """Writes the page, completely or not at all.
 
     Args:
         runs: see :func:`~lgae_pyg.evaluation.report.collect_runs`.
         path: the file.
-        title: of the page.
+        title: of the page; what the models are trained for when omitted.
 
     Raises:
         ValueError: if none of the runs holds results.
@@ -37,13 +37,19 @@ def write_report(
     if not any(run.tables for run in runs):
         names = ", ".join(run.name for run in runs)
         raise ValueError(f"there are no results in {names}: run lgae evaluate first")
-    return write_text(path, page(runs, title))
+    return write_text(path, page(runs, title or _usual_title(runs)))
+
+
+def _usual_title(runs: Sequence[RunContent]) -> str:
+    kinds = {"reconstruction": "autoencoders", "classification": "taggers"}
+    found = dict.fromkeys(kinds.get(run.task, "models") for run in runs if run.tables)
+    return f"Jet {' and '.join(found)}"
 
 
 def page(runs: Sequence[RunContent], title: str) -> str:
     """The page as text."""
     compared = joined_tables(runs)
-    published = "".join(_table(table) for table in PUBLISHED)
+    published = _published() if _rebuild(runs) else ""
     parts = [
         f"<h1>{escape(title)}</h1>",
         f"<p class='note'>{escape(', '.join(run.label for run in runs))}. lgae-pyg "
@@ -51,8 +57,7 @@ def page(runs: Sequence[RunContent], title: str) -> str:
         _contents(runs, compared),
         "<section id='compared'><h2>Results</h2>" + "".join(_table(table) for table in compared) + "</section>",
         *(_run(run, number) for number, run in enumerate(runs)),
-        "<section id='published'><h2>Published numbers, on JetNet</h2><p class='note'>Other jets, other "
-        f"trainings: not comparable one to one with what stands above.</p>{published}</section>",
+        published,
     ]
     head = (
         "<meta charset='utf-8'><meta name='viewport' content='width=device-width, initial-scale=1'>"
@@ -62,10 +67,22 @@ def page(runs: Sequence[RunContent], title: str) -> str:
     return f"<!DOCTYPE html>\n<html lang='en'><head>{head}</head>{body}</html>\n"
 
 
+def _rebuild(runs: Sequence[RunContent]) -> bool:
+    """Whether a model is an autoencoder, with which published ones can be compared."""
+    return any(run.task == "reconstruction" for run in runs)
+
+
+def _published() -> str:
+    note = "Other jets, other trainings: not comparable one to one with what stands above."
+    tables = "".join(_table(table) for table in PUBLISHED)
+    head = f"<h2>Published numbers, on JetNet</h2><p class='note'>{note}</p>"
+    return f"<section id='published'>{head}{tables}</section>"
+
+
 def _contents(runs: Sequence[RunContent], compared: Sequence[Table]) -> str:
     entries = [(f"table-{table.name}", _title(table)) for table in compared]
     entries += [(f"run-{number}", f"{run.label} ({run.name})") for number, run in enumerate(runs)]
-    entries.append(("published", "Published numbers, on JetNet"))
+    entries += [("published", "Published numbers, on JetNet")] if _rebuild(runs) else []
     items = "".join(f"<li><a href='#{anchor}'>{escape(text)}</a></li>" for anchor, text in entries)
     return f"<nav><h2>Contents</h2><ul>{items}</ul></nav>"
 
@@ -77,8 +94,10 @@ def _run(run: RunContent, number: int) -> str:
     if not run.tables:
         parts.append(f"<p class='note missing'>{escape(run.without())}</p>")
     for study in run.missing if run.tables else ():
-        command = f"lgae evaluate {run.name} --studies {study}"
+        command = run.command("--studies", study)
         parts.append(f"<p class='note missing'>No {escape(study)} here: {escape(command)}</p>")
+    for study, reason in run.left_out.items() if run.tables else ():
+        parts.append(f"<p class='note'>No {escape(study)}: {escape(reason)}</p>")
     for place, (study, tables) in enumerate(run.tables.items()):
         parts.append(f"<h3>{escape(study.capitalize())}</h3><p class='note'>{escape(run.captions[study])}</p>")
         if study in run.stale:
@@ -141,7 +160,7 @@ def _title(table: Table) -> str:
     titles = {**compared_tables(), **TITLES}
     name, _, number = table.name.rpartition("_")
     if name in titles and number.isdigit():
-        return f"{titles[name]} ({number}: other data or columns)"
+        return f"{titles[name]} ({number})"
     return titles.get(table.name, table.name.replace("_", " "))
 
 

@@ -5,11 +5,15 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from lgae_pyg.evaluation.results import Results
-from lgae_pyg.evaluation.robustness.transformations import ON_AXIS
+from lgae_pyg.evaluation.robustness.transformations import ANGLES, ON_AXIS
 from lgae_pyg.evaluation.style import STYLES, add_caption, legend_above
 
 AXIS_STYLES = {"x": ("#0072B2", "o"), "y": ("#D55E00", "s"), "z": ("#009E73", "^"), "random": ("#000000", "D")}
-PRECISION_LINES = {"float64": ("-", "none"), "float32": ("--", None)}
+#: Broad and pale below, narrow and dashed above: both are seen where they are the same.
+PRECISION_LINES = {
+    "float64": {"linestyle": "-", "linewidth": 3.5, "alpha": 0.4, "markersize": 7},
+    "float32": {"linestyle": "--", "linewidth": 1.2, "markersize": 3.5},
+}
 
 
 def curve_figure(results: Results) -> Figure:
@@ -53,22 +57,24 @@ def deviation_figure(results: Results) -> Figure:
         row[0].set_xscale("log")
     grid[-1, 0].set_xlabel(r"$\gamma$")
     grid[-1, 1].set_xlabel(r"angle about random axes [$\pi$]")
+    grid[-1, 1].set_xticks(ANGLES)
     lines = {label: line for axes in grid.flat for line, label in zip(*axes.get_legend_handles_labels())}
-    figure.legend(list(lines.values()), list(lines), loc="outside upper center", ncols=4, fontsize=8)
+    options = {"loc": "outside upper center", "ncols": 4, "fontsize": 8, "handlelength": 3.5}
+    figure.legend(list(lines.values()), list(lines), **options)
     add_caption(figure, f"Deviations of exactly zero are not drawn. {table.caption}")
     return figure
 
 
 def _draw(axes: plt.Axes, records: list[dict]) -> None:
     for axis, (colour, marker) in AXIS_STYLES.items():
-        for precision, (line, fill) in PRECISION_LINES.items():
+        for precision, style in PRECISION_LINES.items():
             chosen = [one for one in records if (one["axis"], one["precision"]) == (axis, precision)]
             values = np.array([one["max_logit"] for one in chosen], float)
             if len(values):
+                name = "random axes" if axis == "random" else f"along {axis}"
                 axes.plot(
-                    [one["parameter"] for one in chosen], np.where(values > 0, values, np.nan), color=colour,
-                    linestyle=line, marker=marker, markersize=4, markerfacecolor=fill or colour,
-                    label=f"{'random axes' if axis == 'random' else f'along {axis}'}, {precision}",
+                    [one["parameter"] for one in chosen], np.where(values > 0, values, np.nan),
+                    color=colour, marker=marker, label=f"{name}, {precision}", **style,
                 )  # fmt: skip
     axes.set_yscale("log")
     axes.grid(alpha=0.3)

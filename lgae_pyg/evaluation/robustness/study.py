@@ -1,6 +1,8 @@
 """Robustness: what boosts and rotations do to the logits of a tagger, and to its performance."""
 
 import copy
+import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,7 +26,7 @@ from lgae_pyg.progress import steps
 from lgae_pyg.tables import Table, with_errors
 
 #: Jets of the invariance test, and jets of the curves unless another number is asked for.
-INVARIANCE_JETS, CURVE_JETS = 50, 1000
+INVARIANCE_JETS, CURVE_JETS = 50, 500
 PRECISIONS = ("float64", "float32")
 #: Largest Lorentz factor of the boosts in the summary.
 MODERATE = 10.0
@@ -50,16 +52,21 @@ def run(subject: Subject, options: StudyOptions) -> Results:
     sample = subject.background(options.jets or CURVE_JETS, options.split, options.root)
     y, few = true_classes(sample), sample.choose(INVARIANCE_JETS)
     changes, ways = list(frames()), ("moved", "fixed") if reference_holders(subject.model) else ("none",)
-    total = len(changes) * len(ways) * len(PRECISIONS) + len(ON_AXIS) * (len(TURNS) - 1) + 2
+    few_batches, batches = (list(JetLoader(one.store, options.batch_size)) for one in (few, sample))
+    times = len(ways) * len(PRECISIONS) * (1 + sum(len(change.matrices) for change in changes))
+    curves_times = 2 + len(ON_AXIS) * (len(TURNS) - 1)
+    if options.progress:
+        tell_time(subject.model, batches, times * len(few) + curves_times * len(sample), len(sample))
+    total = times * len(few_batches) + curves_times * len(batches)
     with steps(total, options.progress, "robustness") as tick:
-        batches = list(JetLoader(few.store, options.batch_size))
         deviations = [
             (subject.label, precision, way, change.kind, change.axis, change.parameter, *found)
             for precision in PRECISIONS
             for way in ways
-            for change, found in zip(changes, deviations_of(subject.model, batches, changes, precision, way, tick))
+            for change, found in zip(
+                changes, deviations_of(subject.model, few_batches, changes, precision, way, tick)
+            )
         ]
-        batches = list(JetLoader(sample.store, options.batch_size))
         curves = curve_rows(subject, batches, y, options.resamples, tick)
     about = subject.description([sample])
     tables = [
@@ -68,6 +75,17 @@ def run(subject: Subject, options: StudyOptions) -> Results:
         deviation_table(deviations, subject.caption([few])),
     ]
     return Results("robustness", {table.name: table for table in tables}, {}, about)
+
+
+def tell_time(model: torch.nn.Module, batches: Sequence[Any], evaluations: int, jets: int) -> None:
+    """Says on standard error, where it is more than a minute, about how long so many evaluations of a jet take: as
+    the first batch does."""
+    begin = time.monotonic()
+    logits_of(model, batches[:1], torch.float64)
+    minutes = (time.monotonic() - begin) / (len(batches[0].ptr) - 1) * evaluations / 60
+    if minutes > 1:
+        text = f"robustness: {evaluations} evaluations of a jet, about {minutes:.0f} min for {jets} jets"
+        print(f"{text}; fewer: --jets N, in proportion", file=sys.stderr, flush=True)
 
 
 def reference_holders(model: torch.nn.Module) -> list[Any]:
@@ -94,21 +112,20 @@ def deviations_of(
         changes: see :func:`~lgae_pyg.evaluation.robustness.transformations.frames`.
         precision: ``float64`` or ``float32``, of weights and momenta.
         references: ``moved`` if reference vectors are transformed together with the jets.
-        tick: called after each change.
+        tick: called after each batch.
     """
     dtype = getattr(torch, precision)
     model = copy.deepcopy(model).to(dtype)
     holders = reference_holders(model) if references == "moved" else []
     at_rest = [one.references.clone() for one in holders]
-    plain, found = logits_of(model, batches, dtype), []
+    plain, found = logits_of(model, batches, dtype, tick=tick), []
     for change in changes:
         moved = []
         for matrix in change.matrices:
             for one, vectors in zip(holders, at_rest):
                 one.references = vectors @ matrix.T.to(vectors)
-            moved.append(logits_of(model, batches, dtype, matrix))
+            moved.append(logits_of(model, batches, dtype, matrix, tick))
         found.append(deviation(plain, torch.stack(moved)))
-        tick()
     return found
 
 
@@ -125,7 +142,11 @@ def deviation(plain: Tensor, moved: Tensor) -> tuple[float, ...]:
 
 
 def logits_of(
-    model: torch.nn.Module, batches: Sequence[Any], dtype: torch.dtype, matrix: Tensor | None = None
+    model: torch.nn.Module,
+    batches: Sequence[Any],
+    dtype: torch.dtype,
+    matrix: Tensor | None = None,
+    tick: Callable[[], object] = lambda: None,
 ) -> Tensor:
     """Logits of jets after a transformation, float64; one matrix for all, or one for each jet in their order.
 
@@ -143,6 +164,7 @@ def logits_of(
             pos = pos @ matrix.T
         parts.append(run_on(model, batch, pos.to(dtype)).double())
         first += jets
+        tick()
     return torch.cat(parts)
 
 
@@ -157,9 +179,8 @@ def curve_rows(
     model, dtype = subject.model, torch.float64
 
     def measured(matrix: Tensor | None) -> tuple[float, ...]:
-        scores = logits_of(model, batches, dtype, matrix).softmax(-1).numpy()
+        scores = logits_of(model, batches, dtype, matrix, tick).softmax(-1).numpy()
         check_classes(subject, scores, y)
-        tick()
         return performance(scores, y, resamples)
 
     place = to_x_axis(torch.cat([jet_sum(batch.pos, batch.ptr) for batch in batches]))

@@ -5,8 +5,9 @@ import torch
 from numpy.typing import NDArray
 
 from lgae_pyg.evaluation.results import Results
+from lgae_pyg.evaluation.sample import Sample, batches_of
 from lgae_pyg.evaluation.study import Study, StudyOptions, of_taggers
-from lgae_pyg.evaluation.subject import LeftOut, Sample, Subject, batches_of, run_model
+from lgae_pyg.evaluation.subject import LeftOut, Subject, run_model
 from lgae_pyg.lorentz.kinematics import mass, transverse_momentum
 from lgae_pyg.metrics.classification import classes_of, confusion_matrix
 from lgae_pyg.metrics.equal_mass import FEWEST, equal_mass_with_error
@@ -56,7 +57,7 @@ def run(subject: Subject, options: StudyOptions) -> Results:
     counts = confusion_matrix(scores, y)
     rows = [_row(number, scores, y, kinematics["mass"], options.resamples) for number in about["shown"]]
     rows = [(subject.label, names[number], *row) for number, row in zip(about["shown"], rows)]
-    rejections = {f"rejection_{place:g}": f"rejection at {place:g}" for place in SIGNAL_EFFICIENCIES}
+    rejections = {f"rejection_{place:g}": f"rejection at {100 * place:g} %" for place in SIGNAL_EFFICIENCIES}
     numbers = {"auc": "AUC", **rejections, "auc_equal_mass": "AUC, equal mass", "accuracy": "accuracy"}
     columns = {"model": "model", "signal": "signal", **with_errors(numbers)}
     table = Table("tagging", f"{EXPLANATION}. {about['caption']}", columns, tuple(rows))

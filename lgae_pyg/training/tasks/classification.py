@@ -16,8 +16,6 @@ from lgae_pyg.training.tasks.base import Task, weighted
 
 BALANCED = "balanced"
 LOSSES = {"cross_entropy": nn.functional.cross_entropy}
-#: The reconstruction's default in ``configs/train.yaml``, which stands for the first of the losses here.
-OTHER_DEFAULT = ["mse"]
 
 
 class ClassificationTask(Task):
@@ -65,12 +63,11 @@ class ClassificationTask(Task):
         event_weights: str | None = None,
         **options: Any,
     ) -> None:
-        names = list(LOSSES)[:1] if list(losses) == OTHER_DEFAULT else losses
         smoothing = float(label_smoothing or 0)
         if not 0 <= smoothing < 1:
             raise ValueError(f"loss.label_smoothing={label_smoothing} is not between 0 and 1")
         more = {"reduction": "none", "label_smoothing": smoothing}
-        functions = [partial(choose("loss", name, LOSSES), **more) for name in names]
+        functions = [partial(choose("loss", name, LOSSES), **more) for name in losses]
         super().__init__(model, weighted(functions, weights), **options)
         self.balanced = class_weights in (BALANCED, [BALANCED], (BALANCED,))
         self.class_weights = None if self.balanced or class_weights is None else _as_weights(class_weights)
