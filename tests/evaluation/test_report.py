@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from lgae_pyg.cli import main
-from lgae_pyg.evaluation.report import collect_run, collect_runs, joined_tables, write_report
-from lgae_pyg.evaluation.report import pieces
+from lgae_pyg.evaluation.report import collect_run, collect_runs, joined_tables, pieces, write_report
 from lgae_pyg.evaluation.report.published import PUBLISHED
 from lgae_pyg.evaluation.results import FORMAT, Results
 from lgae_pyg.tables import Table

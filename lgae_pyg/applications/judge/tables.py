@@ -57,8 +57,8 @@ def _separation(numbers: Sequence[Numbers], caption: str) -> Table:
         "What the scores separate. Signal is: whether large or small scores mean signal. AUC: area under the ROC "
         "curve; ε_S(b): signal efficiency at background efficiency b (nan: less than one background jet); "
         "1/ε_B(s): background rejection at signal efficiency s (inf: none passes; without error where none passes "
-        f"in some draw); SIC: significance improvement ε_S/√ε_B where at least {FEWEST_PASSING} background jets pass; ±: "
-        f"bootstrap standard errors over jets. {caption}"
+        "in some draw); SIC: significance improvement ε_S/√ε_B where at least "
+        f"{FEWEST_PASSING} background jets pass; ±: bootstrap standard errors over jets. {caption}"
     )
     return Table("separation", text, columns, tuple(rows))
 
@@ -96,8 +96,8 @@ def _explained(numbers: Sequence[Numbers], equal: Sequence[str]) -> str:
         return text
     return (
         f"{text} Equal: AUC among jets in one bin ({', '.join(widths)}) with at least {FEWEST} jets of either "
-        "kind, averaged with the signal's numbers, and the share of the signal that is in such bins. A function of "
-        "the quantity has about 0.5; the row of the quantity alone shows what the width of the bins leaves."
+        "kind, averaged with the signal's numbers, and the share of the signal that is in such bins. A function "
+        "of the quantity has about 0.5; the row of the quantity alone shows what the width of the bins leaves."
     )
 
 
@@ -121,8 +121,8 @@ def _sculpting(numbers: Sequence[Numbers], caption: str) -> Table:
     text = (
         "What a cut does to the mass of the background. JS distance: Jensen-Shannon distance (base 2, from 0 to "
         f"1) of the mass of all background and of the background that passes, in {BINS} bins of equal numbers of "
-        "jets; random cuts: the same after cuts at random that as many jets pass (±: from one to another); as far: "
-        "the share of random cuts that come as far; mass: median in GeV. nan: fewer than "
+        "jets; random cuts: the same after cuts at random that as many jets pass (±: from one to another); as "
+        "far: the share of random cuts that come as far; mass: median in GeV. nan: fewer than "
         f"{FEWEST_PASSING} jets pass. {caption}"
     )
     return Table("sculpting", text, columns, tuple(rows))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from lgae_pyg.checkpoint import package_versions
 from lgae_pyg.evaluation.report.collect import RunContent
-from lgae_pyg.evaluation.report.pieces import document, figure_html, image_html, table_html
 from lgae_pyg.evaluation.report.join import compared_tables, joined_tables
+from lgae_pyg.evaluation.report.pieces import document, figure_html, image_html, table_html
 from lgae_pyg.evaluation.report.published import PUBLISHED
 from lgae_pyg.files import write_text
 from lgae_pyg.tables import Table
