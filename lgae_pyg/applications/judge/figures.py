@@ -28,6 +28,8 @@ Array = NDArray[np.float64]
 MOST_SIGNALS, MOST_CURVES, MOST_PANELS = 5, 6, 8
 #: Points of a curve that are drawn, bins, and the share of the jets that an axis shows.
 POINTS, BINS, SHOWN = 400, 50, (0.002, 0.998)
+#: Fewest jets whose mass is drawn.
+FEWEST_DRAWN = 30
 #: Ratio of largest and smallest score from which their axis is logarithmic.
 WIDE = 30
 REFERENCE_STYLES = {
@@ -118,7 +120,8 @@ def mass_figure(verdict: Verdict) -> Figure:
         figure,
         f"Mass of the background ({background}), all of it and what passes cuts on the score at background "
         f"efficiencies of {CUTS[0]:g} and {CUTS[1]:g}; bands: statistical errors; equal curves: the score does "
-        f"not sculpt. (-): small values pass. Jets beyond the range are not shown. {more}{_jets(verdict)}",
+        f"not sculpt. (-): small values pass. Jets beyond the range, and cuts that fewer than "
+        f"{FEWEST_DRAWN} jets pass, are not shown. {more}{_jets(verdict)}",
     )
     return figure
 
@@ -129,6 +132,9 @@ def score_edges(values: Array) -> tuple[Array, bool]:
     if low == high:
         width = max(abs(low), 1.0) / 2
         low, high = low - width, high + width
+    if (values == np.round(values)).all() and high - low < 1e6:  # whole numbers share bins evenly
+        step = max(1, int(np.ceil((high - low + 1) / BINS)))
+        return np.arange(np.floor(low) - 0.5, np.ceil(high) + step, step), False
     logarithmic = bool(low > 0 and high > WIDE * low)
     return (np.geomspace if logarithmic else np.linspace)(low, high, BINS + 1), logarithmic
 
@@ -198,7 +204,7 @@ def _draw_masses(axes: Axes, score: Array, mass: Array) -> None:
     width = np.diff(edges)
     kinds = [("all background", np.ones(len(mass)), {"color": "0.45", "linestyle": "-"})]
     for cut, style in zip(CUTS, STYLES):
-        if cut * len(mass) >= FEWEST_PASSING - 1e-9:
+        if cut * len(mass) >= FEWEST_DRAWN:
             kinds.append((rf"$\epsilon_B$ = {cut:g}", cut_shares(score, cut), style))
     for label, weights, style in kinds:
         counts, _ = np.histogram(mass, edges, weights=weights)

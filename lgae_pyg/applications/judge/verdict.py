@@ -129,13 +129,13 @@ def judge(
         quantities={role: values for role, values in given.items() if values is not None},
         class_names=tuple(class_names),
     )
-    return judge_columns(columns, _names(background), _names(signals), resamples, progress)
+    return judge_columns(columns, background, signals, resamples, progress)
 
 
 def judge_columns(
     columns: Columns,
-    background: Sequence[str] = (),
-    signals: Sequence[str] = (),
+    background: Any = (),
+    signals: Any = (),
     resamples: int = 200,
     progress: bool = False,
     about: Mapping[str, Any] | None = None,
@@ -150,7 +150,7 @@ def judge_columns(
     if resamples < 2:
         raise ValueError(f"an error needs at least 2 bootstrap samples, not {resamples}")
     jets = ScoredJets.of(columns)
-    comparisons, guessed = compare(jets, background, signals)
+    comparisons, guessed = compare(jets, _names(background), _names(signals))
     numbers = judge_numbers(jets, comparisons, resamples, progress)
     words = {}
     for one in numbers:
