@@ -7,8 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
-#: Bins of the mass, which hold equal numbers of background jets, and the fewest jets that must pass a cut.
-BINS = 20
+#: Most and fewest bins of the mass, which hold equal numbers of background jets: one for each so many that pass.
+BINS, FEWEST_BINS, PER_BIN = 20, 4, 5
+#: The fewest jets that must pass a cut.
 FEWEST_PASSING = 10
 
 
@@ -18,6 +19,7 @@ class Sculpting:
 
     Attributes:
         passing: number of background jets that pass.
+        bins: number of bins.
         distance: Jensen-Shannon distance of the two distributions.
         error: its bootstrap error.
         noise: mean distance after random cuts that as many jets pass.
@@ -28,6 +30,7 @@ class Sculpting:
     """
 
     passing: float
+    bins: int
     distance: float
     error: float
     noise: float
@@ -83,9 +86,10 @@ def mass_sculpting(
 ) -> Sculpting | None:
     r"""How a cut on a score changes the mass distribution of the background.
 
-    The distributions of all jets and of those that pass are compared by :func:`jensen_shannon` in :data:`BINS`
-    bins with equal numbers of jets, so that the answer does not depend on the unit. A distance of few jets is
-    never zero: the same is done with random cuts, which know nothing and which as many jets pass.
+    The distributions of all jets and of those that pass are compared by :func:`jensen_shannon` in bins with equal
+    numbers of jets, so that the answer does not depend on the unit: up to :data:`BINS`, fewer where fewer jets
+    pass, whose distance from all would be mere chance. A distance of few jets is never zero: the same is done with
+    random cuts, which know nothing and which as many jets pass.
 
     Args:
         score: of each background jet; larger passes.
@@ -107,7 +111,8 @@ def mass_sculpting(
     if passing < FEWEST_PASSING - 1e-9:
         return None
     weights = cut_shares(score, efficiency)
-    edges = np.unique(np.quantile(mass, np.linspace(0, 1, BINS + 1)))
+    wanted = int(np.clip(passing // PER_BIN, FEWEST_BINS, BINS))
+    edges = np.unique(np.quantile(mass, np.linspace(0, 1, wanted + 1)))
     places = np.searchsorted(edges[1:-1], mass, side="right")
     bins = max(len(edges) - 1, 1)
     kinds = (weights > 0).astype(int) + (weights == 1)  # fails, at the cut, passes
@@ -123,6 +128,7 @@ def mass_sculpting(
     reached = int((noise >= distance - 1e-12).sum())
     return Sculpting(
         passing=passing,
+        bins=bins,
         distance=distance,
         error=float(np.std(spread, ddof=1)),
         noise=float(noise.mean()),

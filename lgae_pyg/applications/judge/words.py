@@ -6,10 +6,13 @@ import math
 from collections.abc import Sequence
 
 from lgae_pyg.applications.judge.numbers import Equal, Numbers
+from lgae_pyg.metrics.roc import FEWEST_PASSING
 from lgae_pyg.tables import format_with_error
 
 #: Standard errors from which a difference counts; rank correlation from which a score is the quantity itself.
 FAR, SAME = 3.0, 0.99
+#: Background efficiencies at which the ends of a score are looked at.
+ENDS = (0.1, 0.01)
 #: A random cut must reach the distance of a real one less often than this for the real one to sculpt.
 RARE = 0.003
 #: Of a separation, the share at equal mass below which most of it is the mass.
@@ -35,32 +38,42 @@ def verdict_of(one: Numbers, references: Sequence[Numbers]) -> tuple[str, ...]:
 
 
 def informed(one: Numbers) -> bool:
-    """Whether a score is more than :data:`FAR` errors from one without information: in its area, or in the signal
-    efficiency at a background efficiency of 0.1 or 0.01, read either way."""
+    """Whether a score is more than :data:`FAR` errors from one without information, in its area or at its ends."""
     merits = one.merits["larger"]
-    if _far(merits["auc"], merits["auc_error"], 0.5):
-        return True
+    return _far(merits["auc"], merits["auc_error"], 0.5) or _ends(one) is not None
+
+
+def _ends(one: Numbers) -> tuple[str, float] | None:
+    """The way to read a score and the background efficiency at which its signal efficiency is farthest from that
+    of a score without information; ``None`` if it is nowhere far from it."""
+    found = {}
     background, signal = one.jets
-    for way in one.merits.values():
-        for place in (0.1, 0.01):
+    for way, merits in one.merits.items():
+        for place in ENDS:
+            if place * background < FEWEST_PASSING:
+                continue
             # without information the errors of both kinds are binomial; those of a bootstrap may be zero
             chance = math.sqrt(place * (1 - place) * (1 / background + 1 / signal))
-            error = max(chance, way[f"efficiency_{place:g}_error"])
-            if _far(way[f"efficiency_{place:g}"], error, place):
-                return True
-    return False
+            error = max(chance, merits[f"efficiency_{place:g}_error"])
+            if _far(merits[f"efficiency_{place:g}"], error, place):
+                found[way, place] = abs(merits[f"efficiency_{place:g}"] - place) / error
+    return max(found, key=found.__getitem__) if found else None
 
 
 def _separation(one: Numbers) -> str:
     merits, kinds = one.merits["larger"], f"{one.signal} from {one.background}"
     auc = f"AUC {format_with_error(merits['auc'], merits['auc_error'])}"
-    if not informed(one):
+    far, ends = _far(merits["auc"], merits["auc_error"], 0.5), _ends(one)
+    if not far and ends is None:
         return f"It has no information that tells {kinds} ({auc}; without any it is 0.5)."
-    if not _far(merits["auc"], merits["auc_error"], 0.5):
-        tail = format_with_error(merits["efficiency_0.1"], merits["efficiency_0.1_error"])
+    if not far:
+        way, place = ends
+        merits = one.merits[way]
+        tail = format_with_error(merits[f"efficiency_{place:g}"], merits[f"efficiency_{place:g}_error"])
+        side = "largest" if way == "larger" else "smallest"
         return (
-            f"Its area does not tell {kinds} ({auc}), but its ends do: above the cut that a tenth of the "
-            f"background passes is {tail} of the signal."
+            f"Its area does not tell {kinds} ({auc}), but its ends do: a cut that {100 * place:g} % of the "
+            f"background passes, those with the {side} scores, is passed by {tail} of the signal."
         )
     way = "It"
     if merits["auc"] < 0.5:
@@ -134,7 +147,7 @@ def _sculpting(one: Numbers) -> str:
     distance = format_with_error(cut.distance, cut.error)
     noise = f"random cuts of that size {format_with_error(cut.noise, cut.noise_error)}"
     if cut.chance > RARE:
-        return f"A cut at 10 % background leaves the background's mass as it is (distance {distance}; {noise})."
+        return f"At 10 % background no sculpting of the background's mass is seen (distance {distance}; {noise})."
     return (
         f"A cut at 10 % background sculpts the background's mass: its median goes from {cut.before:.3g} to "
         f"{cut.after:.3g} GeV (Jensen-Shannon distance {distance}; {noise})."
