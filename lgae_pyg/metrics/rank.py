@@ -21,6 +21,6 @@ def rank_correlation(first: ArrayLike, second: ArrayLike) -> tuple[float, float]
     ranks = [rankdata(one) for one in (first, second)]
     if any(np.ptp(one) == 0 for one in ranks):
         return 0.0, float("nan")
-    r = float(np.clip(np.corrcoef(*ranks)[0, 1], -1, 1))
+    r = float(np.clip(np.round(np.corrcoef(*ranks)[0, 1], 15), -1, 1))  # 1 for equal ranks, whatever the rounding
     size = len(ranks[0])
     return r, float((1 - r * r) * np.sqrt((1 + r * r / 2) / (size - 3))) if size > 3 else float("nan")

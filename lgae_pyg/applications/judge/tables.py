@@ -121,8 +121,8 @@ def _sculpting(numbers: Sequence[Numbers], caption: str) -> Table:
     text = (
         "What a cut does to the mass of the background. JS distance: Jensen-Shannon distance (base 2, from 0 to "
         f"1) of the mass of all background and of the background that passes, in up to {BINS} bins of equal "
-        "numbers of jets; random cuts: the same after cuts at random that as many jets pass (±: from one to another); "
-        "as far: the share of random cuts that come as far; mass: median in GeV. nan: fewer than "
+        "numbers of jets; random cuts: the same after cuts at random that as many jets pass (±: from one to "
+        "another); as far: the share of random cuts that come as far; mass: median in GeV. nan: fewer than "
         f"{FEWEST_PASSING} jets pass. {caption}"
     )
     return Table("sculpting", text, columns, tuple(rows))

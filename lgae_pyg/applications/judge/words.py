@@ -104,12 +104,18 @@ def _explained(one: Numbers, role: str, references: Sequence[Numbers]) -> str:
     alone = next(other for other in references if other.quantity == role)
     own = alone.equal[role]  # what bins of some width leave of the quantity itself
     leak = own.auc if rank > 0 else 1 - own.auc
+    known = math.isfinite(equal.auc)
+    if abs(rank) >= SAME and not known:
+        return (
+            f"In the background it has the order of {WORDS[role]} (rank correlation {rank:.2f}); too few jets are "
+            "equal to tell whether it knows more."
+        )
     if abs(rank) >= SAME and not _far(equal.auc, math.hypot(equal.error, own.error), leak):
         sign = "" if rank > 0 else " with the other sign"
         return f"{IS} {WORDS[role]}{sign} (rank correlation {rank:.2f} in the background; {at})."
     if not _far(merits["auc"], merits["auc_error"], 0.5):
         return ""
-    if not math.isfinite(equal.auc):
+    if not known:
         return f"Too few jets are equal to tell it from {WORDS[role]} (rank correlation {rank:.2f})."
     share, error = _share(merits["auc"], merits["auc_error"], equal)
     detail = f"(rank correlation {rank:.2f}; {at}; {WORDS[role]} alone has {_alone(alone)})"
