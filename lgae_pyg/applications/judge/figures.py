@@ -67,12 +67,13 @@ def roc_figure(verdict: Verdict) -> Figure:
     for axes in panels[-1]:
         axes.set_xlabel(r"signal efficiency $\epsilon_S$")
     _legend(figure, panels[:, 0])
-    lost = len(groups) - len(shown)
+    lost, many = len(groups) - len(shown), max(len(group) for group in groups.values()) > MOST_CURVES
     add_caption(
         figure,
         "Higher is better; bands: binomial errors of the background efficiency; light grey: a score without "
         f"information. Right: where at least {FEWEST_PASSING} background jets pass. (-): with the other sign. "
-        + (f"The first {lost} signals are left out. " if lost else "") + _jets(verdict),
+        + (f"The first {lost} signals are left out. " if lost else "")
+        + (f"The {MOST_CURVES} scores with an AUC farthest from 0.5. " if many else "") + _jets(verdict),
     )  # fmt: skip
     return figure
 
@@ -157,7 +158,7 @@ def _draw_pair(row: Sequence[Axes], verdict: Verdict, group: Sequence[Comparison
     curves = [
         (f"{_plain(each.score)}{'' if _sign(verdict, each) > 0 else ' (-)'}",
          _sign(verdict, each) * jets.scores[each.score], _curve_style(verdict, each.score))
-        for each in group[:MOST_CURVES]
+        for each in sorted(group, key=lambda each: -_distance(verdict, each))[:MOST_CURVES]
     ]  # fmt: skip
     for number in verdict.numbers:
         if number.quantity and (number.background, number.signal) == (one.background, one.signal):
@@ -216,12 +217,18 @@ def _draw_masses(axes: Axes, score: Array, mass: Array) -> None:
     axes.set_xlim(edges[0], edges[-1])
 
 
+def _area(verdict: Verdict, asked: Comparison) -> float:
+    key = (asked.score, asked.background, asked.signal)
+    found = (one for one in verdict.numbers if not one.quantity)
+    return next(one.merits["larger"]["auc"] for one in found if (one.score, one.background, one.signal) == key)
+
+
+def _distance(verdict: Verdict, asked: Comparison) -> float:
+    return abs(_area(verdict, asked) - 0.5)
+
+
 def _sign(verdict: Verdict, asked: Comparison) -> int:
-    for one in verdict.numbers:
-        key = (one.score, one.background, one.signal)
-        if not one.quantity and key == (asked.score, asked.background, asked.signal):
-            return 1 if one.merits["larger"]["auc"] >= 0.5 else -1
-    return 1
+    return 1 if _area(verdict, asked) >= 0.5 else -1
 
 
 def _curve_style(verdict: Verdict, score: str) -> dict[str, Any]:
