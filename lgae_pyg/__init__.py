@@ -5,10 +5,17 @@ from typing import Any
 
 from lgae_pyg.version import __version__
 
-__all__ = ["__version__", "load_model", "publish"]
+__all__ = ["__version__", "compress", "decompress", "judge", "load_model", "publish", "score"]
 
 #: Where the public functions are.
-_PLACES = {"load_model": "lgae_pyg.checkpoint", "publish": "lgae_pyg.publishing"}
+_PLACES = {
+    "compress": "lgae_pyg.applications.compression",
+    "decompress": "lgae_pyg.applications.compression",
+    "judge": "lgae_pyg.applications.judge",
+    "load_model": "lgae_pyg.checkpoint",
+    "publish": "lgae_pyg.publishing",
+    "score": "lgae_pyg.applications.score",
+}
 
 
 def __getattr__(name: str) -> Any:

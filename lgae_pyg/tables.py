@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -53,6 +54,19 @@ class Table:
     def records(self) -> list[dict[str, Value]]:
         """The rows as dictionaries from column name to value."""
         return [dict(zip(self.columns, row)) for row in self.rows]
+
+    def compact(self) -> "Table":
+        """The table to be read: each number and its error, the column ``NAME_error``, in one cell."""
+        errors = {f"{name}_error" for name in self.columns}
+        kept = [name for name in self.columns if name not in errors]
+        rows = []
+        for row in self.records():
+            cells = (
+                format_with_error(row[name], row[f"{name}_error"]) if f"{name}_error" in row else row[name]
+                for name in kept
+            )
+            rows.append(tuple(cells))
+        return Table(self.name, self.caption, {name: self.columns[name] for name in kept}, tuple(rows))
 
     def to_csv(self) -> str:
         """The table as CSV; floating-point numbers are written so that they are read back exactly."""
@@ -129,6 +143,17 @@ def format_value(value: Value) -> str:
     if value == 0:
         return "0"
     return f"{value:.2e}" if abs(value) < 1e-3 else _three_digits(value)
+
+
+def format_with_error(value: float, error: float) -> str:
+    """A number with its error, both to the second digit of the error: ``0.853 ± 0.012``.
+
+    Without an error that is known and not zero, the number alone.
+    """
+    if not math.isfinite(value) or not math.isfinite(error) or error <= 1e-12 * abs(value):
+        return format_value(float(value))
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:.{digits}f} ± {error:.{digits}f}"
 
 
 def _three_digits(value: float) -> str:

@@ -14,6 +14,7 @@ COMMANDS = {
     "data": "look into files of jets, or convert them to a store",
     "train": "train a model from a Hydra configuration",
     "evaluate": "write the tables and figures of a trained model",
+    "judge": "say what the scores in a file are worth, and how much of them is jet mass",
     "report": "write one HTML page on evaluated runs, and their tables side by side",
     "efficiency": "train models on few jets and many, over seeds, and compare them",
     "import": "turn weights of the published LGAE or GNNAE code into a checkpoint",

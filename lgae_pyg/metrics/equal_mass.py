@@ -1,29 +1,30 @@
-"""How much of a separation is left among jets of equal mass."""
+"""How much of a separation is left among jets of equal mass, or equal in another quantity."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lgae_pyg.metrics.bootstrap import bootstrap
-from lgae_pyg.metrics.roc import area_under_curve
+from lgae_pyg.metrics.bootstrap import bootstrap_weighted
 
 Array = NDArray[np.float64]
 
-#: Edges of the mass bins in GeV, and the fewest jets of either kind that a bin must hold.
-MASS_BINS = np.arange(0.0, 301.0, 10.0)
+#: Width of the mass bins in GeV, and the fewest jets of either kind that a bin must hold.
+MASS_WIDTH = 10.0
 FEWEST = 10
 
 
-def area_at_equal_mass(background: Array, signal: Array) -> float:
+def area_at_equal_mass(background: Array, signal: Array, width: float = MASS_WIDTH) -> float:
     r"""The area under the ROC curve of jets of the same mass,
 
     .. math:: \sum_b w_b\, \text{AUC}_b,
 
     over bins :math:`b` of the jet mass, :math:`w_b` being the share of the signal jets in the bin. A score that is
-    a function of the mass alone gets about one half, whatever its AUC among all jets.
+    a function of the mass alone gets about one half, whatever its AUC among all jets; how far from one half the
+    mass itself is tells what is left within the bins.
 
     Args:
-        background: score and mass in GeV of each background jet.
+        background: score and mass in GeV of each background jet; instead of the mass any quantity from 0 on.
         signal: the same of signal jets.
+        width: of the bins, which begin at 0. Jets below 0, and without a finite mass, are in none.
 
     Raises:
         ValueError: if a score is NaN, or no bin holds at least :data:`FEWEST` jets of either kind.
@@ -31,25 +32,79 @@ def area_at_equal_mass(background: Array, signal: Array) -> float:
     Shapes:
         - **background**: :math:`(n, 2)`, **signal**: :math:`(m, 2)`
     """
-    places = [np.digitize(sample[:, 1], MASS_BINS) for sample in (background, signal)]
-    areas, weights = [], []
-    for number in range(1, len(MASS_BINS)):
-        chosen = [sample[place == number, 0] for sample, place in zip((background, signal), places)]
-        if min(map(len, chosen)) >= FEWEST:
-            areas.append(area_under_curve(*chosen))
-            weights.append(len(chosen[1]))
-    if not areas:
-        raise ValueError(
-            f"no bin of the jet mass ({MASS_BINS[0]:g} to {MASS_BINS[-1]:g} GeV) holds {FEWEST} background and "
-            f"{FEWEST} signal jets: score more jets"
-        )
-    return float(np.average(areas, weights=weights))
+    return _Binned(background, signal, width).area(np.ones(len(background)), np.ones(len(signal)))
 
 
-def equal_mass_with_error(background: Array, signal: Array, resamples: int) -> tuple[float, float]:
+def equal_mass_with_error(
+    background: Array, signal: Array, resamples: int, width: float = MASS_WIDTH
+) -> tuple[float, float]:
     """:func:`area_at_equal_mass` and its bootstrap error; both NaN where there are too few jets."""
     try:
-        error = bootstrap([background, signal], area_at_equal_mass, resamples)
-        return area_at_equal_mass(background, signal), float(error)
+        binned = _Binned(background, signal, width)
+        error = bootstrap_weighted([len(background), len(signal)], binned.area, resamples)
+        return binned.area(np.ones(len(background)), np.ones(len(signal))), error
     except ValueError:  # too few jets in every bin, or in those of a draw
         return float("nan"), float("nan")
+
+
+def share_at_equal_mass(background: Array, signal: Array, width: float = MASS_WIDTH) -> float:
+    """The share of the signal jets that are in bins with enough jets of either kind, which the area is of.
+
+    Args:
+        background: mass of each background jet.
+        signal: the same of signal jets.
+        width: of the bins.
+
+    Shapes:
+        - **background**: :math:`(n,)`, **signal**: :math:`(m,)`
+    """
+    kinds = [np.stack([np.zeros(len(one)), one], -1) for one in (background, signal)]
+    counts = _Binned(*kinds, width).counts(np.ones(len(background)), np.ones(len(signal)))
+    return float(counts[1][(counts >= FEWEST).all(0)].sum() / max(len(signal), 1))
+
+
+class _Binned:
+    """Jets in bins of their mass, those of each bin by rising score: sorted once for all draws of a bootstrap."""
+
+    def __init__(self, background: Array, signal: Array, width: float) -> None:
+        score, mass = np.concatenate([background, signal]).T
+        if np.isnan(score).any():
+            raise ValueError("a score is NaN: a jet without a score has no rank")
+        kept = np.flatnonzero(np.isfinite(mass) & (mass >= 0))
+        score, bins = score[kept], np.floor(mass[kept] / width)
+        order = np.lexsort((score, bins))
+        score, bins = score[order], bins[order]
+        new_bin = np.diff(bins, prepend=-1) != 0
+        new_level = new_bin | (np.insert(score[1:] != score[:-1], 0, True) if len(score) else new_bin)
+        levels = np.empty(len(order), dtype=np.int64)
+        levels[order] = np.cumsum(new_level) - 1
+        self.starts, self.size = np.flatnonzero(new_bin[new_level]), int(new_level.sum())
+        border = int(np.searchsorted(kept, len(background)))
+        self.levels = levels[:border], levels[border:]
+        self.rows = kept[:border], kept[border:] - len(background)
+
+    def area(self, background: Array, signal: Array) -> float:
+        """The area at equal mass, each jet taken as often as its weight says."""
+        first, second = self._at_levels(background, signal)
+        totals = self._per_bin(first), self._per_bin(second)
+        enough = np.minimum(*totals) >= FEWEST
+        if not enough.any():
+            raise ValueError(
+                f"no bin of the jet mass holds {FEWEST} background and {FEWEST} signal jets: score "
+                "more jets"
+            )
+        below = np.cumsum(first) - first / 2  # background jets of lower score, in this bin and those before
+        before = np.cumsum(totals[0]) - totals[0]
+        pairs = self._per_bin(second * below) - totals[1] * before
+        return float(np.sum(pairs[enough] / totals[0][enough]) / np.sum(totals[1][enough]))
+
+    def counts(self, background: Array, signal: Array) -> Array:
+        """Background and signal jets of each bin."""
+        return np.stack([self._per_bin(one) for one in self._at_levels(background, signal)])
+
+    def _at_levels(self, background: Array, signal: Array) -> list[Array]:
+        parts = zip((background, signal), self.rows, self.levels)
+        return [np.bincount(levels, weights[rows], minlength=self.size) for weights, rows, levels in parts]
+
+    def _per_bin(self, values: Array) -> Array:
+        return np.add.reduceat(values, self.starts) if self.size else np.zeros(0)

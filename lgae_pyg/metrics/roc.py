@@ -69,16 +69,16 @@ def figures_of_merit(
     Raises:
         ValueError: if a score is NaN, there is no jet of one kind, or just one bootstrap sample.
     """
-    levels, places = _levels(background, signal)
-    plain = _merits(*(np.bincount(one, minlength=levels) for one in places), places[0].size)
-    if not resamples:
-        return plain
-    times = zip(*(draws(one.size, resamples, (seed, number)) for number, one in enumerate(places)))
-    counts = ([np.bincount(one, n, levels) for one, n in zip(places, drawn)] for drawn in times)
-    drawn = [_merits(*pair, places[0].size) for pair in counts]
-    with np.errstate(invalid="ignore"):
-        errors = {f"{name}_error": float(np.std([one[name] for one in drawn], ddof=1)) for name in plain}
-    return {**plain, **errors}
+    return _with_errors(background, signal, resamples, seed, ways=1)[0]
+
+
+def figures_both_ways(
+    background: ArrayLike, signal: ArrayLike, resamples: int = 0, seed: int = 0
+) -> tuple[dict[str, float], dict[str, float]]:
+    """:func:`figures_of_merit` of a score, and of the score with the other sign: the same ranking read from its
+    other end, and the same bootstrap samples."""
+    first, second = _with_errors(background, signal, resamples, seed, ways=2)
+    return first, second
 
 
 def significance_improvement(background: ArrayLike, signal: ArrayLike) -> tuple[Array, Array]:
@@ -118,17 +118,56 @@ def _area(background: Array, signal: Array) -> float:
     return float(np.sum(np.diff(background) * (signal[1:] + signal[:-1])) / 2)
 
 
-def _merits(background: NDArray, signal: NDArray, jets: int) -> dict[str, float]:
-    x, y = _efficiencies(background, signal)
-    merits = {"auc": _area(x, y)}
-    last = np.append(np.diff(x) > 0, True)  # of several cuts with this background efficiency, the loosest
+def _with_errors(
+    background: ArrayLike, signal: ArrayLike, resamples: int, seed: int, ways: int
+) -> list[dict[str, float]]:
+    """The figures of merit, and with two ways those of the score with the other sign after them."""
+    levels, places = _levels(background, signal)
+    steps = (1, -1)[:ways]
+    counts = [np.bincount(one, minlength=levels) for one in places]
+    plain = [_merits(*(one[::step] for one in counts)) for step in steps]
+    if not resamples:
+        return plain
+    drawn: list[list[dict[str, float]]] = [[] for _ in steps]
+    for times in zip(*(draws(one.size, resamples, (seed, number)) for number, one in enumerate(places))):
+        counts = [np.bincount(one, n, levels) for one, n in zip(places, times)]
+        for step, found in zip(steps, drawn):
+            found.append(_merits(*(one[::step] for one in counts)))
+    with np.errstate(invalid="ignore"):
+        errors = [
+            {f"{name}_error": float(np.std([one[name] for one in found], ddof=1)) for name in found[0]}
+            for found in drawn
+        ]
+    return [{**one, **error} for one, error in zip(plain, errors)]
+
+
+def _merits(background: NDArray, signal: NDArray) -> dict[str, float]:
+    """What is read off the curve, from the numbers of jets at each score, from the highest on."""
+    x, y = (np.concatenate([[0.0], np.cumsum(counts)]) for counts in (background, signal))
+    jets, wanted = x[-1], y[-1]
+    merits = {"auc": float(np.dot(background, y[1:] + y[:-1]) / (2 * jets * wanted))}
     for place in BACKGROUND_EFFICIENCIES:
         resolved = place * jets >= 1 - 1e-9
-        merits[f"efficiency_{place:g}"] = float(np.interp(place, x[last], y[last])) if resolved else float("nan")
-    first = np.insert(np.diff(y) > 0, 0, True)  # of several cuts with this signal efficiency, the tightest
+        merits[f"efficiency_{place:g}"] = _loosest(x, y, place * jets) / wanted if resolved else float("nan")
     for place in SIGNAL_EFFICIENCIES:
-        passing = float(np.interp(place, y[first], x[first]))
+        passing = _tightest(x, y, place * wanted) / jets
         merits[f"rejection_{place:g}"] = 1 / passing if passing > 0 else float("inf")
-    enough = x * jets >= FEWEST_PASSING - 1e-9
-    merits["improvement"] = float(np.max(y[enough] / np.sqrt(x[enough]))) if enough.any() else float("nan")
+    x, y = (one[np.searchsorted(x, FEWEST_PASSING - 1e-9) :] for one in (x, y))
+    merits["improvement"] = float(np.sqrt((y * y / x).max() * jets) / wanted) if x.size else float("nan")
     return merits
+
+
+def _loosest(x: Array, y: Array, passing: float) -> float:
+    """Signal jets where so many background jets pass; the loosest of such cuts, between cuts a straight line."""
+    here = int(np.searchsorted(x, passing, side="right")) - 1
+    if here == len(x) - 1:
+        return float(y[here])
+    there = int(np.searchsorted(x, x[here + 1], side="right")) - 1
+    return float(y[here] + (passing - x[here]) / (x[there] - x[here]) * (y[there] - y[here]))
+
+
+def _tightest(x: Array, y: Array, passing: float) -> float:
+    """Background jets where so many signal jets pass; the tightest of such cuts, between cuts a straight line."""
+    there = int(np.searchsorted(y, passing, side="right"))
+    here = int(np.searchsorted(y, y[there - 1]))
+    return float(x[here] + (passing - y[here]) / (y[there] - y[here]) * (x[there] - x[here]))

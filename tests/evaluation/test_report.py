@@ -11,8 +11,7 @@ import pytest
 
 from lgae_pyg.checksums import read_signed, write_signed
 from lgae_pyg.cli import main
-from lgae_pyg.evaluation.report import collect_run, collect_runs, joined_tables, write_report
-from lgae_pyg.evaluation.report import page as page_module
+from lgae_pyg.evaluation.report import collect_run, collect_runs, joined_tables, pieces, write_report
 from lgae_pyg.evaluation.report.published import PUBLISHED
 from lgae_pyg.evaluation.results import FORMAT, Results
 from lgae_pyg.tables import Table
@@ -287,7 +286,7 @@ def test_figures_of_lines_are_small_and_keep_their_white(tmp_path) -> None:
     picture = Image.new("RGB", (2600, 1300), "white")
     ImageDraw.Draw(picture).rectangle((1300, 0, 2600, 1300), "black")
     picture.save(tmp_path / "edge.png")
-    data = re.search("base64,([^']*)", page_module._figure(tmp_path / "edge.png", "edge"))[1]
+    data = re.search("base64,([^']*)", pieces.figure_html(tmp_path / "edge.png", "edge"))[1]
     with Image.open(io.BytesIO(base64.b64decode(data))) as small:
         pixels = small.convert("L")
         row = [pixels.getpixel((x, 300)) for x in range(pixels.width)]
@@ -303,7 +302,7 @@ def test_thin_lines_keep_their_colours_beside_large_areas(tmp_path) -> None:
     for colour, y in colours.items():
         ImageDraw.Draw(picture).line((0, y, 40, y), colour)  # 41 of 160,000 pixels
     picture.save(tmp_path / "lines.png")
-    data = re.search("base64,([^']*)", page_module._figure(tmp_path / "lines.png", "lines"))[1]
+    data = re.search("base64,([^']*)", pieces.figure_html(tmp_path / "lines.png", "lines"))[1]
     with Image.open(io.BytesIO(base64.b64decode(data))) as small:
         shown = small.convert("RGB")
     for colour, y in colours.items():
@@ -320,7 +319,7 @@ def test_colour_maps_have_no_false_steps(tmp_path) -> None:
     both = np.hstack([colormaps[name](values)[..., :3] for name in ("viridis", "RdBu_r")])
     drawn = (both * 255).astype(np.uint8)
     Image.fromarray(drawn).save(tmp_path / "maps.png")
-    data = re.search("base64,([^']*)", page_module._figure(tmp_path / "maps.png", "maps"))[1]
+    data = re.search("base64,([^']*)", pieces.figure_html(tmp_path / "maps.png", "maps"))[1]
     with Image.open(io.BytesIO(base64.b64decode(data))) as small:
         shown = np.asarray(small.convert("RGB")).astype(int)
     assert np.abs(shown - drawn).max() <= 16

@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from lgae_pyg.metrics.equal_mass import area_at_equal_mass
+from lgae_pyg.metrics.bootstrap import bootstrap
+from lgae_pyg.metrics.equal_mass import FEWEST, area_at_equal_mass, equal_mass_with_error, share_at_equal_mass
 from lgae_pyg.metrics.roc import area_under_curve
 
 RNG = np.random.default_rng(0)
@@ -31,3 +34,45 @@ def test_without_a_common_mass_there_is_no_answer() -> None:
     pairs = [np.stack([np.zeros(50), np.full(50, mass)], -1) for mass in (15.0, 105.0)]
     with pytest.raises(ValueError, match="score more jets"):
         area_at_equal_mass(*pairs)
+
+
+def test_bins_go_on_without_end_and_begin_at_zero() -> None:
+    """Jets of 500 GeV are compared like others; those below zero or without a mass are not."""
+    heavy = [np.stack([np.full(20, float(kind)), np.full(20, 505.0)], -1) for kind in (0, 1)]
+    assert area_at_equal_mass(*heavy) == 1
+    odd = [np.concatenate([one, [[5.0 - 9 * kind, -1.0]] * 20]) for kind, one in enumerate(heavy)]
+    assert area_at_equal_mass(*odd) == 1
+    odd[0][:20, 1] = np.nan
+    with pytest.raises(ValueError, match="score more jets"):
+        area_at_equal_mass(*odd)
+
+
+def test_by_hand_in_two_bins_of_another_width() -> None:
+    """Bin 3 has twice the signal of bin 4: AUC 1 and 1/4."""
+    background = np.array([[0.0, 3]] * 10 + [[1.0, 4]] * 5 + [[3.0, 4]] * 5)
+    signal = np.array([[1.0, 3]] * 20 + [[1.0, 4]] * 10)
+    assert area_at_equal_mass(background, signal, 1.0) == pytest.approx((20 * 1 + 10 * 0.25) / 30)
+    assert share_at_equal_mass(background[:, 1], signal[:, 1], 1.0) == 1
+    assert share_at_equal_mass(background[:, 1], signal[:25, 1], 1.0) == pytest.approx(20 / 25)
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([5.0, 10.0, 40.0]))
+@settings(max_examples=30, deadline=None)
+def test_it_is_the_mean_of_the_areas_in_the_bins(seed: int, width: float) -> None:
+    rng = np.random.default_rng(seed)
+    kinds = [np.stack([rng.integers(0, 5, n), rng.uniform(0, 100, n)], -1) for n in (150, 120)]
+    areas, weights = [], []
+    for low in np.arange(0, 100, width):
+        inside = [one[(one[:, 1] >= low) & (one[:, 1] < low + width), 0] for one in kinds]
+        if min(map(len, inside)) >= FEWEST:
+            areas.append(area_under_curve(*inside))
+            weights.append(len(inside[1]))
+    if areas:
+        assert area_at_equal_mass(*kinds, width) == pytest.approx(np.average(areas, weights=weights))
+
+
+def test_the_error_is_that_of_drawing_jets_anew() -> None:
+    pairs = [np.stack([mass + RNG.normal(0, 50, 20_000), mass], -1)[:3000] for mass in (BACKGROUND, SIGNAL)]
+    value, error = equal_mass_with_error(*pairs, 20)
+    assert value == area_at_equal_mass(*pairs)
+    assert error == pytest.approx(bootstrap(pairs, area_at_equal_mass, 20), rel=1e-9)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lgae_pyg.metrics.roc import (
     FEWEST_PASSING,
     area_under_curve,
+    figures_both_ways,
     figures_of_merit,
     roc_curve,
     significance_improvement,
@@ -99,3 +100,25 @@ def test_less_than_one_background_jet_is_no_efficiency() -> None:
         merits = figures_of_merit(np.arange(float(jets)), np.arange(float(jets)), resamples=5)
         assert math.isfinite(merits["efficiency_0.01"]) is math.isfinite(merits["efficiency_0.01_error"]) is known
         assert math.isfinite(merits["efficiency_0.001"]) is (jets == 1000) and math.isfinite(merits["auc"])
+
+
+@given(scores, scores)
+@settings(max_examples=50, deadline=None)
+def test_the_other_way_is_the_other_sign(background: list, signal: list) -> None:
+    ways = figures_both_ways(background, signal, resamples=3)
+    assert ways[0] == pytest.approx(figures_of_merit(background, signal, resamples=3), nan_ok=True)
+    other = figures_of_merit(np.negative(background), np.negative(signal), resamples=3)
+    assert ways[1] == pytest.approx(other, nan_ok=True)
+
+
+@given(scores, scores)
+@settings(max_examples=100, deadline=None)
+def test_numbers_are_read_off_the_curve(background: list, signal: list) -> None:
+    """Between the corners the curve is straight, at a vertical or level part the better end counts."""
+    x, y = roc_curve(background, signal)
+    merits = figures_of_merit(background, signal)
+    loosest, tightest = np.append(np.diff(x) > 0, True), np.insert(np.diff(y) > 0, 0, True)
+    if 0.1 * len(background) >= 1:
+        assert merits["efficiency_0.1"] == pytest.approx(np.interp(0.1, x[loosest], y[loosest]))
+    passing = np.interp(0.5, y[tightest], x[tightest])
+    assert merits["rejection_0.5"] == pytest.approx(1 / passing if passing > 0 else math.inf)

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 
 from lgae_pyg.metrics.equal_mass import FEWEST, equal_mass_with_error
+from lgae_pyg.metrics.rank import rank_correlation
 from lgae_pyg.metrics.roc import figures_of_merit
 from lgae_pyg.progress import steps
 from lgae_pyg.tables import Table, with_errors
@@ -176,7 +176,7 @@ def _windows_table(
     name, together = signal
     rows = []
     for score in compared_scores(about, background):
-        correlation = _rank_correlation(background[score], background["mass"])
+        correlation, _ = rank_correlation(background[score], background["mass"])
         for low, high in WINDOWS:
             inside = [one[score][(one["mass"] >= low) & (one["mass"] < high)] for one in (background, together)]
             if min(map(len, inside)) < FEWEST_IN_WINDOW:
@@ -196,9 +196,3 @@ def _windows_table(
         f"background. {about['caption']}"
     )
     return Table("anomaly_mass", caption, columns, tuple(rows))
-
-
-def _rank_correlation(first: NDArray, second: NDArray) -> float:
-    """Spearman's coefficient; 0 where one of the two is a constant."""
-    constant = any(np.ptp(one) == 0 for one in (first, second))
-    return 0.0 if constant else float(spearmanr(first, second).statistic)

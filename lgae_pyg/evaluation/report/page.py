@@ -1,7 +1,5 @@
 """The page: plain HTML with its style and its figures inside."""
 
-import base64
-import io
 import json
 import os
 from collections.abc import Sequence
@@ -11,13 +9,11 @@ from pathlib import Path
 from lgae_pyg.checkpoint import package_versions
 from lgae_pyg.evaluation.report.collect import RunContent
 from lgae_pyg.evaluation.report.join import compared_tables, joined_tables
+from lgae_pyg.evaluation.report.pieces import document, figure_html, image_html, table_html
 from lgae_pyg.evaluation.report.published import PUBLISHED
-from lgae_pyg.evaluation.report.style import STYLE
 from lgae_pyg.files import read_yaml, write_text
-from lgae_pyg.tables import Table, Value, format_value
+from lgae_pyg.tables import Table
 
-#: Largest width of a figure in pixels, number of its colours, and its width on the page per pixel of the file.
-WIDTH, COLOURS, SCALE = 1200, 256, 0.64
 TITLES = {"published_particles": "Particles", "published_jets": "Jets", "published_anomalies": "Anomalies"}
 
 
@@ -59,12 +55,7 @@ def page(runs: Sequence[RunContent], title: str) -> str:
         *(_run(run, number) for number, run in enumerate(runs)),
         published,
     ]
-    head = (
-        "<meta charset='utf-8'><meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<title>{escape(title)}</title><style>{STYLE}</style>"
-    )
-    body = f"<body><main>{''.join(parts)}</main></body>"
-    return f"<!DOCTYPE html>\n<html lang='en'><head>{head}</head>{body}</html>\n"
+    return document(title, parts)
 
 
 def _rebuild(runs: Sequence[RunContent]) -> bool:
@@ -102,7 +93,7 @@ def _run(run: RunContent, number: int) -> str:
         parts.append(f"<h3>{escape(study.capitalize())}</h3><p class='note'>{escape(run.captions[study])}</p>")
         if study in run.stale:
             parts.append(f"<p class='note missing'>Stale: {escape(run.stale[study])}</p>")
-        parts += [_figure(path, f"{study}, {run.label}: {path.stem}") for path in run.figures[study]]
+        parts += [figure_html(path, f"{study}, {run.label}: {path.stem}") for path in run.figures[study]]
         further = [table for table in tables.values() if table.name not in shown]
         more = "".join(_table(table, f"-{number}-{place}") for table in further)
         parts.append(f"<details><summary>Further tables</summary>{more}</details>" if more else "")
@@ -148,12 +139,7 @@ def _curve(run: RunContent) -> str:
     from lgae_pyg.evaluation.report.curve import training_curve
 
     data = training_curve(run.curve, run.label)
-    return _image(data, f"training of {run.label}") if data else ""
-
-
-def _is_number(value: Value) -> bool:
-    """Whether a cell is a number, or a bound on one."""
-    return not isinstance(value, str) or value.startswith("<0.")
+    return image_html(data, f"training of {run.label}") if data else ""
 
 
 def _title(table: Table) -> str:
@@ -165,40 +151,4 @@ def _title(table: Table) -> str:
 
 
 def _table(table: Table, suffix: str = "") -> str:
-    numeric = [all(_is_number(row[place]) for row in table.rows) for place in range(len(table.columns))]
-    kinds = ["number" if number else "text" for number in numeric]
-    head = "".join(f"<th scope='col' class='{k}'>{escape(t)}</th>" for k, t in zip(kinds, table.columns.values()))
-    rows = []
-    for row in table.rows:
-        cells = [escape(format_value(value)) for value in row]
-        rest = "".join(f"<td class='{kind}'>{cell}</td>" for kind, cell in zip(kinds[1:], cells[1:]))
-        rows.append(f"<tr><th scope='row' class='{kinds[0]}'>{cells[0]}</th>{rest}</tr>")
-    title = escape(_title(table))
-    body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
-    return (
-        f"<h3 id='table-{escape(table.name)}{suffix}'>{title}</h3><div class='wide'><table>{body}</table></div>"
-        f"<p class='caption'>{escape(table.caption)}</p>"
-    )
-
-
-def _figure(path: Path, description: str) -> str:
-    from PIL import Image
-
-    # Hamming's filter does not ring beside lines as Lanczos' does, which takes a fifth more bytes
-    with Image.open(path) as image:
-        shown = round(SCALE * image.width)
-        small = image.convert("RGB")
-        if small.width > WIDTH:
-            small = small.resize((WIDTH, round(small.height * WIDTH / small.width)), Image.Resampling.HAMMING)
-        buffer = io.BytesIO()
-        # median cut, the default, makes the colours of thin lines one; without k-means colour maps get steps
-        palette = small.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
-        palette.save(buffer, "PNG", optimize=True)
-    return _image(buffer.getvalue(), description, shown)
-
-
-def _image(data: bytes, description: str, width: int | None = None) -> str:
-    encoded = base64.b64encode(data).decode("ascii")
-    size = f" width='{width}'" if width else ""
-    alt = escape(description, quote=True)
-    return f"<figure><img alt='{alt}'{size} src='data:image/png;base64,{encoded}'></figure>"
+    return table_html(table, _title(table), suffix)

@@ -1,0 +1,1 @@
+"""Trained models at work: what one does with them, or with their results."""
