@@ -16,7 +16,7 @@ import pickle
 import platform
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -54,6 +54,7 @@ class Checkpoint:
         config: resolved configuration of the training; empty for a model saved by hand.
         epoch: number of completed epochs, ``None`` if unknown.
         metrics: the values of that epoch, e.g. ``{"val/loss": ...}``.
+        class_names: names of the classes of the training jets, whose place is the class number; empty if unknown.
         format: format number of the file.
     """
 
@@ -65,6 +66,7 @@ class Checkpoint:
     config: dict[str, Any] = field(default_factory=dict)
     epoch: int | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+    class_names: list[str] = field(default_factory=list)
     format: int = FORMAT
 
 
@@ -75,6 +77,7 @@ def describe(
     config: Mapping[str, Any] | None = None,
     epoch: int | None = None,
     metrics: Mapping[str, float] | None = None,
+    class_names: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Returns the header of a checkpoint; the arguments are those of :func:`save_checkpoint`."""
     facts = contract_of(model)
@@ -98,6 +101,7 @@ def describe(
         "config": config or {},
         "epoch": epoch,
         "metrics": metrics or {},
+        "class_names": list(class_names),
     }
     return plain(header, HEADER)
 
@@ -134,7 +138,7 @@ def save_checkpoint(path: str | os.PathLike, model: nn.Module, **description: An
             there may be a wrapper of PyTorch (``torch.compile``, data parallelism).
         **description: any of ``data`` (recipe of the data set), ``unit`` (of the momenta; the model's own when
             omitted, and a warning says so where that is only the default), ``config`` (resolved configuration of
-            the training), ``epoch``, ``metrics``; plain values.
+            the training), ``epoch``, ``metrics``, ``class_names``; plain values.
 
     Returns:
         The path.
