@@ -14,6 +14,7 @@ COMMANDS = {
     "data": "look into files of jets, or convert them to a store",
     "train": "train a model from a Hydra configuration",
     "evaluate": "write the tables and figures of a trained model",
+    "score": "apply a trained model to files of jets: a row of scores per jet",
     "report": "write one HTML page on evaluated runs, and their tables side by side",
     "efficiency": "train on few jets and many, and compare the errors",
     "import": "turn weights of the published LGAE or GNNAE code into a checkpoint",

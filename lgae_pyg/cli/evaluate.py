@@ -3,8 +3,7 @@
 import argparse
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from glob import glob
 from pathlib import Path
 from typing import Any
@@ -54,8 +53,10 @@ def run(options: argparse.Namespace) -> int:
     Returns:
         0, or 1 if a study failed, or none was made.
     """
+    from lgae_pyg.ops.threads import limited_threads
+
     asked = _asked(options.studies)
-    with _threads(options.threads):
+    with limited_threads(options.threads):
         done, failed = (_redraw if options.redraw else _evaluate)(asked, options)
     if failed:
         print(f"lgae evaluate: failed: {', '.join(failed)} (see above)", file=sys.stderr)
@@ -181,24 +182,6 @@ def _kept(base: Path, name: str, subject: Any) -> Any:
         return None
     results = Results.load(base / name)
     return results if results.description.get("identity") == subject.about["identity"] else None
-
-
-@contextmanager
-def _threads(number: int | None) -> Iterator[None]:
-    """Limits the threads of everything that computes; as they are for ``None``."""
-    if number is None:
-        yield
-        return
-    import torch
-    from threadpoolctl import threadpool_limits  # of scikit-learn
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        with threadpool_limits(number):
-            yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _natural(text: str, smallest: int = 0) -> int:

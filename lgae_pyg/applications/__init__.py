@@ -1,0 +1,1 @@
+"""Trained models at work: files of jets scored, one module a purpose."""
