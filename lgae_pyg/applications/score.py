@@ -12,7 +12,7 @@ from torch import nn
 
 from lgae_pyg.applications.score_files import ScoreJob, choose_card, short_names, stretches_of
 from lgae_pyg.applications.score_model import Scorer, reference_codes
-from lgae_pyg.applications.score_table import ScoreTable, Scored, joined, table_of
+from lgae_pyg.applications.score_table import Scored, ScoreTable, joined, table_of
 from lgae_pyg.checkpoint import Checkpoint
 from lgae_pyg.data import JetData, JetStore
 from lgae_pyg.data.flat import FlatJets
@@ -79,7 +79,9 @@ def score(
             for numbers in stretches_of(range(len(pieces)), pieces, 1)
             for _, part in job.scored(scorer, [pieces[number] for number in numbers])
         ]
-        return table_of(joined(parts or [Scored({})]), {**scorer.about(), "card": card.to_dict()}, short_names(files))
+        return table_of(
+            joined(parts or [Scored({})]), {**scorer.about(), "card": card.to_dict()}, short_names(files)
+        )
     flat, names, checked = _flat(jets, scorer.unit)
     return table_of(replace(scorer(flat, checked=checked), class_names=names), scorer.about(), [""])
 
@@ -88,7 +90,9 @@ def _are_paths(jets: Any) -> bool:
     """Whether jets are meant by the names of files."""
     if isinstance(jets, str | os.PathLike):
         return True
-    return isinstance(jets, list | tuple) and bool(jets) and all(isinstance(one, str | os.PathLike) for one in jets)
+    return (
+        isinstance(jets, list | tuple) and bool(jets) and all(isinstance(one, str | os.PathLike) for one in jets)
+    )
 
 
 def _flat(jets: Any, unit: str) -> tuple[FlatJets, Sequence[str], bool]:
@@ -122,4 +126,6 @@ def _of_store(store: JetStore, unit: str) -> FlatJets:
     kept = ("y", "weight", "jet_id")
     jets = {name: store.jet_field(name).numpy() for name in kept if name in store.jet_fields}
     rows = jets.pop("jet_id", None)
-    return FlatJets(batch.pos.numpy(), batch.ptr.numpy(), particles, jets, None if rows is None else rows.flatten(), unit)
+    return FlatJets(
+        batch.pos.numpy(), batch.ptr.numpy(), particles, jets, None if rows is None else rows.flatten(), unit
+    )

@@ -231,12 +231,17 @@ def _read_npz(path: str, whole: bool) -> tuple[dict[str, np.ndarray], str]:
 
 
 def _write_root(path: Path, columns: Sequence[str], rows: int, parts: Parts, meta: Mapping[str, Any]) -> None:
-    """A tree of plain numbers. Times and identifiers, which ROOT files carry, are always the same."""
+    """A tree of plain numbers. Times and identifiers, which ROOT files carry, are always the same; of a file that is
+    given open, the name is not in it."""
     import uproot
 
     code = uproot._util.datetime_to_code(datetime.datetime(2000, 1, 1))
     timeless = mock.patch.object(uproot._util, "datetime_to_code", lambda _: code)
-    with timeless, uproot.recreate(path, uuid_function=lambda: uuid.UUID(int=0)) as file:
+    with (
+        timeless,
+        open(path, "wb+") as bare,
+        uproot.recreate(bare, uuid_function=lambda: uuid.UUID(int=0)) as file,
+    ):
         tree = file.mktree(TREE, {name: _type_of(name) for name in columns})
         for part in _regrouped(parts(columns)):
             tree.extend({name: part[name].astype(_type_of(name)) for name in columns})
@@ -251,6 +256,13 @@ def _read_root(path: str, whole: bool) -> tuple[dict[str, np.ndarray], str]:
         return {name: tree[name].array(library="np") for name in (tree.keys() if whole else ())}, str(file[KEY])
 
 
-SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".h5": "hdf5", ".hdf5": "hdf5", ".root": "root", ".npz": "npz"}
+SUFFIXES = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".h5": "hdf5",
+    ".hdf5": "hdf5",
+    ".root": "root",
+    ".npz": "npz",
+}
 _WRITERS = {"parquet": _write_parquet, "hdf5": _write_hdf5, "root": _write_root, "npz": _write_npz}
 _READERS = {"parquet": _read_parquet, "hdf5": _read_hdf5, "root": _read_root, "npz": _read_npz}

@@ -240,6 +240,6 @@ def in_words(columns: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> dict
     """The columns with the words of ``file`` and ``status`` in place of their numbers."""
     words = {"file": meta["files"], "status": meta["statuses"]}
     return {
-        name: np.array(words[name])[values.astype(np.int64)] if name in words and words[name] else values
+        name: np.array(words[name])[values.astype(np.int64)] if words.get(name) else values
         for name, values in columns.items()
     }

@@ -22,7 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--batch-size", type=int, default=64, metavar="N", help="jets per batch (default 64)")
     add("--workers", type=int, default=1, metavar="K", help="processes, of one thread each (default 1)")
-    add("--shard", type=_shard, metavar="I/N", help="score only the I-th of N shares, and leave the file to a last call")
+    add(
+        "--shard",
+        type=_shard,
+        metavar="I/N",
+        help="score only the I-th of N shares, and leave the file to a last call",
+    )
     add("--quiet", action="store_true", help="no progress bar")
 
 
