@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from lgae_pyg.applications.score_files import ScoreJob, choose_card, short_names, stretches_of
+from lgae_pyg.applications.score_job import ScoreJob, choose_card, short_names, stretches_of
 from lgae_pyg.applications.score_model import Scorer, reference_codes
 from lgae_pyg.applications.score_table import Scored, ScoreTable, joined, table_of
 from lgae_pyg.checkpoint import Checkpoint
@@ -37,21 +37,22 @@ def score(
         top = table["score"]  # as long as there are jets in the file
         good = table["status"] == ""
 
-    The numbers are those of the studies ``tagging`` and ``anomaly``: momenta in the unit of the training, particles
-    sorted and cut as there, float64. Jets that no network can read have NaN, and their ``status`` says why.
+    The numbers are those of the studies ``tagging`` and ``anomaly``: momenta in the unit of the training,
+    particles sorted and cut as there, float64. Jets that no network can read have NaN, and their ``status`` says
+    why.
 
     Args:
         model: a checkpoint or the folder of a run, by path or loaded
             (:func:`~lgae_pyg.checkpoint.load_checkpoint`), or a module.
         jets: files, folders or patterns, one or several; a data set (:class:`~lgae_pyg.datasets.JetFiles`, what
             :func:`~lgae_pyg.datasets.from_numpy` gives), a :class:`~lgae_pyg.data.JetStore`,
-            :class:`~lgae_pyg.data.flat.FlatJets`, or a list of :class:`~lgae_pyg.data.JetData` (in the model's unit
-            where they state none).
+            :class:`~lgae_pyg.data.flat.FlatJets`, or a list of :class:`~lgae_pyg.data.JetData` (in the model's
+            unit where they state none).
         card: what is in the files: a preset, a YAML file or its entries; that of the training, where it fits, or
             recognised when omitted.
         latents: give the codes of an autoencoder, too (``table.latents``).
-        reference: fit scores of the codes on ordinary jets: ``"train"``, the training split of the model, or files;
-            the jets themselves are never fitted on. Only for checkpoints by path.
+        reference: fit scores of the codes on ordinary jets: ``"train"``, the training split of the model, or
+            files; the jets themselves are never fitted on. Only for checkpoints by path.
         labels: whether classes are read from the files.
         batch_size: jets per batch.
 
@@ -111,8 +112,8 @@ def _flat(jets: Any, unit: str) -> tuple[FlatJets, Sequence[str], bool]:
         p4 = jets.p4 if factor == 1 else jets.p4 * np.asarray(factor, jets.p4.dtype)
         return replace(jets, p4=p4, unit=unit), names, True
     raise ValueError(
-        f"jets are given as {type(jets).__name__}: give files, a data set, a JetStore, FlatJets or a list of JetData "
-        "(arrays: lgae_pyg.datasets.from_numpy(p4, unit='GeV'))"
+        f"jets are given as {type(jets).__name__}: give files, a data set, a JetStore, FlatJets or a list of "
+        "JetData (arrays: lgae_pyg.datasets.from_numpy(p4, unit='GeV'))"
     )
 
 

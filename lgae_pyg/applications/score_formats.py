@@ -231,8 +231,8 @@ def _read_npz(path: str, whole: bool) -> tuple[dict[str, np.ndarray], str]:
 
 
 def _write_root(path: Path, columns: Sequence[str], rows: int, parts: Parts, meta: Mapping[str, Any]) -> None:
-    """A tree of plain numbers. Times and identifiers, which ROOT files carry, are always the same; of a file that is
-    given open, the name is not in it."""
+    """A tree of plain numbers. Times and identifiers, which ROOT files carry, are always the same; and of a file
+    that is given open, the name is not in it."""
     import uproot
 
     code = uproot._util.datetime_to_code(datetime.datetime(2000, 1, 1))

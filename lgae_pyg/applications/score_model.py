@@ -39,7 +39,7 @@ TRAIN = "train"
 
 @dataclass(frozen=True)
 class Scorer:
-    """A model that scores jets as the studies do: in float64, its jets sorted, cut and in the unit of its training.
+    """A model that scores jets as the studies do: in float64, jets sorted, cut and in the unit of its training.
 
     Args:
         model: in evaluation mode and float64.

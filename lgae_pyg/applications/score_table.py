@@ -36,9 +36,9 @@ class ScoreTable:
     """Scores of jets: ``table["score"]`` is a column, aligned with the jets that were given.
 
     Args:
-        columns: arrays by name, a value per jet: ``file`` (words), ``jet`` (place in the file, from 0), ``y`` (class
-            number, -1 where unknown), ``jet_pt``, ``jet_eta``, ``jet_phi``, ``jet_mass`` (of all particles, GeV),
-            ``num_particles``, ``status`` (why there is no score; empty where there is one), and the scores.
+        columns: arrays by name, a value per jet: ``file`` (words), ``jet`` (place in the file, from 0), ``y``
+            (class number, -1 where unknown), ``jet_pt``, ``jet_eta``, ``jet_phi``, ``jet_mass`` (of all particles,
+            GeV), ``num_particles``, ``status`` (why there is no score; empty where there is one), and the scores.
         meta: what a score file says of itself: model, classes, card, files, what the gate did.
 
     Shapes:
@@ -84,7 +84,7 @@ class Scored:
         momentum_error: largest relative error of the momenta of rebuilt jets; 0 where there are none.
         admission: what the gate did.
         class_names: names of the classes of the jets.
-        latents: what the columns ``latent_0``, ... are, see :func:`~lgae_pyg.applications.score_model.latent_names`.
+        latents: what the columns ``latent_0``, ... are; see ``latent_names``.
         notes: what else was done, in sentences.
     """
 

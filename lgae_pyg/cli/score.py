@@ -26,15 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--shard",
         type=_shard,
         metavar="I/N",
-        help="score only the I-th of N shares, and leave the file to a last call",
+        help="score the I-th of N shares; a last call joins them",
     )
     add("--quiet", action="store_true", help="no progress bar")
 
 
 def run(options: argparse.Namespace) -> int:
     """Scores the files, and prints what the gate did, and how fast it went."""
-    from lgae_pyg.applications.score_files import ScoreJob, choose_card, parts_folder, score_files
+    from lgae_pyg.applications.score_files import parts_folder, score_files
     from lgae_pyg.applications.score_formats import format_of, read_meta
+    from lgae_pyg.applications.score_job import ScoreJob, choose_card
     from lgae_pyg.applications.score_model import Scorer, reference_codes
     from lgae_pyg.datasets.readers import find_files
 

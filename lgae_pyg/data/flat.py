@@ -95,10 +95,8 @@ class FlatJets:
         if not more:
             return first
         sizes = np.concatenate([part.sizes for part in parts])
-        particles, jets = (
-            {name: np.concatenate([getattr(part, group)[name] for part in parts]) for name in getattr(first, group)}
-            for group in ("particles", "jets")
-        )
+        particles = {name: np.concatenate([part.particles[name] for part in parts]) for name in first.particles}
+        jets = {name: np.concatenate([part.jets[name] for part in parts]) for name in first.jets}
         p4, rows = (np.concatenate([getattr(part, name) for part in parts]) for name in ("p4", "rows"))
         return cls(p4, np.concatenate([[0], np.cumsum(sizes)]), particles, jets, rows, first.unit)
 

@@ -131,7 +131,7 @@ def _without_bad_jets(jets: FlatJets, rules: Rules, where: str) -> tuple[FlatJet
 
 
 def _sifted(jets: FlatJets) -> Iterator[tuple[str, str, FlatJets, np.ndarray]]:
-    """Each reason that some jets give: its words, the field, the jets without one so far, flags of the bad ones."""
+    """Each reason that jets give: its words, the field, the jets without one so far, flags of the bad ones."""
     for reason, field, find in _REASONS:
         for name in jets.particles if field == "particles" else (field,):
             bad = find(jets, name)

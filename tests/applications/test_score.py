@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lgae_pyg
-from lgae_pyg.applications.score_files import choose_card, cut
+from lgae_pyg.applications.score_job import choose_card, cut
 from lgae_pyg.applications.score_model import Scorer
 from lgae_pyg.checkpoint import load_checkpoint, load_model, save_checkpoint
 from lgae_pyg.data import JetData

@@ -1,4 +1,4 @@
-"""Score files: the same bytes after kills, by any processes and shards, in every format; other jobs are refused."""
+"""Score files: the same bytes after kills, by any processes and shards, in every format; others are refused."""
 
 import contextlib
 import multiprocessing
@@ -17,8 +17,9 @@ import uproot
 from conftest import EMPTY, JETS, NEGATIVE, NOT_FINITE
 
 from lgae_pyg.applications import score_files as module
-from lgae_pyg.applications.score_files import ScoreJob, parts_folder, score_files
+from lgae_pyg.applications.score_files import parts_folder, score_files
 from lgae_pyg.applications.score_formats import read_meta, read_scores
+from lgae_pyg.applications.score_job import ScoreJob
 from lgae_pyg.checkpoint import load_model, save_checkpoint
 from lgae_pyg.cli import main
 from lgae_pyg.data import DataFileError
