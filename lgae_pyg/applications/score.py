@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from lgae_pyg.applications.score_job import ScoreJob, choose_card, short_names, stretches_of
+from lgae_pyg.applications.score_job import ScoreJob, check_features, choose_card, short_names, stretches_of
 from lgae_pyg.applications.score_model import Scorer, reference_codes
 from lgae_pyg.applications.score_table import Scored, ScoreTable, joined, table_of
 from lgae_pyg.checkpoint import Checkpoint
@@ -73,6 +73,7 @@ def score(
     if _are_paths(jets):
         files = find_files(jets)
         card = choose_card(card, files, scorer.card, labels)
+        check_features(scorer, card)
         job = ScoreJob("", tuple(files), card, latents, codes, batch_size)
         pieces = job.pieces()
         parts = [

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from safetensors import safe_open
 
 from lgae_pyg.applications.score_formats import format_of, read_meta, write_scores
-from lgae_pyg.applications.score_job import ScoreJob, short_names, stretches_of
+from lgae_pyg.applications.score_job import ScoreJob, check_features, short_names, stretches_of
 from lgae_pyg.applications.score_model import Scorer
 from lgae_pyg.applications.score_table import Summary, described
 from lgae_pyg.data import DataFileError
@@ -77,6 +77,7 @@ def score_files(
         raise ValueError(f"shard {shard[0]}/{shard[1]}: count from 1, as in 1/4, 2/4, 3/4, 4/4")
     with limited_threads(1), _alone(folder, shard):
         scorer = job.scorer()
+        check_features(scorer, job.card)
         recipe, pieces = job.recipe(scorer), job.pieces()
         signature = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
         if out.exists():
@@ -182,9 +183,10 @@ def _alone(folder: Path, shard: tuple[int, int] | None) -> Iterator[None]:
     try:
         yield
     finally:
+        with contextlib.suppress(OSError):  # before it is opened to others, so that nobody takes a deleted file
+            Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
         with contextlib.suppress(OSError):  # not empty
-            Path(lock.lock_file).unlink(missing_ok=True)
             folder.rmdir()
 
 

@@ -127,6 +127,22 @@ def choose_card(card: Any, files: Sequence[str], trained: Card | None, labels: b
     return _bare(found, labels)
 
 
+def check_features(scorer: Scorer, card: Card) -> None:
+    """Makes sure that a model which reads features of the particles gets those of its training.
+
+    Raises:
+        ValueError: the card has others, or in another order.
+    """
+    if not scorer.facts.config.get("extra_scalars") or scorer.card is None:
+        return
+    wanted, found = list(scorer.card.features), list(card.features)
+    if wanted != found:
+        raise ValueError(
+            f"{scorer.label} was trained with the features {', '.join(wanted)}, and {card} gives "
+            f"{', '.join(found) or 'none'}: name the same, in the same order, in a card of your own"
+        )
+
+
 def _bare(card: Card, labels: bool) -> Card:
     return card if labels else replace(card, labels={}, split={})
 

@@ -122,12 +122,20 @@ class Scorer:
         known: dict[str, Any] = {"model": self.label, "model_sha256": self.fingerprint, "task": self.facts.task}
         known |= {"model_unit": self.unit, "unit": "GeV", "version": __version__, "rules": vars(self.rules)}
         if self.facts.task == "classification":
-            return known | {"model_classes": [self.class_name(i) for i in range(self.facts.num_classes)]}
+            names = [self.class_name(number) for number in range(self.facts.num_classes)]
+            return known | {"model_classes": names, "class_columns": self.class_columns}
         return known | {"headline": column_name(self.facts.anomaly_score)}
 
     def class_name(self, number: int) -> str:
         """The name of a class of the model, or its number where it has none."""
         return self.class_names[number] if number < len(self.class_names) else str(number)
+
+    @property
+    def class_columns(self) -> list[str]:
+        """Names of the columns of a tagger's scores: of the classes, or their numbers where names would be alike."""
+        numbers = range(self.facts.num_classes)
+        names = [column_name(f"score_{self.class_name(number)}") for number in numbers]
+        return names if len(set(names)) == len(names) else [f"score_{number}" for number in numbers]
 
     def __call__(self, jets: FlatJets, file: int = 0, where: str = "", checked: bool = True) -> Scored:
         """Scores jets; those that the gate drops have NaN.
@@ -183,7 +191,7 @@ class Scorer:
 
     def _tagged(self, batch: Any, logits: Tensor) -> dict[str, Tensor]:
         scores = logits.double().softmax(-1)
-        found = {f"score_{self.class_name(number)}": column for number, column in enumerate(scores.unbind(-1))}
+        found = dict(zip(self.class_columns, scores.unbind(-1)))
         return found | ({"score": scores[:, 1]} if scores.shape[1] == 2 else {})
 
     def _rebuilt(self, batch: Any, result: Any) -> dict[str, Tensor]:

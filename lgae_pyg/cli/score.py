@@ -38,6 +38,7 @@ def run(options: argparse.Namespace) -> int:
     from lgae_pyg.applications.score_job import ScoreJob, choose_card
     from lgae_pyg.applications.score_model import Scorer, reference_codes
     from lgae_pyg.datasets.readers import find_files
+    from lgae_pyg.ops.threads import limited_threads
 
     format_of(options.out)
     files = find_files(options.files)
@@ -46,7 +47,8 @@ def run(options: argparse.Namespace) -> int:
     print(f"the jets are read with {card}", file=sys.stderr)
     codes = None
     if options.reference is not None:
-        codes = reference_codes(options.model, options.reference, options.card, options.batch_size)
+        with limited_threads(1):  # the same numbers whenever the job goes on
+            codes = reference_codes(options.model, options.reference, options.card, options.batch_size)
     job = ScoreJob(options.model, tuple(files), card, options.latents, codes, options.batch_size)
     with _Progress(options.out.name, options.quiet) as progress:
         out = score_files(job, options.out, options.workers, options.shard, progress)

@@ -21,7 +21,7 @@ from lgae_pyg.datasets import JetFiles, from_numpy
 from lgae_pyg.datasets.reading import Piece
 from lgae_pyg.evaluation.study import StudyOptions, run_study
 from lgae_pyg.evaluation.subject import Subject
-from lgae_pyg.models import LinearAE
+from lgae_pyg.models import LinearAE, LorentzNet
 
 OPTIONS = StudyOptions(resamples=2, progress=False)
 REAL = os.environ.get("LGAE_PYG_REAL_JETS", "")
@@ -235,3 +235,22 @@ def test_the_model_is_known_by_its_weights(tagger: Path) -> None:
     with torch.no_grad():
         next(model.parameters()).view(-1)[0] += 1e-6
     assert Scorer.of(model).fingerprint != before
+
+
+def test_features_are_those_of_the_training(tmp_path: Path, file: Path, arrays) -> None:
+    np.savez(tmp_path / "more.npz", p4=arrays.p4, ptr=arrays.ptr, a=arrays.p4[:, 0], b=arrays.p4[:, 1] * 0)
+    base = {"base": "neutral", "labels": {}}
+    data = {"name": "JetFiles", "path": "gone.npz", "unit": "TeV", "card": {**base, "features": ["a", "b"]}}
+    model = LorentzNet(2, hidden=4, layers=1, extra_scalars=2)
+    path = save_checkpoint(tmp_path / "features.ckpt", model, unit="TeV", data=data)
+    assert len(lgae_pyg.score(path, tmp_path / "more.npz")) == JETS
+    with pytest.raises(ValueError, match="in the same order"):
+        lgae_pyg.score(path, tmp_path / "more.npz", card={**base, "features": ["b", "a"]})
+
+
+def test_classes_whose_columns_would_be_alike_have_numbers(tagger: Path, file: Path, tmp_path: Path) -> None:
+    path = save_checkpoint(tmp_path / "alike.ckpt", load_model(tagger), class_names=["b/c", "b c"])
+    table = lgae_pyg.score(path, file)
+    assert table.scores == ["score_0", "score_1", "score"] and table.meta["model_classes"] == ["b/c", "b c"]
+    path = save_checkpoint(tmp_path / "words.ckpt", load_model(tagger), class_names=["b/c", "../x"])
+    assert lgae_pyg.score(path, file).scores == ["score_b_c", "score_.._x", "score"]

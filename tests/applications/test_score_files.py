@@ -17,8 +17,9 @@ import uproot
 from conftest import EMPTY, JETS, NEGATIVE, NOT_FINITE
 
 from lgae_pyg.applications import score_files as module
+from lgae_pyg.applications import score_formats
 from lgae_pyg.applications.score_files import parts_folder, score_files
-from lgae_pyg.applications.score_formats import read_meta, read_scores
+from lgae_pyg.applications.score_formats import read_meta, read_scores, write_scores
 from lgae_pyg.applications.score_job import ScoreJob
 from lgae_pyg.checkpoint import load_model, save_checkpoint
 from lgae_pyg.cli import main
@@ -258,3 +259,45 @@ def test_the_command(tagger: Path, file: Path, lists: Path, tmp_path: Path, caps
     assert ".parquet" in capsys.readouterr().err
     assert main([*words[:4], str(tmp_path / "b.h5"), "--latents"]) == 1
     assert "no codes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_files_do_not_depend_on_how_their_parts_came(tmp_path: Path, monkeypatch, suffix: str) -> None:
+    """Nor on how long the metadata are, which an attribute of HDF5 does not hold."""
+    monkeypatch.setattr(score_formats, "ROWS", 10)
+    columns = {
+        "file": np.arange(37) % 2,
+        "jet": np.arange(37),
+        "status": np.arange(37) % 3,
+        "score": np.arange(37.0),
+    }
+    meta = {
+        "columns": list(columns),
+        "files": ["ü.root", "b"],
+        "statuses": ["", "empty", "x"],
+        "notes": ["ä" * 70_000],
+    }
+    contents = set()
+    for number, cuts in enumerate([[0, 37], [0, 3, 10, 11, 30, 37], [0, 20, 37]]):
+        parts = (
+            lambda names: (  # noqa: E731
+                {name: columns[name][a:b] for name in names}
+                for a, b in zip(cuts, cuts[1:])  # noqa: B023
+            )
+        )
+        path = write_scores(tmp_path / f"{number}.{suffix}", list(columns), 37, parts, meta)
+        contents.add(path.read_bytes())
+    table = read_scores(path)
+    assert len(contents) == 1 and table.meta == meta
+    assert table["file"].tolist() == [["ü.root", "b"][place] for place in columns["file"]]
+    assert table["status"].tolist() == [meta["statuses"][place] for place in columns["status"]]
+    np.testing.assert_array_equal(table["score"], columns["score"])
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_file_may_hold_no_jet_or_none_that_is_sound(tagger: Path, tmp_path: Path, arrays, suffix: str) -> None:
+    for name, p4, ptr, jets in (("none", arrays.p4[:0], [0], 0), ("bad", arrays.p4[:2] * np.nan, [0, 1, 2], 2)):
+        np.savez(tmp_path / f"{name}.npz", p4=p4, ptr=np.array(ptr), label=np.zeros(jets, dtype=int))
+        job = ScoreJob(str(tagger), (str(tmp_path / f"{name}.npz"),), read_card("neutral"))
+        table = read_scores(score_files(job, tmp_path / f"{name}.{suffix}"))
+        assert len(table) == jets and table["status"].tolist() == ["not finite"] * jets
