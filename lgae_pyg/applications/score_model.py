@@ -132,7 +132,7 @@ class Scorer:
 
     @property
     def class_columns(self) -> list[str]:
-        """Names of the columns of a tagger's scores: of the classes, or their numbers where names would be alike."""
+        """Names of the columns of a tagger's scores: of the classes; numbers where names would be alike."""
         numbers = range(self.facts.num_classes)
         names = [column_name(f"score_{self.class_name(number)}") for number in numbers]
         return names if len(set(names)) == len(names) else [f"score_{number}" for number in numbers]

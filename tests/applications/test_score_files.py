@@ -279,11 +279,9 @@ def test_files_do_not_depend_on_how_their_parts_came(tmp_path: Path, monkeypatch
     }
     contents = set()
     for number, cuts in enumerate([[0, 37], [0, 3, 10, 11, 30, 37], [0, 20, 37]]):
-        parts = (
-            lambda names: (  # noqa: E731
-                {name: columns[name][a:b] for name in names}
-                for a, b in zip(cuts, cuts[1:])  # noqa: B023
-            )
+        parts = lambda names: (
+            {name: columns[name][a:b] for name in names}
+            for a, b in zip(cuts, cuts[1:])  # noqa: B023
         )
         path = write_scores(tmp_path / f"{number}.{suffix}", list(columns), 37, parts, meta)
         contents.add(path.read_bytes())
