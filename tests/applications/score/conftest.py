@@ -8,15 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 import torch
+from score_jets import EMPTY, JETS, NAMES, NEGATIVE, NOT_FINITE, SLOTS
 
 from lgae_pyg.checkpoint import save_checkpoint
 from lgae_pyg.data import JetLoader, JetStore
 from lgae_pyg.models import PFN, LinearAE
-
-#: Jets of a file; of these, places of jets that no network can read.
-JETS, NOT_FINITE, EMPTY, NEGATIVE = 61, 5, 22, 47
-NAMES = ("QCD", "top")
-SLOTS = 8
 
 
 @pytest.fixture

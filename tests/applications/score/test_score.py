@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import EMPTY, JETS, NAMES, NEGATIVE, NOT_FINITE, SLOTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from score_jets import EMPTY, JETS, NAMES, NEGATIVE, NOT_FINITE, SLOTS
 
 import lgae_pyg
 from lgae_pyg.applications.score_job import choose_card, cut

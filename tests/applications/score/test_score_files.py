@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import h5py
@@ -14,7 +15,7 @@ import pyarrow.parquet as parquet
 import pytest
 import torch
 import uproot
-from conftest import EMPTY, JETS, NEGATIVE, NOT_FINITE
+from score_jets import EMPTY, JETS, NEGATIVE, NOT_FINITE
 
 from lgae_pyg.applications import score_files as module
 from lgae_pyg.applications import score_formats
@@ -265,24 +266,16 @@ def test_the_command(tagger: Path, file: Path, lists: Path, tmp_path: Path, caps
 def test_files_do_not_depend_on_how_their_parts_came(tmp_path: Path, monkeypatch, suffix: str) -> None:
     """Nor on how long the metadata are, which an attribute of HDF5 does not hold."""
     monkeypatch.setattr(score_formats, "ROWS", 10)
-    columns = {
-        "file": np.arange(37) % 2,
-        "jet": np.arange(37),
-        "status": np.arange(37) % 3,
-        "score": np.arange(37.0),
-    }
-    meta = {
-        "columns": list(columns),
-        "files": ["ü.root", "b"],
-        "statuses": ["", "empty", "x"],
-        "notes": ["ä" * 70_000],
-    }
+    places = np.arange(37)
+    columns = {"file": places % 2, "jet": places, "status": places % 3, "score": places * 0.1}
+    meta = {"columns": list(columns), "files": ["ü.root", "b"], "statuses": ["", "empty", "x"]}
+    meta["notes"] = ["ä" * 70_000]
     contents = set()
     for number, cuts in enumerate([[0, 37], [0, 3, 10, 11, 30, 37], [0, 20, 37]]):
-        parts = lambda names: (
-            {name: columns[name][a:b] for name in names}
-            for a, b in zip(cuts, cuts[1:])  # noqa: B023
-        )
+
+        def parts(names, edges=tuple(pairwise(cuts))):
+            return ({name: columns[name][a:b] for name in names} for a, b in edges)
+
         path = write_scores(tmp_path / f"{number}.{suffix}", list(columns), 37, parts, meta)
         contents.add(path.read_bytes())
     table = read_scores(path)
@@ -294,8 +287,8 @@ def test_files_do_not_depend_on_how_their_parts_came(tmp_path: Path, monkeypatch
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_file_may_hold_no_jet_or_none_that_is_sound(tagger: Path, tmp_path: Path, arrays, suffix: str) -> None:
-    for name, p4, ptr, jets in (("none", arrays.p4[:0], [0], 0), ("bad", arrays.p4[:2] * np.nan, [0, 1, 2], 2)):
+    for name, p4, ptr, jets in (("none", arrays.p4[:0], [0], 0), ("bad", arrays.p4[:3] * np.nan, [0, 1, 3], 2)):
         np.savez(tmp_path / f"{name}.npz", p4=p4, ptr=np.array(ptr), label=np.zeros(jets, dtype=int))
         job = ScoreJob(str(tagger), (str(tmp_path / f"{name}.npz"),), read_card("neutral"))
-        table = read_scores(score_files(job, tmp_path / f"{name}.{suffix}"))
+        table = read_scores(score_files(job, tmp_path / f"{name}_scores.{suffix}"))
         assert len(table) == jets and table["status"].tolist() == ["not finite"] * jets
