@@ -273,8 +273,8 @@ def test_files_do_not_depend_on_how_their_parts_came(tmp_path: Path, monkeypatch
     contents = set()
     for number, cuts in enumerate([[0, 37], [0, 3, 10, 11, 30, 37], [0, 20, 37]]):
 
-        def parts(names, edges=tuple(pairwise(cuts))):
-            return ({name: columns[name][a:b] for name in names} for a, b in edges)
+        def parts(names, cuts=cuts):
+            return ({name: columns[name][a:b] for name in names} for a, b in pairwise(cuts))
 
         path = write_scores(tmp_path / f"{number}.{suffix}", list(columns), 37, parts, meta)
         contents.add(path.read_bytes())
