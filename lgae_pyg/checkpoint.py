@@ -61,7 +61,7 @@ class Checkpoint:
         config: resolved configuration of the training; empty for a model saved by hand.
         epoch: number of completed epochs, ``None`` if unknown.
         metrics: the values of that epoch, e.g. ``{"val/loss": ...}``.
-        class_names: of a tagger the names of its classes, in the order of its logits; empty if unknown.
+        class_names: names of the classes, of a tagger in the order of its logits; empty if unknown.
         format: format number of the file.
     """
 
@@ -84,6 +84,7 @@ def describe(
     config: Mapping[str, Any] | None = None,
     epoch: int | None = None,
     metrics: Mapping[str, float] | None = None,
+    class_names: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Returns the header of a checkpoint; the arguments are those of :func:`save_checkpoint`."""
     facts = contract_of(model)
@@ -107,7 +108,7 @@ def describe(
         "config": config or {},
         "epoch": epoch,
         "metrics": metrics or {},
-        "class_names": getattr(model, "class_names", ()),
+        "class_names": list(class_names) or getattr(model, "class_names", ()),
     }
     return plain(header, HEADER)
 
@@ -144,7 +145,7 @@ def save_checkpoint(path: str | os.PathLike, model: nn.Module, **description: An
             there may be a wrapper of PyTorch (``torch.compile``, data parallelism).
         **description: any of ``data`` (recipe of the data set), ``unit`` (of the momenta; the model's own when
             omitted, and a warning says so where that is only the default), ``config`` (resolved configuration of
-            the training), ``epoch``, ``metrics``; plain values.
+            the training), ``epoch``, ``metrics``, ``class_names``; plain values.
 
     Returns:
         The path.
@@ -317,7 +318,7 @@ def load_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> Check
         model.to(device=reference.device, dtype=reference.dtype)
     load_state(file, model, state)
     model.unit = header["unit"]
-    if header.get("class_names"):
+    if header.get("class_names") and hasattr(model, "class_names"):
         model.class_names = tuple(header["class_names"])
     known = set(Checkpoint.__dataclass_fields__) - {"model", "path"}
     described = {key: header[key] for key in known if key in header}

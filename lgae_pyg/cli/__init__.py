@@ -14,6 +14,7 @@ COMMANDS = {
     "data": "look into files of jets, or convert them to a store",
     "train": "train a model from a Hydra configuration",
     "evaluate": "write the tables and figures of a trained model",
+    "score": "apply a trained model to files of jets: a row of scores per jet",
     "judge": "say what the scores in a file are worth, and how much of them is jet mass",
     "report": "write one HTML page on evaluated runs, and their tables side by side",
     "efficiency": "train models on few jets and many, over seeds, and compare them",

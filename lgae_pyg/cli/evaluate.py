@@ -3,8 +3,7 @@
 import argparse
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from glob import glob
 from pathlib import Path
 from typing import Any
@@ -57,8 +56,10 @@ def run(options: argparse.Namespace) -> int:
     Returns:
         0, or 1 if a study failed, or none was made.
     """
+    from lgae_pyg.ops.threads import limited_threads
+
     asked = _asked(options.studies)
-    with _threads(options.threads):
+    with limited_threads(options.threads):
         done, failed = (_redraw if options.redraw else _evaluate)(asked, options)
     if failed:
         print(f"lgae evaluate: failed: {', '.join(failed)} (see above)", file=sys.stderr)
@@ -217,24 +218,6 @@ def _kept(base: Path, name: str, subject: Any, progress: bool) -> Any:
         print(f"lgae evaluate: figures of {name} are not all there, and are drawn again", file=sys.stderr)
         draw_study(results, base / name, progress)
     return results
-
-
-@contextmanager
-def _threads(number: int | None) -> Iterator[None]:
-    """Limits the threads of everything that computes; as they are for ``None``."""
-    if number is None:
-        yield
-        return
-    import torch
-    from threadpoolctl import threadpool_limits  # of scikit-learn
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        with threadpool_limits(number):
-            yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _natural(text: str, smallest: int = 0) -> int:

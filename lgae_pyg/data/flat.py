@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -87,6 +87,18 @@ class FlatJets:
         r"""The transverse momenta :math:`p_T = \sqrt{p_x^2 + p_y^2}` in float64, (n,); computed once."""
         _, px, py, _ = self.columns
         return np.sqrt(px * px + py * py)
+
+    @classmethod
+    def joined(cls, parts: Sequence[FlatJets]) -> FlatJets:
+        """Jets of several parts, at least one, with the same columns, one after another."""
+        first, *more = parts
+        if not more:
+            return first
+        sizes = np.concatenate([part.sizes for part in parts])
+        particles = {name: np.concatenate([part.particles[name] for part in parts]) for name in first.particles}
+        jets = {name: np.concatenate([part.jets[name] for part in parts]) for name in first.jets}
+        p4, rows = (np.concatenate([getattr(part, name) for part in parts]) for name in ("p4", "rows"))
+        return cls(p4, np.concatenate([[0], np.cumsum(sizes)]), particles, jets, rows, first.unit)
 
     def take_particles(self, chosen: np.ndarray) -> FlatJets:
         """The jets with some of their particles.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
@@ -86,6 +87,21 @@ def admit(jets: FlatJets, rules: Rules | None = None, where: str = "") -> tuple[
     return jets, Admission(**counts)
 
 
+def faults(jets: FlatJets) -> np.ndarray:
+    """Why no network can read a jet, in the words of :attr:`Admission.dropped`; empty for those that :func:`admit`
+    keeps.
+
+    Shapes:
+        - **returns**: texts, :math:`(J,)`
+    """
+    found = np.full(len(jets), "", dtype=object)
+    with np.errstate(over="ignore", invalid="ignore"):
+        numbered, _ = _without_padding(replace(jets, rows=np.arange(len(jets))))
+        for words, _, left, bad in _sifted(numbered):
+            found[left.rows[bad]] = words
+    return found
+
+
 def _check_columns(jets: FlatJets, where: str) -> None:
     """Refuses momenta whose last column looks like the energy, and the first does not."""
     energy, px, py, pz = jets.columns
@@ -109,17 +125,23 @@ def _without_padding(jets: FlatJets) -> tuple[FlatJets, int]:
 def _without_bad_jets(jets: FlatJets, rules: Rules, where: str) -> tuple[FlatJets, dict[str, int]]:
     """Leaves out the jets that no network can read, each counted under the first reason that it gives."""
     dropped = {}
+    for words, name, before, bad in _sifted(jets):
+        if rules.bad_jets == "stop":
+            reason, mend = words.removeprefix(f"{name} "), "Mend it, or leave such jets out (bad_jets=drop)"
+            _refuse(where, int(before.rows[np.flatnonzero(bad)[0]]), f"is {reason}", mend, name)
+        dropped[words] = int(bad.sum())
+        jets = before.take_jets(~bad)
+    return jets, dropped
+
+
+def _sifted(jets: FlatJets) -> Iterator[tuple[str, str, FlatJets, np.ndarray]]:
+    """Each reason that jets give: its words, the field, the jets without one so far, flags of the bad ones."""
     for reason, field, find in _REASONS:
         for name in jets.particles if field == "particles" else (field,):
             bad = find(jets, name)
-            if not bad.any():
-                continue
-            if rules.bad_jets == "stop":
-                mend = "Mend it, or leave such jets out (bad_jets=drop)"
-                _refuse(where, int(jets.rows[np.flatnonzero(bad)[0]]), f"is {reason}", mend, name)
-            dropped[reason if name == "p4" else f"{name} {reason}"] = int(bad.sum())
-            jets = jets.take_jets(~bad)
-    return jets, dropped
+            if bad.any():
+                yield (reason if name == "p4" else f"{name} {reason}"), name, jets, bad
+                jets = jets.take_jets(~bad)
 
 
 def _empty(jets: FlatJets, _: str) -> np.ndarray:

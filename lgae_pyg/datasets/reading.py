@@ -86,7 +86,26 @@ class JetReading:
     notes: list[str] = field(default_factory=list, init=False)
 
     def __iter__(self) -> Iterator[FlatJets]:
-        first, taken, largest = None, {}, -1
+        largest = -1
+        for path, jets in self.unchecked():
+            jets, account = admit(jets, self.rules, path)
+            self.admission += account
+            if "y" in jets.jets and len(jets):
+                largest = max(largest, int(jets.jets["y"].max()))
+            if len(jets):
+                if "split" in jets.jets:
+                    self.splits = [n + int((jets.jets["split"] == i).sum()) for i, n in enumerate(self.splits)]
+                yield jets
+        if not self.class_names and largest >= 0:
+            self.class_names = [str(number) for number in range(largest + 1)]
+        if not self.admission.kept and self.piece is None:
+            raise DataFileError(
+                f"{', '.join(self.files[:3])}: no jet is left. " + "; ".join(self.admission.lines())
+            )
+
+    def unchecked(self) -> Iterator[tuple[str, FlatJets]]:
+        """The jets before the gate, with the path of their file; the account of the gate is not kept."""
+        first, taken = None, {}
         for number, path in enumerate(self.files):
             wanted = self.piece is None or self.piece.file == number
             if not wanted and first is not None:
@@ -97,25 +116,9 @@ class JetReading:
             if not wanted:
                 continue
             for jets in self._jets_of(source, number):
-                jets = self._choose(jets, taken)
-                jets, account = admit(jets, self.rules, path)
-                self.admission += account
-                if "y" in jets.jets and len(jets):
-                    largest = max(largest, int(jets.jets["y"].max()))
-                if len(jets):
-                    if "split" in jets.jets:
-                        self.splits = [n + int((jets.jets["split"] == i).sum()) for i, n in enumerate(self.splits)]
-                    yield jets
+                yield path, self._choose(jets, taken)
                 if self._have_enough(taken):
-                    break
-            if self._have_enough(taken):
-                break
-        if not self.class_names and largest >= 0:
-            self.class_names = [str(number) for number in range(largest + 1)]
-        if not self.admission.kept and self.piece is None:
-            raise DataFileError(
-                f"{', '.join(self.files[:3])}: no jet is left. " + "; ".join(self.admission.lines())
-            )
+                    return
 
     def _join(self, first: CardColumns, source: CardColumns) -> None:
         """Takes what the file says of all jets, and refuses a file that says something else than the first."""

@@ -1,7 +1,8 @@
-"""One solver call per jet, spread over threads."""
+"""Threads: one solver call per jet spread over them, and how many there may be."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -47,3 +48,20 @@ def _collect(parts, jets: int, progress: Progress | None) -> list:
         if progress is not None:
             progress(len(results), jets)
     return results
+
+
+@contextmanager
+def limited_threads(number: int | None) -> Iterator[None]:
+    """Limits the threads of everything that computes; as they are for ``None``."""
+    if number is None:
+        yield
+        return
+    from threadpoolctl import threadpool_limits  # of scikit-learn
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        with threadpool_limits(number):
+            yield
+    finally:
+        torch.set_num_threads(before)

@@ -189,8 +189,9 @@ def prepare(task: Task, data: JetDataModule, config: Mapping[str, Any]) -> None:
         linear.fit(data.train.loader(data.eval_batch_size), weighting="transverse")
         warm_start_from_linear(model, linear)
     model.unit = data.train.unit
-    task.provenance |= {"data": data.train.recipe, "unit": data.train.unit}
     task.class_names = tuple(data.train.class_names)
+    known = {"data": data.train.recipe, "unit": data.train.unit, "class_names": task.class_names}
+    task.provenance |= known
     if task.facts.task == "classification":
         model.class_names = task.class_names
     if "y" in data.train.store.jet_fields:

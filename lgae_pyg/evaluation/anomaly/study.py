@@ -106,13 +106,13 @@ def _fitted(
     """What is fitted on jets of the training: the density of the codes, and the linear baseline."""
     if not ordinary:
         return None, None
-    codes = _codes(subject, ordinary[0], options.batch_size, tick)
+    codes = sample_codes(subject, ordinary[0], options.batch_size, tick)
     _, linear = fit_baselines(subject.model, subject.dataset("train", options.root)).get("linear", (None, None))
     return None if codes is None else LatentDensity(codes), linear
 
 
-def _codes(
-    subject: Subject, sample: Sample, batch_size: int, tick: Callable[[], object]
+def sample_codes(
+    subject: Subject, sample: Sample, batch_size: int, tick: Callable[[], object] = lambda: None
 ) -> NDArray[np.float64] | None:
     """Invariants of the codes of a sample; ``None`` if the model does not show them."""
     latents = [result.latent for _, result in run_model(subject.model, sample.store, batch_size, tick)]

@@ -29,7 +29,7 @@ class Task(pl.LightningModule):
         functions: the loss functions, each with its weight.
         optimizer: see :func:`~lgae_pyg.training.optimization.build_optimizer`.
         schedule: see :func:`~lgae_pyg.training.optimization.build_schedule`; constant when omitted.
-        provenance: ``data``, ``unit`` and ``config`` for the header of the checkpoints
+        provenance: ``data``, ``unit``, ``class_names`` and ``config`` for the header of the checkpoints
             (:func:`lgae_pyg.checkpoint.describe`).
         class_names: names of the jets' classes, for messages and pictures.
         ema: decay of an average of the weights (:class:`~lgae_pyg.training.average.WeightAverage`), which is

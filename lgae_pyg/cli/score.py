@@ -1,0 +1,117 @@
+"""``lgae score``: a trained model applied to files of jets."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="folder of a run, or a checkpoint file; a tagger or an autoencoder")
+    add("files", nargs="+", metavar="IN", help="ROOT, HDF5, Parquet or NumPy files, stores, folders or patterns")
+    add("--out", required=True, type=Path, metavar="OUT", help="score file: .parquet, .h5, .root or .npz")
+    add("--card", metavar="CARD", help="what is in the files (default: the card of the training, or recognised)")
+    add("--no-labels", action="store_true", help="read no classes: for files that have none")
+    add("--latents", action="store_true", help="autoencoders: also the numbers of the codes")
+    add(
+        "--reference",
+        metavar="FILES",
+        help="autoencoders: also scores of the codes, fitted on these ordinary jets; train: on the training jets",
+    )
+    add("--batch-size", type=int, default=64, metavar="N", help="jets per batch (default 64)")
+    add("--workers", type=int, default=1, metavar="K", help="processes, of one thread each (default 1)")
+    add(
+        "--shard",
+        type=_shard,
+        metavar="I/N",
+        help="score the I-th of N shares; a last call joins them",
+    )
+    add("--quiet", action="store_true", help="no progress bar")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Scores the files, and prints what the gate did, and how fast it went."""
+    from lgae_pyg.applications.score_files import parts_folder, score_files
+    from lgae_pyg.applications.score_formats import format_of, read_meta
+    from lgae_pyg.applications.score_job import ScoreJob, choose_card
+    from lgae_pyg.applications.score_model import Scorer, reference_codes
+    from lgae_pyg.datasets.readers import find_files
+    from lgae_pyg.ops.threads import limited_threads
+
+    format_of(options.out)
+    files = find_files(options.files)
+    trained = Scorer.of(options.model, options.latents, options.batch_size).card
+    card = choose_card(options.card, files, trained, not options.no_labels)
+    print(f"the jets are read with {card}", file=sys.stderr)
+    codes = None
+    if options.reference is not None:
+        with limited_threads(1):  # the same numbers whenever the job goes on
+            codes = reference_codes(options.model, options.reference, options.card, options.batch_size)
+    job = ScoreJob(options.model, tuple(files), card, options.latents, codes, options.batch_size)
+    with _Progress(options.out.name, options.quiet) as progress:
+        out = score_files(job, options.out, options.workers, options.shard, progress)
+    if out is None:
+        share = "/".join(map(str, options.shard))
+        print(f"shard {share}: {progress.text}; its parts are in {parts_folder(options.out)}")
+        print("When all shards are done, the same command without --shard writes the file.")
+        return 0
+    print("\n".join(_lines(read_meta(out))))
+    print(f"{out}: {progress.text}")
+    return 0
+
+
+def _lines(meta: dict[str, Any]) -> list[str]:
+    """What was done to the jets, in sentences."""
+    from lgae_pyg.data.admission import Admission
+
+    return [*Admission.from_dict(meta["admission"]).lines(), *meta["notes"]]
+
+
+def _shard(text: str) -> tuple[int, int]:
+    try:
+        number, shards = map(int, text.split("/"))
+    except ValueError:
+        raise argparse.ArgumentTypeError("give I/N, as in 1/4, 2/4, 3/4, 4/4") from None
+    return number, shards
+
+
+class _Progress:
+    """A bar with jets per second; a line now and then in a file."""
+
+    def __init__(self, name: str, quiet: bool) -> None:
+        from tqdm import tqdm
+
+        every = 0.1 if sys.stderr.isatty() else 30.0
+        self.bar = tqdm(unit="jets", unit_scale=True, desc=name, disable=quiet, mininterval=every)
+        self.first: int | None = None
+        self.done = 0
+
+    def __enter__(self) -> "_Progress":
+        import time
+
+        self.begin = time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+    def __call__(self, done: int, total: int) -> None:
+        if self.first is None:
+            self.first = self.bar.initial = done
+            self.bar.reset(total)
+        self.bar.update(done - self.done)
+        self.done = done
+
+    @property
+    def text(self) -> str:
+        """How much was done, and how fast."""
+        import time
+
+        seconds = time.perf_counter() - self.begin
+        if self.first is None:
+            return "was finished before"
+        now = self.done - self.first
+        kept = f", {self.first:,} were done before" if self.first else ""
+        return f"{now:,} jets in {seconds:.1f} s, {now / seconds:,.0f} jets/s{kept}"
