@@ -16,6 +16,7 @@ COMMANDS = {
     "evaluate": "write the tables and figures of a trained model",
     "report": "write one HTML page on evaluated runs, and their tables side by side",
     "efficiency": "train on few jets and many, and compare the errors",
+    "export": "write a trained tagger as one file for ONNX Runtime or PyTorch",
     "import": "turn weights of the published LGAE or GNNAE code into a checkpoint",
 }
 

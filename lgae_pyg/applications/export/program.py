@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from lgae_pyg.applications.export.networks import padded_network
-from lgae_pyg.data.units import unit_factor
+from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.lorentz.kinematics import energy, transverse_momentum
 from lgae_pyg.models.taggers.inputs import GeVTagger
 from lgae_pyg.ops.jets import PaddedJets
+from lgae_pyg.registry import check_choice
 
 
 class PaddedTagger(nn.Module):
@@ -27,7 +28,7 @@ class PaddedTagger(nn.Module):
         dtype: precision of the momenta that are given.
 
     Raises:
-        ValueError: for an unknown unit, fewer than one particle, or a model that cannot be exported
+        ValueError: for an unknown unit, fewer than two particles, or a model that cannot be exported
             (:func:`~lgae_pyg.applications.export.networks.padded_network`).
 
     Shapes:
@@ -44,10 +45,11 @@ class PaddedTagger(nn.Module):
     ):
         super().__init__()
         self.network = padded_network(model)
-        if num_particles is not None and num_particles < 1:
-            raise ValueError(f"jets are cut to one particle at least, not num_particles={num_particles}")
+        if num_particles is not None and num_particles < 2:
+            raise ValueError(f"jets are cut to two particles at least, not num_particles={num_particles}")
+        check_choice("unit", unit, UNITS_IN_GEV)
         self.model = copy.deepcopy(model).cpu().eval().requires_grad_(False)
-        self.factor = unit_factor(unit, "GeV") * model.scale
+        self.model.unit = unit
         self.unit, self.num_particles, self.dtype = unit, num_particles, dtype
 
     def forward(self, p4: Tensor, count: Tensor) -> Tensor:
@@ -58,7 +60,7 @@ class PaddedTagger(nn.Module):
         p4 = torch.where(exists.unsqueeze(-1), p4, 0.0).double()
         if self.num_particles is not None:
             p4, exists = _leading(p4, exists, self.num_particles)
-        scores = self.network(self.model, self.factor * p4, PaddedJets(exists), self.dtype).softmax(-1)
+        scores = self.network(self.model, self.model.momentum_scale * p4, PaddedJets(exists), self.dtype).softmax(-1)
         return torch.where(sound.unsqueeze(-1), scores, torch.nan)
 
 
