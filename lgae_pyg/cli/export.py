@@ -11,7 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", metavar="MODEL", help="folder of a run, or a checkpoint")
     add("--out", required=True, type=Path, metavar="FILE", help="FILE.onnx or FILE.pt2")
-    add("--unit", default="GeV", choices=tuple(UNITS_IN_GEV), help="of the momenta it takes (default: %(default)s)")
+    add("--unit", default="GeV", choices=tuple(UNITS_IN_GEV), help="of the momenta (default: %(default)s)")
     add("--particles", type=int, metavar="K", help="keep the K leading particles (default: as in the training)")
     add("--classes", metavar="A,B", help="names of the classes (default: those of the checkpoint)")
     add("--double", action="store_true", help="momenta are given in double precision")
@@ -31,7 +31,8 @@ def run(options: argparse.Namespace) -> int:
     made = export_model(options.model, options.out, options.unit, options.particles, classes, dtype)
     facts = made.description
     cut = f", the {facts['num_particles']} leading particles" if facts["num_particles"] else ""
-    print(f"{made.path}: {facts['model']}, momenta in {facts['unit']}{cut}; scores of {', '.join(facts['classes'])}")
+    names = ", ".join(facts["classes"])
+    print(f"{made.path}: {facts['model']}, momenta in {facts['unit']}{cut}; scores of {names}")
     print(f"against PyTorch on {made.comparison}")
     if made.path.suffix == ".pt2":
         print("a .pt2 file is a program: open only those that you made; .onnx is the one to hand on")

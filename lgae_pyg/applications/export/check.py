@@ -53,7 +53,7 @@ class Comparison:
 
 
 def trial_jets(unit: str, dtype: torch.dtype, seed: int = 0) -> tuple[Tensor, Tensor]:
-    r"""Two random jets of each of :data:`TRIAL_SIZES`, of massless particles and of pions, :math:`p_T` about 1 TeV.
+    r"""Two random jets of each of :data:`TRIAL_SIZES`, of massless particles and of pions.
 
     Returns:
         Momenta :math:`(n, 4)` in the unit and the precision, and the offsets of the jets.

@@ -137,7 +137,7 @@ def open_export(path: str | os.PathLike[str], threads: int | None = None) -> Sco
 
     Args:
         path: the file.
-        threads: threads of ONNX Runtime; its own choice when omitted. PyTorch's are set by ``torch.set_num_threads``.
+        threads: threads of ONNX Runtime; its own choice when omitted. PyTorch has ``torch.set_num_threads``.
 
     Raises:
         ExportError: if it is no export of this package, or a ``.pt2`` that holds pickles.

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -48,8 +49,8 @@ def latency_table(
         pt, eta, phi = torch.rand(3, size, generator=source, dtype=torch.float64)
         p4 = from_pt_eta_phi_m(20 * pt + 0.1, eta - 0.5, phi - 0.5).to(program.dtype)
         ptr, padded, count = torch.tensor([0, size]), p4.unsqueeze(0).numpy(), np.array([size])
-        calls = {name: (lambda score=score: score(padded, count)) for name, score in files.items()}
-        calls["PyTorch on graphs"] = lambda: graph_scores(program, p4, ptr)
+        calls = {name: partial(score, padded, count) for name, score in files.items()}
+        calls["PyTorch on graphs"] = partial(graph_scores, program, p4, ptr)
         for name, call in calls.items():
             found = latencies(call, repeats)
             rows.append((name, size, *(float(np.quantile(found, place)) for place in QUANTILES.values())))

@@ -111,8 +111,8 @@ COMPLEX = (LMPConv, MixReps)
 def padded_network(model: nn.Module) -> PaddedNetwork:
     r"""The padded form of a model: a function of the model in evaluation mode, momenta in GeV times its scale
     :math:`(B, N, 4)` in float64, the jets, and the precision in which the momenta were given (by which resolved
-    masses are told from rounding), which returns logits :math:`(B, C)`. Momenta in places without a particle change
-    nothing as long as they are finite.
+    masses are told from rounding), which returns logits :math:`(B, C)`. Momenta in places without a particle
+    change nothing as long as they are finite.
 
     Raises:
         ValueError: names what can be exported, and why this model cannot.
@@ -130,7 +130,7 @@ def padded_network(model: nn.Module) -> PaddedNetwork:
         )
     if hasattr(model, "stack") and model.stack.readout == "padded_mean":
         raise ValueError(
-            "readout='padded_mean' divides by the size of the largest jet of the batch, so that scores depend on the "
-            "other jets: export a model with readout='mean'"
+            "readout='padded_mean' divides by the size of the largest jet of the batch, so that scores depend on "
+            "the other jets: export a model with readout='mean'"
         )
     return NETWORKS[type(model)]

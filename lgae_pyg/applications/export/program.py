@@ -17,8 +17,8 @@ class PaddedTagger(nn.Module):
     r"""A trained tagger with all that comes before and after it: unit, padding, the leading particles, features,
     network, softmax.
 
-    Of the places of a jet, the first ``count`` hold its particles; rows of zero energy among them are padding, too.
-    What is in any other place changes no number. A jet that no network can read (no particle, more particles than
+    Of the places of a jet, the first ``count`` hold its particles; rows of zero energy among them are padding,
+    too. What is in any other place changes no number. A jet that no network can read (no particle, more particles than
     places, momenta that are not finite, a negative energy) has NaN for scores, and the others keep theirs.
 
     Args:
@@ -60,8 +60,8 @@ class PaddedTagger(nn.Module):
         p4 = torch.where(exists.unsqueeze(-1), p4, 0.0).double()
         if self.num_particles is not None:
             p4, exists = _leading(p4, exists, self.num_particles)
-        scores = self.network(self.model, self.model.momentum_scale * p4, PaddedJets(exists), self.dtype).softmax(-1)
-        return torch.where(sound.unsqueeze(-1), scores, torch.nan)
+        logits = self.network(self.model, self.model.momentum_scale * p4, PaddedJets(exists), self.dtype)
+        return torch.where(sound.unsqueeze(-1), logits.softmax(-1), torch.nan)
 
 
 def _leading(p4: Tensor, exists: Tensor, number: int) -> tuple[Tensor, Tensor]:
