@@ -18,8 +18,8 @@ class PaddedTagger(nn.Module):
     network, softmax.
 
     Of the places of a jet, the first ``count`` hold its particles; rows of zero energy among them are padding,
-    too. What is in any other place changes no number. A jet that no network can read (no particle, more particles than
-    places, momenta that are not finite, a negative energy) has NaN for scores, and the others keep theirs.
+    too. What is in any other place changes no number. A jet that no network can read (no particle, more particles
+    than places, momenta that are not finite, a negative energy) has NaN for scores, and the others keep theirs.
 
     Args:
         model: a trained tagger; it is copied, in evaluation mode, to the CPU.
