@@ -125,6 +125,10 @@ def test_functions_in_double_are_those_of_pytorch(values):
     error = torch.minimum(error, (error - 2 * math.pi).abs())  # -0 and 0 are on the two sides of the cut
     assert error.max() < 1e-14 if len(error) else True
     torch.testing.assert_close(double.asinh(x), torch.asinh(x), rtol=1e-12, atol=1e-9)
+    assert torch.allclose(double.sub(x, 2 * math.pi), x - 2 * math.pi, rtol=1e-14, atol=1e-14)
+    assert torch.allclose(double.mul(x, 0.005), x * 0.005, rtol=1e-14, atol=0)
+    apart = (double.remainder(x, 2 * math.pi) - x.remainder(2 * math.pi)).abs() / (2 * math.pi)
+    assert torch.allclose(apart, apart.round(), atol=1e-9)
     points = torch.stack([x, y], -1)
     expected = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
     torch.testing.assert_close(double.cdist(points, points), expected)

@@ -1,12 +1,15 @@
 r"""Operations in float64 that ONNX Runtime computes in float32 only, or not at all, by others that it has.
 
 Momenta are float64 until they are features, as on graphs. Of what that takes, ONNX Runtime has no float64 inverse
-tangent and no inverse hyperbolic sine, and ONNX neither distances of all pairs nor copied signs nor a
-sort. Each function here
-takes and returns what the operation of PyTorch of the same name does; where the operation is there, it returns
+tangent and no inverse hyperbolic sine, and ONNX neither distances of all pairs nor copied signs nor a sort; and
+numbers such as :math:`2 \pi` are written as float32, so they are split into two. Each function here takes and
+returns what the operation of PyTorch of the same name does; where nothing has to be done, it returns
 ``NotImplemented``, and the operation stays.
 """
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -52,6 +55,32 @@ def argsort(x: Tensor, *, stable: bool, dim: int = -1, descending: bool = False)
     return x.topk(x.shape[dim], dim, largest=descending, sorted=True).indices
 
 
+def split(x: Any, y: Any) -> tuple[float, float] | None:
+    """A number that float32 does not hold, as a sum of two that it does; for float64 tensors beside a number."""
+    if not isinstance(x, Tensor) or x.dtype != torch.float64 or not isinstance(y, float):
+        return None
+    high = float(np.float32(y))
+    return (high, float(np.float32(y - high))) if np.isfinite(high) and high != y else None
+
+
+def sub(x: Tensor, y: Any, *, alpha: float = 1) -> Tensor:
+    """A difference."""
+    parts = split(x, y)
+    return NotImplemented if parts is None or alpha != 1 else x - parts[0] - parts[1]
+
+
+def mul(x: Tensor, y: Any) -> Tensor:
+    """A product."""
+    parts = split(x, y)
+    return NotImplemented if parts is None else x * parts[0] + x * parts[1]
+
+
+def remainder(x: Tensor, y: float) -> Tensor:
+    r"""What is left of whole multiples, of which it may be one more or less where :math:`x / y` is all but whole."""
+    parts = split(x, y)
+    return NotImplemented if parts is None else x - (x / parts[0]).floor() * y
+
+
 aten = torch.ops.aten
 #: By operation of PyTorch, for :meth:`torch.export.ExportedProgram.run_decompositions`.
 DECOMPOSITIONS = {
@@ -60,4 +89,7 @@ DECOMPOSITIONS = {
     aten.cdist.default: cdist,
     aten.copysign.Tensor: copysign,
     aten.argsort.stable: argsort,
+    aten.sub.Tensor: sub,
+    aten.mul.Tensor: mul,
+    aten.remainder.Scalar: remainder,
 }
