@@ -76,7 +76,7 @@ def mul(x: Tensor, y: Any) -> Tensor:
 
 
 def remainder(x: Tensor, y: float) -> Tensor:
-    r"""What is left of whole multiples, of which it may be one more or less where :math:`x / y` is all but whole."""
+    """What is left of whole multiples, of which it may be one more or less where hardly anything is left."""
     parts = split(x, y)
     return NotImplemented if parts is None else x - (x / parts[0]).floor() * y
 
