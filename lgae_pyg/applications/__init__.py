@@ -1,1 +1,1 @@
-"""Trained models at work: what one does with them, or with their results."""
+"""Trained models at work: what is done with them outside of training and studies."""

@@ -18,6 +18,7 @@ COMMANDS = {
     "judge": "say what the scores in a file are worth, and how much of them is jet mass",
     "report": "write one HTML page on evaluated runs, and their tables side by side",
     "efficiency": "train models on few jets and many, over seeds, and compare them",
+    "export": "write a trained tagger as one file for ONNX Runtime or PyTorch",
     "import": "turn weights of the published LGAE or GNNAE code into a checkpoint",
 }
 

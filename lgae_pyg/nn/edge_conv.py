@@ -3,10 +3,13 @@ r"""The edge convolution of ParticleNet."""
 from collections.abc import Sequence
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 from torch_geometric.typing import Adj, OptTensor
 
+from lgae_pyg.ops.jets import on_rows
+from lgae_pyg.ops.neighbours import at_places
 from lgae_pyg.ops.precision import without_autocast
 
 
@@ -55,12 +58,36 @@ class ParticleNetConv(MessagePassing):
         shortcut = self.shortcut(x)
         if edge_index.shape[1] == 0:  # nothing to normalise: the mean over no neighbours is zero
             return shortcut.relu()
-        own, difference = self.layers[0].weight.split(self.in_channels, 1)
-        terms = {"target": x @ (own - difference).T, "source": x @ difference.T}
-        if edge_attr is not None:
-            edge_attr = edge_attr @ self.layers[0].weight.T
+        terms, edge_attr = self._terms(x, edge_attr)
         mean = self.propagate(edge_index, **terms, edge_attr=edge_attr, size=(len(x), len(x)))
         return (shortcut + mean).relu()
+
+    def _terms(self, x: Tensor, edge_attr: Tensor | None) -> tuple[dict[str, Tensor], Tensor | None]:
+        """The first layer of particles as targets and as sources, and of the features of edges."""
+        own, difference = self.layers[0].weight.split(self.in_channels, 1)
+        terms = {"target": x @ (own - difference).T, "source": x @ difference.T}
+        return terms, None if edge_attr is None else edge_attr @ self.layers[0].weight.T
+
+    def padded(self, x: Tensor, places: Tensor, found: Tensor, edge_attr: Tensor | None = None) -> Tensor:
+        """The same block on padded jets, in evaluation.
+
+        Args:
+            x: features of the places of each jet.
+            places: the places of the neighbours of each (:func:`~lgae_pyg.ops.neighbours.padded_neighbours`).
+            found: which of these are neighbours.
+            edge_attr: see the layer.
+
+        Shapes:
+            - x: :math:`(B, N, F)`, places and found: :math:`(B, N, k)`, edge_attr: :math:`(B, N, k, 2F)`
+            - **output:** :math:`(B, N, \\text{channels}[-1])`
+        """
+        terms, edge_attr = self._terms(x, edge_attr)
+        target = terms["target"].unsqueeze(2).expand(-1, -1, places.shape[2], -1)
+        edges = [target, at_places(terms["source"], places), *(() if edge_attr is None else (edge_attr,))]
+        hidden = self.message(*(part.reshape(-1, part.shape[-1]) for part in edges), *(3 - len(edges)) * [None])
+        hidden = torch.where(found.unsqueeze(-1), hidden.view(*places.shape, -1), 0.0)
+        mean = hidden.sum(2) / found.sum(2, keepdim=True).clamp(min=1).to(hidden.dtype)
+        return (on_rows(self.shortcut, x) + mean).relu()
 
     def message(self, target_i: Tensor, source_j: Tensor, edge_attr: OptTensor) -> Tensor:
         hidden = target_i + source_j if edge_attr is None else target_i + source_j + edge_attr

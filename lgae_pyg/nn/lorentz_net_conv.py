@@ -10,6 +10,7 @@ from lgae_pyg.lorentz.kinematics import minkowski_dot, minkowski_square
 from lgae_pyg.nn.unchanged import is_exactly
 from lgae_pyg.ops.backends.choice import check_backend, choose_backend
 from lgae_pyg.ops.graphs import check_offsets, edges_or_offsets
+from lgae_pyg.ops.jets import on_rows
 from lgae_pyg.ops.lorentz_edges import LorentzEdges
 from lgae_pyg.ops.lorentz_features import psi
 from lgae_pyg.ops.pair_chunks import MAX_PAIRS, Pairs, all_pairs, edge_pairs
@@ -127,6 +128,34 @@ class LorentzNetConv(nn.Module):
         if shift is not None:
             x = x + self.step * shift
         return h + self.node_mlp(torch.cat([h, messages, scalars], -1)), x
+
+    def padded(
+        self, h: Tensor, x: Tensor, scalars: Tensor, exists: Tensor, edge_attr: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The block on complete graphs of padded jets, all pairs at once, in evaluation.
+
+        Shapes:
+            - h: :math:`(B, N, H)`, x: :math:`(B, N, 4)`, scalars: :math:`(B, N, S)`, exists: :math:`(B, N)`,
+              edge_attr: :math:`(B, N, N, D)`, targets before sources
+            - **output:** h :math:`(B, N, H)` and x :math:`(B, N, 4)`
+        """
+        x, attr = x.double(), () if edge_attr is None else (edge_attr.to(h.dtype),)
+        first = split_linear(h, self.edge_input.weight)
+        normed = first.rescaled(*batch_norm_terms(self.edge_norm, 0, self._no_moments))
+        x_i, x_j = x.unsqueeze(2), x.unsqueeze(1)
+        z = normed.target.unsqueeze(2) + normed.source.unsqueeze(1)
+        seen = self._pair_features(x_i, x_j, attr, h.dtype)
+        parts = self._message(z if seen is None else z + seen @ normed.pair.T, x_i, x_j)
+        place = torch.arange(h.shape[1], device=h.device)
+        pairs = (exists.unsqueeze(1) & (place != place.unsqueeze(-1))).unsqueeze(-1)
+        messages, *shift = (torch.where(pairs, part, 0.0).sum(2) for part in parts)
+        if shift:
+            x = x + self.step * shift[0] / pairs.sum(2).clamp(min=1)
+        return h + on_rows(self.node_mlp, torch.cat([h, messages, scalars], -1)), x
+
+    @staticmethod
+    def _no_moments() -> tuple[Tensor, Tensor]:
+        raise ValueError("padded jets are for evaluation: call .eval()")
 
     def _sums(
         self, h: Tensor, x: Tensor, pairs: Pairs, features: tuple[Tensor, ...]

@@ -6,11 +6,13 @@ from torch import Tensor, nn
 
 from lgae_pyg.data.units import unit_factor
 from lgae_pyg.ops.graphs import graph_offsets, graph_sizes, node_slots, node_to_graph, pointers
+from lgae_pyg.ops.jets import on_rows
 from lgae_pyg.ops.lorentz_features import (
     GROUP_FEATURES,
     PAIR_FEATURES,
     group_feature,
     log_feature,
+    padded_group_feature,
     pair_feature,
 )
 from lgae_pyg.ops.pair_chunks import complete_pairs
@@ -80,6 +82,18 @@ class LorentzPatch(nn.Module):
         embedded = self.embedding(values.to(self.embedding[1].weight.dtype).unsqueeze(-1))
         return [projection(embedded) for projection in self.projections]
 
+    def padded(self, p4: Tensor, exists: Tensor) -> list[Tensor]:
+        """The same for padded jets, in evaluation.
+
+        Shapes:
+            - p4: :math:`(B, N, 4)`, exists: :math:`(B, N)`
+            - **output:** one :math:`(B, N, d_b)` per block
+        """
+        group = padded_group_feature(self.feature, self.scale * p4, exists, self.k, self.include_self)
+        values = log_feature(group).to(self.embedding[1].weight.dtype).unsqueeze(-1)
+        embedded = on_rows(self.embedding, values)
+        return [on_rows(projection, embedded) for projection in self.projections]
+
 
 class PairPatch(nn.Module):
     r"""One feature of each pair of particles, brought to the width of the edges of every block of a network
@@ -120,6 +134,17 @@ class PairPatch(nn.Module):
             return [weight.new_empty(0, projection[0].out_features) for projection in self.projections]
         embedded = self.embedding(values.to(weight.dtype).unsqueeze(-1))
         return [projection(embedded) for projection in self.projections]
+
+    def on_edges(self, block: int, p: Tensor, q: Tensor) -> Tensor:
+        """The same for some edges of one block, given by the momenta at their ends, in evaluation.
+
+        Shapes:
+            - p, q: :math:`(*, 4)`
+            - **output:** :math:`(*, d_b)`
+        """
+        values = log_feature(pair_feature(self.feature, p, q)).to(self.embedding[0].weight.dtype)
+        layers = nn.Sequential(self.embedding, self.projections[block])
+        return on_rows(layers, values.unsqueeze(-1))
 
 
 def pair_numbers(edge_index: Tensor, ptr: Tensor) -> Tensor:

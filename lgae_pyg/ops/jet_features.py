@@ -13,8 +13,7 @@ from lgae_pyg.lorentz.kinematics import (
     transverse_momentum,
     wrap_angle,
 )
-from lgae_pyg.ops.graphs import node_to_graph
-from lgae_pyg.ops.jets import jet_sum
+from lgae_pyg.ops.jets import PaddedJets, RaggedJets
 from lgae_pyg.registry import check_choice
 
 #: Sets of features with their numbers.
@@ -36,7 +35,7 @@ class JetFeatures(NamedTuple):
     points: Tensor
 
 
-def jet_features(p4: Tensor, ptr: Tensor, features: str = "kinematic") -> JetFeatures:
+def jet_features(p4: Tensor, ptr: Tensor | PaddedJets, features: str = "kinematic") -> JetFeatures:
     r"""Features relative to the sum of the particles of a jet, whose axis has the pseudorapidity
     :math:`\eta_J` and the azimuth :math:`\phi_J`; :math:`s = \mathrm{sgn}(\eta_J)`, 1 for 0:
 
@@ -50,37 +49,38 @@ def jet_features(p4: Tensor, ptr: Tensor, features: str = "kinematic") -> JetFea
 
     Args:
         p4: four-momenta in GeV.
-        ptr: offsets of the jets.
+        ptr: offsets of the jets; or the jets themselves, such as padded ones.
         features: name of the set.
 
     Raises:
         ValueError: for an unknown set.
 
     Shapes:
-        - p4: :math:`(n, 4)`, ptr: :math:`(B+1,)`
-        - **output:** :math:`(n, F)` and :math:`(n, 2)`, float64
+        - p4: :math:`(n, 4)`, ptr: :math:`(B+1,)`; or p4: :math:`(B, N, 4)` of padded jets
+        - **output:** :math:`(n, F)` and :math:`(n, 2)`, float64; or :math:`(B, N, F)` and :math:`(B, N, 2)`
     """
     check_choice("feature set", features, FEATURE_SETS)
     p4 = p4.double()
-    graph = node_to_graph(ptr, len(p4))
-    jet = jet_sum(p4, ptr)
+    jets = RaggedJets.of(ptr, len(p4)) if isinstance(ptr, Tensor) else ptr
+    jet = jets.sum(p4)
     eta, side = pseudorapidity(jet), torch.where(pseudorapidity(jet) < 0, -1.0, 1.0)
-    delta_eta = (side[graph] * (pseudorapidity(p4) - eta[graph])).clamp(-MAX_ETA, MAX_ETA)
-    points = torch.stack([delta_eta, wrap_angle(azimuth(p4) - azimuth(jet)[graph])], -1)
+    delta_eta = (jets.spread(side) * (pseudorapidity(p4) - jets.spread(eta))).clamp(-MAX_ETA, MAX_ETA)
+    points = torch.stack([delta_eta, wrap_angle(azimuth(p4) - jets.spread(azimuth(jet)))], -1)
     if features == "energy_flow":
-        return JetFeatures(_energy_flow(p4, jet, graph, ptr), points)
+        return JetFeatures(_energy_flow(p4, jet, jets), points)
     logs = [transverse_momentum(p4).clamp(min=TINY).log(), energy(p4).clamp(min=TINY).log()]
     if features == "logarithmic":
         return JetFeatures(torch.cat([torch.stack(logs, -1), points], -1), points)
     jet_logs = [transverse_momentum(jet).clamp(min=TINY).log(), energy(jet).clamp(min=TINY).log()]
-    shares = [one - whole[graph] for one, whole in zip(logs, jet_logs)]
+    shares = [one - jets.spread(whole) for one, whole in zip(logs, jet_logs)]
     raw = torch.stack([*logs, *shares, torch.linalg.vector_norm(points, dim=-1)], -1)
     shift, scale = raw.new_tensor([1.7, 2.0, -4.7, -4.7, 0.2]), raw.new_tensor([0.7, 0.7, 0.7, 0.7, 4.0])
     return JetFeatures(torch.cat([((raw - shift) * scale).clamp(-5, 5), points], -1), points)
 
 
-def _energy_flow(p4: Tensor, jet: Tensor, graph: Tensor, ptr: Tensor) -> Tensor:
+def _energy_flow(p4: Tensor, jet: Tensor, jets: RaggedJets | PaddedJets) -> Tensor:
     pt = transverse_momentum(p4)
-    share = pt / jet_sum(pt, ptr).clamp(min=TINY)[graph]
-    place = torch.stack([rapidity(p4).clamp(-MAX_ETA, MAX_ETA), wrap_angle(azimuth(p4) - azimuth(jet)[graph])], -1)
-    return torch.cat([share.unsqueeze(-1), place - jet_sum(share.unsqueeze(-1) * place, ptr)[graph]], -1)
+    share = (pt / jets.spread(jets.sum(pt).clamp(min=TINY))).unsqueeze(-1)
+    phi = wrap_angle(azimuth(p4) - jets.spread(azimuth(jet)))
+    place = torch.stack([rapidity(p4).clamp(-MAX_ETA, MAX_ETA), phi], -1)
+    return torch.cat([share, place - jets.spread(jets.sum(share * place))], -1)

@@ -1,4 +1,7 @@
-"""Jets of different sizes, one after another: sums over their particles, padding, totals, checks."""
+"""Jets of different sizes, one after another or padded: sums over their particles, totals, checks."""
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,8 +21,67 @@ def jet_sum(values: Tensor, ptr: Tensor) -> Tensor:
         - **ptr**: :math:`(B + 1,)` long
         - **output**: :math:`(B, *)`
     """
-    total = values.new_zeros(ptr.numel() - 1, *values.shape[1:])
-    return total.index_add(0, node_to_graph(ptr, len(values)), values)
+    return RaggedJets.of(ptr, len(values)).sum(values)
+
+
+class RaggedJets(NamedTuple):
+    """Jets one after another. What sums over jets and spreads numbers of jets is written once for this and for
+    :class:`PaddedJets`.
+
+    Attributes:
+        ptr: offsets of the jets, :math:`(B+1,)`.
+        graph: the jet of each particle, :math:`(n,)`.
+    """
+
+    ptr: Tensor
+    graph: Tensor
+
+    @classmethod
+    def of(cls, ptr: Tensor, particles: int) -> "RaggedJets":
+        """The jets with these offsets and that many particles."""
+        return cls(ptr, node_to_graph(ptr, particles))
+
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum over the particles of each jet, :math:`(n, *)` to :math:`(B, *)`."""
+        total = values.new_zeros(self.ptr.numel() - 1, *values.shape[1:])
+        return total.index_add(0, self.graph, values)
+
+    def spread(self, values: Tensor) -> Tensor:
+        """What a jet has, for each of its particles, :math:`(B, *)` to :math:`(n, *)`."""
+        return values[self.graph]
+
+
+class PaddedJets(NamedTuple):
+    """Jets side by side, padded to one size; values of places without a particle count nowhere.
+
+    Attributes:
+        exists: whether a place holds a particle, :math:`(B, N)`.
+    """
+
+    exists: Tensor
+
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum over the particles of each jet, :math:`(B, N, *)` to :math:`(B, *)`."""
+        real = self.exists.view(*self.exists.shape, *[1] * (values.dim() - 2))
+        return torch.where(real, values, 0.0).sum(1)
+
+    def spread(self, values: Tensor) -> Tensor:
+        """What a jet has, for each of its places, :math:`(B, *)` to :math:`(B, 1, *)`, which is broadcast."""
+        return values.unsqueeze(1)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean over the particles of each jet, :math:`(B, N, F)` to :math:`(B, F)`; 0 for none."""
+        return self.sum(values) / self.exists.sum(1, keepdim=True).clamp(min=1).to(values.dtype)
+
+
+def on_rows(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+    """A function of rows, such as a perceptron with batch normalisation, on values of any leading shape.
+
+    Shapes:
+        - values: :math:`(*, F)`
+        - **output:** :math:`(*, G)`
+    """
+    return function(values.reshape(-1, values.shape[-1])).view(*values.shape[:-1], -1)
 
 
 def pad_jets(p4: Tensor, ptr: Tensor, slots: int | None = None) -> tuple[Tensor, Tensor]:

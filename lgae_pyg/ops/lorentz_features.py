@@ -11,7 +11,7 @@ from lgae_pyg.lorentz.kinematics import (
     safe_sqrt,
     transverse_momentum,
 )
-from lgae_pyg.ops.neighbours import friends
+from lgae_pyg.ops.neighbours import at_places, friends, padded_neighbours, products
 from lgae_pyg.registry import check_choice
 
 #: Features of pairs: invariant mass, angular distance, the latter times the sum of pT, sum of the energies.
@@ -84,6 +84,24 @@ def group_feature(name: str, p4: Tensor, ptr: Tensor, k: int = 16, include_self:
     p4 = p4.double()
     source, target = friends(p4, ptr, k)
     total = (p4 if include_self else torch.zeros_like(p4)).index_add(0, target, p4[source])
+    return feature_of_sum(name, total)
+
+
+def padded_group_feature(name: str, p4: Tensor, exists: Tensor, k: int, include_self: bool = False) -> Tensor:
+    """The same of padded jets.
+
+    Shapes:
+        - p4: :math:`(B, N, 4)`, exists: :math:`(B, N)`
+        - **output:** :math:`(B, N)`, float64
+    """
+    p4 = p4.double()
+    places, found = padded_neighbours(products, p4, exists, k)
+    total = torch.where(found.unsqueeze(-1), at_places(p4, places), 0.0).sum(2)
+    return feature_of_sum(name, total + p4 if include_self else total)
+
+
+def feature_of_sum(name: str, total: Tensor) -> Tensor:
+    """The mass or energy of a sum of momenta, :math:`(*, 4)` to :math:`(*)`."""
     return energy(total) if name == "energy" else safe_sqrt(minkowski_square(total))
 
 

@@ -34,10 +34,6 @@ def nearest_neighbours(points: Tensor, ptr: Tensor, k: int) -> Tensor:
         - points: :math:`(n, D)`, ptr: :math:`(B+1,)`
         - **output:** :math:`(2, \sum_b n_b \min(k, n_b - 1))`
     """
-
-    def closeness(dense: Tensor) -> Tensor:
-        return -torch.cdist(dense, dense, compute_mode="donot_use_mm_for_euclid_dist")
-
     return _strongest(closeness, points.detach(), ptr, k)
 
 
@@ -59,12 +55,51 @@ def friends(p4: Tensor, ptr: Tensor, k: int) -> Tensor:
         - p4: :math:`(n, 4)`, ptr: :math:`(B+1,)`
         - **output:** :math:`(2, \sum_b n_b \min(k, n_b - 1))`
     """
-
-    def products(dense: Tensor) -> Tensor:
-        metric = dense.new_tensor([1.0, -1.0, -1.0, -1.0])
-        return (dense * metric) @ dense.mT
-
     return _strongest(products, p4.detach().double(), ptr, k)
+
+
+def closeness(points: Tensor) -> Tensor:
+    """Minus the distances between the particles of padded jets, :math:`(B, N, D)` to :math:`(B, N, N)`."""
+    return -torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def products(p4: Tensor) -> Tensor:
+    """Their Minkowski products, :math:`(B, N, 4)` to :math:`(B, N, N)`."""
+    metric = p4.new_tensor([1.0, -1.0, -1.0, -1.0])
+    return (p4 * metric) @ p4.mT
+
+
+def padded_neighbours(score, values: Tensor, exists: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The :math:`k` neighbours of largest score of each particle of padded jets, whatever the number of places:
+    the places of the neighbours, and which of these are neighbours (the others are any place).
+
+    Args:
+        score: :func:`closeness` or :func:`products`.
+        values: what it takes.
+        exists: which places hold a particle.
+        k: number of neighbours.
+
+    Shapes:
+        - values: :math:`(B, N, D)`, exists: :math:`(B, N)`
+        - **output:** :math:`(B, N, k)` twice
+    """
+    barred = _barred(exists)
+    scores = score(values).masked_fill(barred, -torch.inf)
+    places = torch.nn.functional.pad(scores, (0, k), value=-torch.inf).topk(k, dim=-1).indices
+    found = torch.nn.functional.pad(~barred.expand_as(scores), (0, k), value=False).gather(-1, places)
+    return places.clamp(max=values.shape[1] - 1), found
+
+
+def at_places(values: Tensor, places: Tensor) -> Tensor:
+    """What particles of padded jets have at places of their own jet.
+
+    Shapes:
+        - values: :math:`(B, N, F)`, places: :math:`(B, N, k)`
+        - **output:** :math:`(B, N, k, F)`
+    """
+    jets, size, width = values.shape
+    rows = places + size * torch.arange(jets, device=places.device).view(-1, 1, 1)
+    return values.reshape(-1, width).index_select(0, rows.flatten()).view(*places.shape, width)
 
 
 def _strongest(score, values: Tensor, ptr: Tensor, k: int) -> Tensor:
@@ -87,7 +122,12 @@ def _strongest(score, values: Tensor, ptr: Tensor, k: int) -> Tensor:
 
 def _top(score, dense: Tensor, exists: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Slots of the k largest scores of each row, and whether they hold a particle."""
-    self_loop = torch.eye(dense.shape[1], dtype=torch.bool, device=dense.device)
-    barred = ~exists.unsqueeze(1) | self_loop
+    barred = _barred(exists)
     slots = score(dense).masked_fill(barred, -torch.inf).topk(k, dim=-1).indices
     return slots, ~barred.expand(-1, dense.shape[1], -1).gather(-1, slots)
+
+
+def _barred(exists: Tensor) -> Tensor:
+    """The pairs (i, j) in which j is no particle, or is i; :math:`(B, N)` to :math:`(B, N, N)`."""
+    place = torch.arange(exists.shape[1], device=exists.device)
+    return ~exists.unsqueeze(1) | (place == place.unsqueeze(-1))

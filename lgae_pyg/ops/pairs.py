@@ -89,9 +89,9 @@ def split_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Split
         ValueError: if the weight has fewer than :math:`2F` columns.
 
     Shapes:
-        - x: :math:`(n, F)`, weight: :math:`(\text{out}, 2F + D)`, bias: :math:`(\text{out},)`
+        - x: :math:`(*, F)`, weight: :math:`(\text{out}, 2F + D)`, bias: :math:`(\text{out},)`
     """
-    width = x.shape[1]
+    width = x.shape[-1]
     features = weight.shape[1] - 2 * width
     if features < 0:
         raise ValueError(f"a layer of {weight.shape[1]} inputs cannot act on pairs of {width} features each")

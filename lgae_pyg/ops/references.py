@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from lgae_pyg.lorentz.kinematics import energy, minkowski_dot, minkowski_square, safe_sqrt
-from lgae_pyg.ops.graphs import node_slots, node_to_graph
-from lgae_pyg.ops.jets import jet_sum
+from lgae_pyg.ops.graphs import node_slots
+from lgae_pyg.ops.jets import PaddedJets, RaggedJets
 
 BEAMS = ((math.sqrt(2), 0.0, 0.0, 1.0), (math.sqrt(2), 0.0, 0.0, -1.0))
 TIME = ((1.0, 0.0, 0.0, 0.0),)
@@ -65,7 +65,9 @@ def reference_vectors(beams: bool, time_direction: bool, length: float = 1.0) ->
     return length * torch.tensor(rows, dtype=torch.float64).view(-1, 4)
 
 
-def root_masses(p4: Tensor, ptr: Tensor, resolved: bool = True, given: torch.dtype | None = None) -> Tensor:
+def root_masses(
+    p4: Tensor, ptr: Tensor | PaddedJets, resolved: bool = True, given: torch.dtype | None = None
+) -> Tensor:
     r"""Masses :math:`m_i = \sqrt{|p_i^2|}` as inputs of networks.
 
     The root of a rounding error is large: :math:`10^{-16}` of :math:`E^2` is :math:`10^{-8}` of :math:`E`, and
@@ -75,24 +77,25 @@ def root_masses(p4: Tensor, ptr: Tensor, resolved: bool = True, given: torch.dty
 
     Args:
         p4: four-momenta.
-        ptr: offsets of the jets.
+        ptr: offsets of the jets; or the jets themselves, such as padded ones.
         resolved: 0 where :math:`p^2` is not above :data:`RESOLUTION` of :math:`E^{*2}` and :data:`ROUNDING` of
             :math:`E^2`; ``False`` takes the absolute value whatever it is, as LorentzNet and LGN were trained.
         given: the precision that the momenta were given in; that of ``p4`` when omitted.
 
     Shapes:
-        - p4: :math:`(n, 4)`, ptr: :math:`(B+1,)`
-        - **output:** :math:`(n,)`
+        - p4: :math:`(n, 4)`, ptr: :math:`(B+1,)`; or p4: :math:`(B, N, 4)` of padded jets
+        - **output:** :math:`(n,)`, or :math:`(B, N)`
     """
     square = minkowski_square(p4)
     if not resolved:
         return safe_sqrt(square.abs())
     given = given or p4.dtype
-    total = jet_sum(p4.detach(), ptr)
+    jets = RaggedJets.of(ptr, len(p4)) if isinstance(ptr, Tensor) else ptr
+    total = jets.sum(p4.detach())
     mass2 = minkowski_square(total)
     heavy = mass2 > ROUNDING.get(given, 1e-2) * energy(total).square()
-    graph = node_to_graph(ptr, len(p4))
-    rest2 = minkowski_dot(p4.detach(), total[graph]).square() * torch.where(heavy, 1 / mass2, 0.0)[graph]
+    lightness = jets.spread(torch.where(heavy, 1 / mass2, 0.0))
+    rest2 = minkowski_dot(p4.detach(), jets.spread(total)).square() * lightness
     floor = ROUNDING.get(given, 1e-2) * energy(p4.detach()).square()
     noise = torch.maximum(RESOLUTION.get(given, 1e-1) * rest2, floor)
     return safe_sqrt(torch.where(square > noise, square, torch.zeros_like(square)))

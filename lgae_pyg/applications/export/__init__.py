@@ -1,0 +1,104 @@
+"""Trained taggers as one file that needs nothing of this package: momenta in, scores out.
+
+:func:`export_model` writes such a file and checks it against the model, :func:`open_export` opens it again.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lgae_pyg.applications.export.check import Comparison, check_export
+from lgae_pyg.applications.export.files import (
+    ExportError,
+    model_fingerprint,
+    open_export,
+    read_description,
+    write_export,
+)
+from lgae_pyg.applications.export.program import PaddedTagger
+from lgae_pyg.checkpoint import Checkpoint, load_checkpoint, package_versions
+
+__all__ = ["ExportError", "Exported", "export_model", "model_fingerprint", "open_export", "read_description"]
+
+#: Meaning of the numbers in all descriptions.
+INPUTS = {
+    "p4": "(jets, particles, 4), E, px, py, pz of each particle, in 'unit' and 'dtype'; two places at least",
+    "count": "(jets,), int64, how many of the places of each jet hold a particle: the first ones",
+}
+OUTPUTS = {"scores": "(jets, classes), softmax; NaN for a jet that no network can read"}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that was written and checked.
+
+    Attributes:
+        path: the file.
+        description: what is kept in it.
+        comparison: its scores beside those of PyTorch.
+        program: what it was made of.
+    """
+
+    path: Path
+    description: dict[str, Any]
+    comparison: Comparison
+    program: PaddedTagger
+
+
+def export_model(
+    source: str | os.PathLike[str] | Checkpoint,
+    path: str | os.PathLike[str],
+    unit: str = "GeV",
+    num_particles: int | None = None,
+    classes: list[str] | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Exported:
+    """Writes a trained tagger with all that comes before and after it as one file, and compares it with PyTorch.
+
+    Args:
+        source: a checkpoint, or the folder of a run.
+        path: the file: ``.onnx``, or ``.pt2`` for :func:`torch.export.load`.
+        unit: unit of the momenta that the file takes.
+        num_particles: jets are cut to so many leading particles; as in the training when omitted.
+        classes: names of the classes by their number; those of the checkpoint, or their numbers, when omitted.
+        dtype: precision of the momenta that the file takes.
+
+    Raises:
+        ExportError: if the model cannot be written, or the file gives other scores; it is removed then.
+        ValueError: if there is no form for padded jets of this model, or an option does not fit it.
+        ImportError: without the packages for ONNX.
+    """
+    found = source if isinstance(source, Checkpoint) else load_checkpoint(source)
+    recipe = found.data or {}
+    program = PaddedTagger(found.model, unit, num_particles or recipe.get("num_particles"), dtype)
+    description = {
+        "format": 1,
+        "model": found.model.config["name"],
+        "fingerprint": model_fingerprint(found.model),
+        "config": found.model.config,
+        "unit": unit,
+        "dtype": str(dtype).removeprefix("torch."),
+        "num_particles": program.num_particles,
+        "classes": _class_names(found.model.num_classes, classes, recipe),
+        "inputs": INPUTS,
+        "outputs": OUTPUTS,
+        "versions": package_versions(),
+    }
+    written = write_export(program, path, description)
+    try:
+        comparison = check_export(program, open_export(written, threads=1))
+    except BaseException:
+        written.unlink()
+        raise
+    return Exported(written, description, comparison, program)
+
+
+def _class_names(number: int, given: list[str] | None, recipe: dict[str, Any]) -> list[str]:
+    """Names of the classes: those given, or those of the recipe where they are as many, or numbers."""
+    if given and len(given) != number:
+        raise ValueError(f"the model has {number} classes, not {len(given)}: {', '.join(given)}")
+    known = given or recipe.get("classes") or (recipe.get("card") or {}).get("class_names") or []
+    return list(known) if len(known) == number else [f"class {place}" for place in range(number)]

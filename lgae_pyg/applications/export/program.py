@@ -1,0 +1,72 @@
+"""What a file of an export computes: from momenta as a trigger has them to scores."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from lgae_pyg.applications.export.networks import padded_network
+from lgae_pyg.data.units import UNITS_IN_GEV
+from lgae_pyg.lorentz.kinematics import energy, transverse_momentum
+from lgae_pyg.models.taggers.inputs import GeVTagger
+from lgae_pyg.ops.jets import PaddedJets
+from lgae_pyg.registry import check_choice
+
+
+class PaddedTagger(nn.Module):
+    r"""A trained tagger with all that comes before and after it: unit, padding, the leading particles, features,
+    network, softmax.
+
+    Of the places of a jet, the first ``count`` hold its particles; rows of zero energy among them are padding,
+    too. What is in any other place changes no number. A jet that no network can read (no particle, more particles
+    than places, momenta that are not finite, a negative energy) has NaN for scores, and the others keep theirs.
+
+    Args:
+        model: a trained tagger; it is copied, in evaluation mode, to the CPU.
+        unit: unit of the momenta that are given.
+        num_particles: jets are cut to so many particles, those of largest :math:`p_T`; all are kept when omitted.
+        dtype: precision of the momenta that are given.
+
+    Raises:
+        ValueError: for an unknown unit, fewer than two particles, or a model that cannot be exported
+            (:func:`~lgae_pyg.applications.export.networks.padded_network`).
+
+    Shapes:
+        - **input:** p4 :math:`(B, N, 4)`, count :math:`(B,)`, int64
+        - **output:** scores :math:`(B, C)`, rows that sum to one
+    """
+
+    def __init__(
+        self,
+        model: GeVTagger,
+        unit: str = "GeV",
+        num_particles: int | None = None,
+        dtype: torch.dtype = torch.float32,
+    ):
+        super().__init__()
+        self.network = padded_network(model)
+        if num_particles is not None and num_particles < 2:
+            raise ValueError(f"jets are cut to two particles at least, not num_particles={num_particles}")
+        check_choice("unit", unit, UNITS_IN_GEV)
+        self.model = copy.deepcopy(model).cpu().eval().requires_grad_(False)
+        self.model.unit = unit
+        self.unit, self.num_particles, self.dtype = unit, num_particles, dtype
+
+    def forward(self, p4: Tensor, count: Tensor) -> Tensor:
+        inside = torch.arange(p4.shape[1], device=p4.device) < count.unsqueeze(-1)
+        exists = inside & (energy(p4) != 0)
+        sound = ~inside | (torch.isfinite(p4).all(-1) & (energy(p4) >= 0))
+        sound = sound.all(1) & exists.any(1) & (count <= p4.shape[1])
+        p4 = torch.where(exists.unsqueeze(-1), p4, 0.0).double()
+        if self.num_particles is not None:
+            p4, exists = _leading(p4, exists, self.num_particles)
+        logits = self.network(self.model, self.model.momentum_scale * p4, PaddedJets(exists), self.dtype)
+        return torch.where(sound.unsqueeze(-1), logits.softmax(-1), torch.nan)
+
+
+def _leading(p4: Tensor, exists: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    """The particles of largest pT, which come first in falling order; equal ones keep theirs."""
+    pt = torch.where(exists, transverse_momentum(p4), -1.0)
+    places = torch.arange(torch.sym_min(number, p4.shape[1]), device=p4.device)  # a slice would fix its size
+    order = pt.argsort(dim=1, descending=True, stable=True).index_select(1, places)
+    return p4.gather(1, order.unsqueeze(-1).expand(-1, -1, 4)), exists.gather(1, order)
