@@ -4,7 +4,7 @@ from typing import Any
 
 from lgae_pyg.version import __version__
 
-__all__ = ["__version__", "load_model"]
+__all__ = ["__version__", "compress", "decompress", "load_model"]
 
 
 def __getattr__(name: str) -> Any:
@@ -13,6 +13,10 @@ def __getattr__(name: str) -> Any:
         from lgae_pyg.checkpoint import load_model
 
         return load_model
+    if name in ("compress", "decompress"):
+        from lgae_pyg.applications import compression
+
+        return getattr(compression, name)
     raise AttributeError(f"module 'lgae_pyg' has no attribute '{name}'")
 
 

@@ -16,6 +16,8 @@ COMMANDS = {
     "evaluate": "write the tables and figures of a trained model",
     "report": "write one HTML page on evaluated runs, and their tables side by side",
     "efficiency": "train on few jets and many, and compare the errors",
+    "compress": "write jets into a file in which no particle is moved by more than a bound",
+    "decompress": "take the jets out of such a file",
     "import": "turn weights of the published LGAE or GNNAE code into a checkpoint",
 }
 

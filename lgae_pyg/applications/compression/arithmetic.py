@@ -1,8 +1,8 @@
 r"""Elementary functions that give the same bits on every machine.
 
-The libraries of different machines round :math:`e^x` and :math:`\sin x` differently in the last place. These are made
-of additions, multiplications and divisions of float64 alone, each of which IEEE 754 defines to the last bit (NumPy
-does one at a time), so that what is decoded can be compared with a checksum. Their error is below 1e-15.
+The libraries of different machines round :math:`e^x` and :math:`\sin x` differently in the last place. These are
+made of additions, multiplications and divisions of float64 alone, each of which IEEE 754 defines to the last bit
+(NumPy does one at a time), so that what is decoded can be compared with a checksum. Their error is below 1e-15.
 """
 
 import math

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,9 @@ from lgae_pyg.applications.compression import lossless
 from lgae_pyg.applications.compression.particles import JetIntegers, Walk, jets_on_grid, stored_order
 from lgae_pyg.applications.compression.quantise import EXACT, Bounds, Grid, errors, quantise, restore
 from lgae_pyg.applications.compression.streams import Counter, Decoder, Encoder, Tables
+
+#: Makes the walk through the particles of a block: stream, grid, known jets or none, number of jets.
+Walker = Callable[[Any, Grid, JetIntegers | None, int], Walk]
 
 _LENGTH = struct.Struct("<I")
 
@@ -87,13 +90,13 @@ class Written:
     worst: Mapping[str, float]
 
 
-def count_block(jets: Jets, layout: Layout, counter: Counter, kind: type[Walk] = Walk) -> None:
+def count_block(jets: Jets, layout: Layout, counter: Counter, walk: Walker = Walk) -> None:
     """Adds the symbols of some jets to a counter."""
     order, integers, _ = _on_grid(jets, layout)
-    kind(counter, layout.grid, jets_on_grid(integers.take(order), jets.ptr), len(jets)).run()
+    walk(counter, layout.grid, jets_on_grid(integers.take(order), jets.ptr), len(jets)).run()
 
 
-def write_block(jets: Jets, layout: Layout, tables: Tables, kind: type[Walk] = Walk) -> Written:
+def write_block(jets: Jets, layout: Layout, tables: Tables, walk: Walker = Walk) -> Written:
     """Compresses jets, decompresses them again, and compares.
 
     Raises:
@@ -102,7 +105,7 @@ def write_block(jets: Jets, layout: Layout, tables: Tables, kind: type[Walk] = W
     order, integers, _ = _on_grid(jets, layout)
     known = jets_on_grid(integers.take(order), jets.ptr)
     encoder = Encoder(tables)
-    kind(encoder, layout.grid, known, len(jets)).run()
+    walk(encoder, layout.grid, known, len(jets)).run()
     exact = jets.p4[order][integers.kind[order] == EXACT]
     parts = {"momenta": encoder.bytes(), "exact": lossless.pack(exact)}
     for column in layout.columns:
@@ -110,7 +113,7 @@ def write_block(jets: Jets, layout: Layout, tables: Tables, kind: type[Walk] = W
         parts[column.name] = lossless.pack(values)
     content = b"".join(_LENGTH.pack(len(part)) + part for part in parts.values())
     content += bytes(max(0, least_bytes(len(jets), len(jets.p4)) - len(content)))
-    back, place = read_content(content, len(jets), len(jets.p4), layout, tables, kind)
+    back, place = read_content(content, len(jets), len(jets.p4), layout, tables, walk)
     worst = _check(jets, order[place], back, layout)
     return Written(
         content,
@@ -130,7 +133,7 @@ def least_bytes(jets: int, particles: int) -> int:
 
 
 def read_content(
-    content: bytes, jets: int, particles: int, layout: Layout, tables: Tables, kind: type[Walk] = Walk
+    content: bytes, jets: int, particles: int, layout: Layout, tables: Tables, walk: Walker = Walk
 ) -> tuple[Jets, np.ndarray]:
     """The jets of a block.
 
@@ -147,7 +150,7 @@ def read_content(
     """
     parts = _parts(content, 2 + len(layout.columns))
     try:
-        known = kind(Decoder(tables, parts[0]), layout.grid, None, jets).run()
+        known = walk(Decoder(tables, parts[0]), layout.grid, None, jets).run()
     except (AssertionError, KeyError, OverflowError) as error:
         raise ValueError(f"numbers that cannot have been written ({error})") from error
     sizes = known.sizes + known.exact
@@ -159,7 +162,7 @@ def read_content(
     kept = _kept(known, ptr)
     p4[~kept] = restore(known.particles, layout.grid, layout.dtype)
     p4[kept] = lossless.restore(parts[1], layout.dtype, (int(kept.sum()), 4))
-    order = _falling(p4, ptr) if kept.any() else np.arange(particles)
+    order = _falling(p4, ptr)
     fields: dict[str, dict[str, np.ndarray]] = {"particle": {}, "jet": {}}
     for column, part in zip(layout.columns, parts[2:]):
         rows = particles if column.owner == "particle" else jets

@@ -38,7 +38,7 @@ class JetIntegers:
 
 
 def stored_order(integers: Integers, ptr: np.ndarray) -> np.ndarray:
-    """Places of the particles in the order in which they are stored: by jet, kept ones last, by falling pT, (n,)."""
+    """Places of the particles in stored order, (n,): by jet, kept ones last, by falling pT."""
     owner = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))
     return np.lexsort((-integers.pt, integers.kind == EXACT, owner))
 
@@ -54,9 +54,10 @@ def jets_on_grid(integers: Integers, ptr: np.ndarray) -> JetIntegers:
 class Walk:
     """Goes through the particles of jets in the order in which they are written.
 
-    Jets first say how many particles they have. Then the first particles of all jets, the second ones, and so on. Of
-    the first, pT, eta and phi are written; of a later one, how far pT falls below that of the one before, and its angles
-    against the axis of the particles before it (their mean, weighted with pT), which so need not be stored.
+    Jets first say how many particles they have. Then the first particles of all jets, the second ones, and so on.
+    Of the first, pT, eta and phi are written; of a later one, how far pT falls below that of the one before, and
+    its angles against the axis of the particles before it (their mean, weighted with pT), which so need not be
+    stored.
 
     Args:
         stream: counts, writes or reads.
@@ -79,15 +80,21 @@ class Walk:
         exact = self._stream.integers("exact", known and known.exact, count, False)
         largest = int(sizes.max(initial=0))
         if count * largest > CELLS or int(exact.max(initial=0)) > CELLS or int(exact.sum()) > CELLS:
-            raise ValueError(f"a block of {count} jets declares jets of {max(largest, int(exact.max(initial=0)))} "
-                             "particles, more than a block may hold")  # fmt: skip
-        columns = {name: np.zeros(int(sizes.sum()), dtype=np.int64) for name in ("kind", "pt", "eta", "phi", "mass")}
+            most = max(largest, int(exact.max(initial=0)))
+            raise ValueError(f"{count} jets of up to {most} particles, more than a block may hold")
+        columns = {
+            name: np.zeros(int(sizes.sum()), dtype=np.int64) for name in ("kind", "pt", "eta", "phi", "mass")
+        }
         jets = JetIntegers(sizes, exact, Integers(**columns))
         axis = Axis(self._grid, count)
+        self._begin(jets)
         for rank in range(largest):
             rows = np.flatnonzero(sizes > rank)
             self._rank(rank, rows, jets, axis)
         return jets
+
+    def _begin(self, jets: JetIntegers) -> None:
+        """What comes between the numbers of particles and the particles: nothing."""
 
     def _rank(self, rank: int, rows: np.ndarray, jets: JetIntegers, axis: Axis) -> None:
         """The particles of one rank."""
@@ -104,8 +111,12 @@ class Walk:
             self._column(
                 out, "phi", places, "phi", True, context, lambda x: wrap(x - phi, turn), lambda x: (x + phi) % turn
             )
+        self._others(rank, rows, places, out, axis)
+
+    def _others(self, rank: int, rows: np.ndarray, places: np.ndarray, out: Integers, axis: Axis) -> None:
+        """What follows on the momenta of one rank: kinds and masses."""
         axis.add(rows, out.pt[places], out.eta[places], out.phi[places])
-        self._column(out, "kind", places, "kind", False, context)
+        self._column(out, "kind", places, "kind", False, int(np.searchsorted(_RANKS, rank, side="right")))
         self._column(out, "mass", places[out.kind[places] != MASSLESS], "mass", True)
 
     def _column(

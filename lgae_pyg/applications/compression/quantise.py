@@ -5,9 +5,10 @@ A particle is :math:`(\ln p_T, \eta, \varphi)` on a grid, and what it has of mas
 .. math:: p_T' = e^{a s}, \quad \eta' = b t, \quad \varphi' = 2 \pi c / N, \quad
           E' = \sqrt{|\vec p'|^2 \pm m'^2}, \quad m' = e^{d s}
 
-with integers :math:`a, b, c, d`. The steps are such that a particle is moved by no more than the bounds, with what the
-number format itself rounds. Whether it is so is checked on what comes back, and a particle that the grid cannot give
-back (without transverse momentum, of negative energy, too close to the end of the number format) is kept as it is.
+with integers :math:`a, b, c, d`. The steps are such that a particle is moved by no more than the bounds, with what
+the number format itself rounds. Whether it is so is checked on what comes back, and a particle that the grid
+cannot give back (without transverse momentum, of negative energy, too close to the end of the number format) is
+kept as it is.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Integers:
-    """Particles on the grid, (n,) each, int64: kind, and numbers of pT, eta, phi and mass (0 where there is none)."""
+    """Particles on the grid: kind, and numbers of pT, eta, phi and mass (0 where there is none); (n,) each."""
 
     kind: np.ndarray
     pt: np.ndarray
@@ -160,8 +161,8 @@ def restore(integers: Integers, grid: Grid, dtype: Any) -> np.ndarray:
 def errors(p4: np.ndarray, back: np.ndarray) -> dict[str, np.ndarray]:
     r"""How far particles were moved, (n,) each; 0 where nothing changed.
 
-    ``pt``: :math:`|p_T' / p_T - 1|`; ``eta``, ``phi``: in units of 1e-3; ``mass``: :math:`|m'^2 - m^2| / 2 m^2` beyond
-    what the number format resolves (:math:`32 \epsilon E^2`).
+    ``pt``: :math:`|p_T' / p_T - 1|`; ``eta``, ``phi``: in units of 1e-3; ``mass``: :math:`|m'^2 - m^2| / 2 m^2`
+    beyond what the number format resolves (:math:`32 \epsilon E^2`).
     """
     with np.errstate(all="ignore"):
         (pt, eta, phi, square), (pt2, eta2, phi2, square2) = coordinates(p4), coordinates(back)

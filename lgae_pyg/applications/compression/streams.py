@@ -1,7 +1,7 @@
 """Streams of whole numbers: one that counts them, one that writes them with a range coder, one that reads them.
 
-All three have the same method, so that what walks through the particles of jets is written once: it hands over values
-where they are known, and goes on with what it gets back.
+All three have the same method, so that what walks through the particles of jets is written once: it hands over
+values where they are known, and goes on with what it gets back.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import numpy as np
 
 from lgae_pyg.applications.compression.symbols import ALPHABET, join, plain_bits, split
 
-#: A frequency is 2^(level / 8 - 24), in whole numbers so that every machine has the same; 0 stands for unseen symbols.
+#: A frequency is 2^(level / 8 - 24), in whole numbers so that every machine has the same; 0 stands for unseen
+#: symbols.
 _EIGHTHS = np.array([256, 279, 304, 332, 362, 395, 431, 470], dtype=np.float64)
 _LEVELS, _UNSEEN = 8 * 24, 8 * 4
 #: Plain bits are written so many at a time.
@@ -85,9 +86,7 @@ class Encoder:
             self._coder.encode(symbols.astype(np.int32), model)
             for places, sizes, shift in _words(widths):
                 word = (rest[places] >> shift) & (sizes - 1)
-                self._coder.encode(
-                    word.astype(np.int32), self._library.model.Uniform(), sizes.astype(np.int32)
-                )
+                self._coder.encode(word.astype(np.int32), self._library.model.Uniform(), sizes.astype(np.int32))
         return values
 
     def bytes(self) -> bytes:
@@ -172,7 +171,7 @@ def unpack(content: bytes, size: int) -> bytes:
 
 
 def _words(widths: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, int]]:
-    """Plain bits in words: where there are some, the number of values of each word, and the place of its last bit."""
+    """Plain bits in words: which numbers have some, how many values a word can take, where it begins."""
     words = []
     for shift in range(0, int(widths.max(initial=0)), _WORD):
         places = np.flatnonzero(widths > shift)

@@ -1,8 +1,8 @@
 r"""Whole numbers as symbols of a small alphabet and a few plain bits.
 
-A magnitude below 16 is its own symbol; above, an octave has eight symbols, and what is left of the number within its
-symbol, :math:`e` bits, is spread evenly enough to be written as it is. The sign is one more bit of a number that is not
-zero. So the alphabet is small whatever the bounds are, and tables of frequencies stay short.
+A magnitude below 16 is its own symbol; above, an octave has eight symbols, and what is left of the number within
+its symbol, :math:`e` bits, is spread evenly enough to be written as it is. The sign is one more bit of a number
+that is not zero. So the alphabet is small whatever the bounds are, and tables of frequencies stay short.
 """
 
 import numpy as np
