@@ -56,8 +56,8 @@ def some_jets(jets: int, sizes: tuple[int, int] = (1, 60), seed: int = 0, dtype:
 
 
 def particles_moved(store: JetStore, back: JetStore, pt: float, angle: float) -> dict[str, np.ndarray]:
-    """How far each particle was moved, computed here and not by the package: that of jets whose particles are paired
-    so that the worst is moved least."""
+    """How far each particle was moved, computed here and not by the package: particles of a jet are paired so that
+    they are moved least."""
     assert back.ptr.tolist() == store.ptr.tolist()
     given, found = (one.particle_fields["pos"].double().numpy() for one in (store, back))
     order = np.arange(len(given))
@@ -70,7 +70,7 @@ def particles_moved(store: JetStore, back: JetStore, pt: float, angle: float) ->
 
 
 def differences(given: np.ndarray, found: np.ndarray) -> dict[str, np.ndarray]:
-    """Errors of four-momenta (..., 4): pT and energy relative, eta and phi in 1e-3; 0 where nothing was changed."""
+    """Errors of four-momenta (..., 4): pT and energy relative, eta and phi in 1e-3; 0 where nothing changed."""
     with np.errstate(all="ignore"):
         (_, pt, eta, phi), (_, pt2, eta2, phi2) = ((p[..., 0], *_angles(p)) for p in (given, found))
         turn = np.abs(np.angle(np.exp(1j * (phi2 - phi))))

@@ -27,7 +27,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_every_flipped_byte_is_an_error(path: Path) -> None:
     content, rng = path.read_bytes(), np.random.default_rng(0)
     places = sorted(
-        {*range(64), *rng.integers(0, len(content), 300).tolist(), *range(len(content) - 40, len(content))}
+        {*range(64), *rng.integers(0, len(content), 100).tolist(), *range(len(content) - 40, len(content))}
     )
     for place in places:
         for bits in (1 << int(rng.integers(8)), 0xFF):
@@ -42,10 +42,10 @@ def test_a_cut_file_names_its_block(path: Path) -> None:
         places = jets.places
     for cut in (0, 5, 8, 20, 200, places[0].start - 40):
         path.write_bytes(content[:cut])
-        with pytest.raises(DataFileError, match="no file of compressed jets|header"):
+        with pytest.raises(DataFileError, match=r"no file of compressed jets|header"):
             CompressedJets(path)
     for place in places:
-        for cut in (place.start - 33, place.start - 1, place.start + 1, place.start + place.length - 1):
+        for cut in (place.start - 31, place.start - 1, place.start + 1, place.start + place.length - 1):
             path.write_bytes(content[:cut])
             with pytest.raises(DataFileError, match=f"block {place.number} of 3 .*cut short"):
                 CompressedJets(path)
@@ -84,11 +84,11 @@ def test_what_a_file_declares_is_bounded(path: Path) -> None:
     for change in ((2, 0), (2, 1 << 31), (3, (1 << 32) - 1), (3, 5000), (3, 1), (1, 7)):
         head = struct.pack("<4sIIIIII", *(change[1] if k == change[0] else value for k, value in enumerate(good)))
         path.write_bytes(signed(content, start, head, body))
-        with pytest.raises(DataFileError, match="block 2|hold"):
+        with pytest.raises(DataFileError, match=r"block 2|hold"):
             lgae_pyg.decompress(path)
     head = struct.pack("<4sIIIIII", *good)
     tracemalloc.start()
-    for _ in range(60):  # numbers that nobody wrote
+    for _ in range(12):  # numbers that nobody wrote
         noise = rng.integers(0, 256, len(body)).astype(np.uint8).tobytes()
         length = struct.unpack("<I", body[:4])[0]
         for other in (noise, body[:4] + noise[:length] + body[4 + length :], body[: rng.integers(len(body))]):
@@ -123,12 +123,12 @@ def test_headers_that_say_what_cannot_be(path: Path, old: bytes, new: bytes) -> 
     start = struct.pack("<8sIIII", MAGIC, version, len(other), len(text), tables) + other
     start += content[24 + packed : 24 + packed + tables]
     path.write_bytes(start + struct.pack("<I", zlib.crc32(start)) + content[24 + packed + tables + 4 :])
-    with pytest.raises(ValueError, match="jets.lgj|coder of the file"):
+    with pytest.raises(ValueError, match=r"jets\.lgj|coder of the file"):
         lgae_pyg.decompress(path)
 
 
 def test_a_header_does_not_unpack_to_more_than_it_says(path: Path) -> None:
-    bomb = zlib.compress(bytes(200 << 20), 9)
+    bomb = zlib.compress(bytes(20 << 20), 9)
     start = struct.pack("<8sIIII", MAGIC, 1, len(bomb), 1000, 0) + bomb
     path.write_bytes(start + struct.pack("<I", zlib.crc32(start)))
     tracemalloc.start()
@@ -146,7 +146,7 @@ def test_a_later_version_and_another_file(path: Path) -> None:
     with pytest.raises(DataFileError, match="is of version 2, this lgae_pyg reads version 1"):
         CompressedJets(path)
     path.write_bytes(b"PAR1 something else")
-    with pytest.raises(DataFileError, match="no file of compressed jets: it begins with b'PAR1"):
+    with pytest.raises(DataFileError, match=r"no file of compressed jets: it begins with b'PAR1"):
         CompressedJets(path)
     with pytest.raises(FileNotFoundError):
         CompressedJets(path.with_name("missing"))
@@ -155,7 +155,7 @@ def test_a_later_version_and_another_file(path: Path) -> None:
 def test_a_machine_that_computes_otherwise_says_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     right = block.restore
     monkeypatch.setattr(block, "restore", lambda *given: np.nextafter(right(*given), np.float32(0)))
-    with pytest.raises(DataFileError, match="block 0 .* is whole, but other momenta come out than were written"):
+    with pytest.raises(DataFileError, match=r"block 0 .* is whole, but other momenta come out than were written"):
         lgae_pyg.decompress(path)
 
 
