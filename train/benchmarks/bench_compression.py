@@ -3,14 +3,14 @@
     python train/benchmarks/bench_compression.py FILES --out DIR [--card CARD] [--particles N] [--model CKPT]
 
 FILES are anything that JetFiles reads. Needs lgae-pyg[compress], zstandard, pysz and zfpy; a method whose package is
-missing is left out, and the caption says so. Every row keeps its bound for every particle, which is checked here on
-what comes back; side information is counted (numbers of particles, tables, header), labels are not.
+missing is left out, and the caption says so. Every row keeps its bound for every particle, and the largest error
+of what comes back is in the table. Side information is counted (numbers of particles, tables, header), labels are not.
 """
 
 import argparse
 import importlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ import torch
 
 from lgae_pyg.applications.compression import CompressedJets, compress
 from lgae_pyg.applications.compression.particles import Axis, stored_order, wrap
-from lgae_pyg.applications.compression.quantise import Bounds, Grid, Integers, coordinates, quantise
+from lgae_pyg.applications.compression.quantise import Bounds, Grid, coordinates, quantise
 from lgae_pyg.data import JetStore
 from lgae_pyg.datasets import JetFiles
 from lgae_pyg.tables import Table
@@ -33,6 +33,8 @@ NAMES = {
     "zfp": "zfp (zfpy) on ln pT, eta, phi",
     "model": "lgae compress with a model",
 }
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5", "#E69F00")
+XLABEL = "largest error of a particle: % of pT, or 1e-3 in η and φ (whichever is larger)"
 
 
 def main() -> None:
@@ -51,11 +53,11 @@ def main() -> None:
     plain = JetStore(store.ptr, {"pos": torch.from_numpy(pos.astype(np.float32))}, None, {"unit": data.unit})
     missing, rows = [], exact_rows(plain)
     methods: dict[str, Callable[..., tuple[float, Errors]]] = {"lgae": ours}
-    for name, package, method in (
-        ("range", "", column_entropy), ("zstd", "zstandard", column_zstd), ("sz3", "pysz", sz3), ("zfp", "zfpy", zfp),
-    ):  # fmt: skip
+    others = {"range": ("numpy", column_entropy), "zstd": ("zstandard", column_zstd)}
+    others |= {"sz3": ("pysz", sz3), "zfp": ("zfpy", zfp)}
+    for name, (package, method) in others.items():
         try:
-            importlib.import_module(package or "numpy")
+            importlib.import_module(package)
             methods[name] = method
         except ImportError:
             missing.append(package)
@@ -67,10 +69,11 @@ def main() -> None:
             rows.append((NAMES[name], pt, angle, bits, *worst))
             print(f"{NAMES[name]:50s} {pt:8g} {angle:6g} {bits:9.1f}", flush=True)
     caption = (
-        f"{options.title or data.origin}: {len(plain):,} jets of {plain.num_particles / len(plain):.1f} particles on "
-        "average. Bits per jet of the momenta with all side information; the bounds are on the pT (relative), and on "
-        "eta and phi (in 1e-3) of every particle, and the largest errors are those of what comes back. For massless "
-        "particles; the entropy is what an ideal coder with one table for each column would need, tables not counted."
+        f"{options.title or data.origin}: {len(plain):,} jets of {plain.num_particles / len(plain):.1f} particles "
+        "on average. Bits per jet of the momenta with all side information; the bounds are on the pT (relative), "
+        "and on eta and phi (in 1e-3) of every particle, and the largest errors are those of what comes back. The "
+        "entropy is what an ideal coder with one table for each column would need; its tables are not counted, and "
+        "columns with a value per jet cannot exceed the logarithm of the number of jets."
         + (f" Not installed: {', '.join(missing)}." if missing else "")
     )
     heads = {"method": "method", "pt": "bound pT", "angle": "bound angle", "bits": "bits per jet"}
@@ -78,7 +81,7 @@ def main() -> None:
     table = Table("compression", caption, heads, tuple(rows))
     table.save(options.out)
     print(table.to_text())
-    draw(table, options.out)
+    draw(table, options.out, options.title)
 
 
 Errors = tuple[float, float, float]
@@ -109,14 +112,13 @@ def ours(jets: JetStore, bounds: Bounds, **more: str) -> tuple[float, Errors]:
 
 def column_entropy(jets: JetStore, bounds: Bounds) -> tuple[float, Errors]:
     """The entropy of the columns, each number by itself: what a range coder with one table a column needs."""
-    integers, columns, worst = _columns(jets, bounds)
-    del integers
+    columns, worst = _columns(jets, bounds)
     return sum(map(_entropy, columns)) / len(jets), worst
 
 
 def column_zstd(jets: JetStore, bounds: Bounds) -> tuple[float, Errors]:
     """The same columns in bytes, by zstd."""
-    _, columns, worst = _columns(jets, bounds)
+    columns, worst = _columns(jets, bounds)
     total = sum(_zstd(_planes(values)) for values in columns)
     return 8 * total / len(jets), worst
 
@@ -174,9 +176,9 @@ def _coordinates_with(jets: JetStore, bounds: Bounds, one: Callable) -> tuple[fl
     return 8 * size / len(jets), worst
 
 
-def _columns(jets: JetStore, bounds: Bounds) -> tuple[Integers, list[np.ndarray], Errors]:
+def _columns(jets: JetStore, bounds: Bounds) -> tuple[list[np.ndarray], Errors]:
     """Sorted jets on the grid as columns: numbers of particles, pT of the first, steps of pT, angles against the
-    stored axis of the jet, and the axis."""
+    stored axis of the jet, the axis."""
     pos, ptr = jets.particle_fields["pos"].numpy(), jets.ptr.numpy()
     grid = Grid.of(bounds, np.float32)
     integers, back = quantise(pos, bounds, grid)
@@ -197,7 +199,7 @@ def _columns(jets: JetStore, bounds: Bounds) -> tuple[Integers, list[np.ndarray]
     (pt, e, f, _), (pt2, e2, f2, _) = coordinates(pos[order]), coordinates(back)
     turn = np.abs((f2 - f + np.pi) % (2 * np.pi) - np.pi).max()
     worst = float(np.abs(pt2 / pt - 1).max()), float(1e3 * max(np.abs(e2 - e).max(), turn)), _mass_iqr(jets, back)
-    return integers, columns, worst
+    return columns, worst
 
 
 def _mass_iqr(jets: JetStore, p4: np.ndarray) -> float:
@@ -230,40 +232,43 @@ def _zstd(values: np.ndarray) -> int:
     return len(zstandard.ZstdCompressor(level=19).compress(np.ascontiguousarray(values).tobytes()))
 
 
-def draw(table: Table, folder: Path) -> None:
-    """Bits per jet against the bound, a line for each method."""
-    import matplotlib
-
-    matplotlib.use("Agg")
+def draw(table: Table, folder: Path, title: str) -> None:
+    """Bits per jet against the error that was measured, a line for each method, and their ratio to ours there."""
     from matplotlib import pyplot as plt
 
-    from lgae_pyg.evaluation.style import style
+    from lgae_pyg.evaluation.style import SETTINGS
 
-    with plt.rc_context(style()):
-        figure, (axes, lower) = plt.subplots(
-            2, 1, figsize=(6.4, 6.4), sharex=True, height_ratios=(2.2, 1), layout="constrained"
-        )
+    with plt.rc_context(SETTINGS):
+        figure, (axes, lower) = plt.subplots(2, 1, figsize=(6.4, 6.6), sharex=True, height_ratios=(2, 1))
         records = [row for row in table.records() if row["pt"] > 0]
-        methods = list(dict.fromkeys(row["method"] for row in records))
-        reference = {row["pt"]: row["bits"] for row in records if row["method"] == NAMES["lgae"]}
-        for number, method in enumerate(methods):
+        ours = [row for row in records if row["method"] == NAMES["lgae"]]
+        for number, method in enumerate(dict.fromkeys(row["method"] for row in records)):
             rows = [row for row in records if row["method"] == method]
-            x = [100 * row["pt"] for row in rows]
-            looks = {"marker": "osD^vP"[number], "color": f"C{number}", "label": method}
-            axes.plot(x, [row["bits"] for row in rows], **looks)
-            lower.plot(x, [row["bits"] / reference[row["pt"]] for row in rows], **looks)
+            x, y = np.array([[_error(row), row["bits"]] for row in rows]).T
+            looks = {"marker": "osD^vP"[number], "color": COLOURS[number], "label": method, "markersize": 5}
+            looks |= {"zorder": 5} if method == NAMES["lgae"] else {"markerfacecolor": "white", "linestyle": "--"}
+            axes.plot(x, y, **looks)
+            at = np.interp(np.log(x), [np.log(_error(row)) for row in ours], [row["bits"] for row in ours])
+            inside = x >= 0.99 * _error(ours[0])
+            lower.plot(x[inside], (y / at)[inside], **looks)
         for row in table.records()[1:3]:
             if row["pt"] == 0:
                 axes.axhline(row["bits"], color="0.4", linestyle=":" if "zstd" in row["method"] else "--", lw=1)
-                axes.annotate(row["method"] + ", no error", (0.99, row["bits"]), xycoords=("axes fraction", "data"),
-                              ha="right", va="bottom", fontsize="small", color="0.3")  # fmt: skip
-        axes.set(ylabel="bits per jet", xscale="log", ylim=(0, None))
-        lower.set(ylabel="ratio to\nlgae compress",
-                  xlabel="largest relative error of pT [%]; largest error of η and φ is a tenth of it: 1e-3 at 1 %")  # fmt: skip
+                text, place = row["method"] + ", no error", (0.99, row["bits"])
+                looks = {"ha": "right", "va": "bottom", "fontsize": "small", "color": "0.3"}
+                axes.annotate(text, place, xycoords=("axes fraction", "data"), **looks)
+        axes.set(ylabel="bits per jet", xscale="log", ylim=(0, None), title=title)
+        lower.set(ylabel="ratio to lgae compress\nat the same error", xlabel=XLABEL)
+        lower.xaxis.set_major_formatter("{x:g}")
         lower.axhline(1, color="0.7", lw=0.8)
-        axes.legend(fontsize="small")
+        axes.legend(fontsize="small", loc="lower left")
         for suffix in ("png", "pdf"):
-            figure.savefig(folder / f"compression.{suffix}", dpi=160)
+            figure.savefig(folder / f"compression.{suffix}")
+
+
+def _error(row: Mapping[str, float]) -> float:
+    """The largest error that came back, in per cent of pT or 1e-3 of an angle, whichever is larger."""
+    return max(100 * row["worst_pt"], row["worst_angle"])
 
 
 if __name__ == "__main__":
