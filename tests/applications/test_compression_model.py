@@ -85,7 +85,7 @@ def test_other_numbers_of_the_decoder_are_noticed(
         lgae_pyg.decompress(tmp_path / "a", model=linear)
 
 
-@pytest.mark.parametrize("model", [LGAE(num_particles=8, latent_vectors=1), ShellLGAE(num_particles=8, latent_vectors=2)])
+@pytest.mark.parametrize("model", [LGAE(num_particles=8), ShellLGAE(num_particles=8, latent_vectors=2)])
 def test_learned_models_can_be_used(model: torch.nn.Module, tmp_path: Path) -> None:
     path = save_checkpoint(tmp_path / "m.ckpt", model, unit="GeV")
     store = some_jets(12, (1, 10))

@@ -2,9 +2,10 @@
 
     python train/benchmarks/bench_compression.py FILES --out DIR [--card CARD] [--particles N] [--model CKPT]
 
-FILES are anything that JetFiles reads. Needs lgae-pyg[compress], zstandard, pysz and zfpy; a method whose package is
-missing is left out, and the caption says so. Every row keeps its bound for every particle, and the largest error
-of what comes back is in the table. Side information is counted (numbers of particles, tables, header), labels are not.
+FILES are anything that JetFiles reads. Needs lgae-pyg[compress], zstandard, pysz and zfpy; a method whose package
+is missing is left out, and the caption says so. Every row keeps its bound for every particle, and the largest error
+of what comes back is in the table. Side information is counted (numbers of particles, tables, header), labels are
+not.
 """
 
 import argparse
@@ -72,8 +73,8 @@ def main() -> None:
         f"{options.title or data.origin}: {len(plain):,} jets of {plain.num_particles / len(plain):.1f} particles "
         "on average. Bits per jet of the momenta with all side information; the bounds are on the pT (relative), "
         "and on eta and phi (in 1e-3) of every particle, and the largest errors are those of what comes back. The "
-        "entropy is what an ideal coder with one table for each column would need; its tables are not counted, and "
-        "columns with a value per jet cannot exceed the logarithm of the number of jets."
+        "entropy is what an ideal coder with one table for each column would need; its tables are not counted, "
+        "and columns with a value per jet cannot exceed the logarithm of the number of jets."
         + (f" Not installed: {', '.join(missing)}." if missing else "")
     )
     heads = {"method": "method", "pt": "bound pT", "angle": "bound angle", "bits": "bits per jet"}
@@ -159,7 +160,7 @@ def _coordinates_with(jets: JetStore, bounds: Bounds, one: Callable) -> tuple[fl
     turn = (phi - phi[lead] + np.pi) % (2 * np.pi) - np.pi
     columns = np.log(pt)[order], (eta - eta[lead])[order], turn[order]
     limits = np.log1p(bounds.pt), 1e-3 * bounds.angle, 1e-3 * bounds.angle
-    heads = [(eta[lead][ptr[:-1]], limits[1]), (phi[lead][ptr[:-1]], limits[2])]  # twice the error for others: halve
+    heads = [(eta[lead][ptr[:-1]], limits[1]), (phi[lead][ptr[:-1]], limits[2])]
     size, back = _zstd(_planes(np.diff(ptr))), []
     for values, bound in zip(columns, (limits[0], limits[1] / 2, limits[2] / 2)):
         packed, found = one(np.ascontiguousarray(values), bound)
