@@ -3,9 +3,9 @@
     python train/benchmarks/bench_compression.py FILES --out DIR [--card CARD] [--particles N] [--model CKPT]
 
 FILES are anything that JetFiles reads. Needs lgae-pyg[compress], zstandard, pysz and zfpy; a method whose package
-is missing is left out, and the caption says so. Every row keeps its bound for every particle, and the largest error
-of what comes back is in the table. Side information is counted (numbers of particles, tables, header), labels are
-not.
+is missing is left out, and the caption says so. Every row keeps its bound for every particle, and the largest
+error of what comes back is in the table. Side information is counted (numbers of particles, tables, header),
+labels are not.
 """
 
 import argparse
@@ -35,7 +35,7 @@ NAMES = {
     "model": "lgae compress with a model",
 }
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5", "#E69F00")
-XLABEL = "largest error of a particle: % of pT, or 1e-3 in η and φ (whichever is larger)"
+XLABEL = "largest error of a particle [% of pT, 1e-3 in η and φ]"
 
 
 def main() -> None:
