@@ -1,0 +1,65 @@
+"""``lgae compress``: jets into a file in which no particle is moved by more than a bound."""
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    add = parser.add_argument
+    parser.usage = "lgae compress [MODEL] IN... OUT [options]"
+    add("paths", nargs="+", metavar="[MODEL] IN... OUT",
+        help="files of jets (ROOT, HDF5, Parquet, NumPy, stores), folders or patterns; last the file to be "
+        "written; first, if one is to be tried, a checkpoint of an autoencoder or the folder of a run")
+    add("--pt", type=float, default=0.01, metavar="SHARE",
+        help="largest relative error of a particle's pT, and of its mass if it has any (default 0.01)")
+    add("--angle", type=float, default=1.0, metavar="X",
+        help="largest error of its eta and of its phi, in units of 1e-3 (default 1)")
+    add("--jet", action="store_true", help="keep the four-momentum of each jet as it was, in the field jet_p4")
+    add("--drop", default="", metavar="A,B", help="leave these fields out, such as jet_ref (default: keep all)")
+    add("--coder", default="auto", choices=("auto", "plain", "model"),
+        help="how particles are written; auto: what is shorter on a sample (default)")
+    add("--card", metavar="CARD", help="data card of the files: preset or YAML file (default: recognised)")
+    add("--particles", type=int, metavar="N", help="cut jets to their N leading particles (default: keep all)")
+    add("--unit", default="GeV", choices=("GeV", "TeV", "PeV"), help="unit of the momenta (default GeV)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compresses, and prints what it cost."""
+    import time
+
+    from lgae_pyg.applications.compression import compress
+    from lgae_pyg.datasets import JetFiles
+
+    *inputs, out = options.paths
+    model = inputs.pop(0) if inputs and _is_model(Path(inputs[0])) else None
+    if not inputs:
+        raise ValueError("lgae compress [MODEL] IN... OUT: give the jets, and last the file to be written")
+    if Path(out).is_dir():
+        raise IsADirectoryError(f"{out} is a folder: last comes the file to be written")
+    if _is_jets(Path(out)):
+        raise ValueError(f"{out} is a file of jets, and would be replaced: last comes the file to be written")
+    jets = JetFiles(inputs, options.card, num_particles=options.particles, unit=options.unit)
+    drop = [name for name in options.drop.split(",") if name]
+    begin = time.perf_counter()
+    bounds = {"pt": options.pt, "angle": options.angle}
+    account = compress(jets, out, **bounds, jet=options.jet, drop=drop, model=model, coder=options.coder)
+    seconds = time.perf_counter() - begin
+    print("\n".join(account.lines()))
+    print(f"{out}: {account.jets / seconds:,.0f} jets/s; every block was decompressed and compared")
+    print(f"Take it out again: lgae decompress {out} OUT.parquet")
+    return 0
+
+
+def _is_model(path: Path) -> bool:
+    """Whether a path is a checkpoint or the folder of a run."""
+    return path.suffix == ".ckpt" or (path / "checkpoints").is_dir()
+
+
+def _is_jets(path: Path) -> bool:
+    from lgae_pyg.datasets.readers import recognise
+
+    try:
+        return path.exists() and bool(recognise(path))
+    except OSError:
+        return False
