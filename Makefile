@@ -36,7 +36,7 @@ $(VENV)/installed: setup.cfg setup.py pyproject.toml .ci/constraints.txt | envir
 	@echo "Installing PyTorch, this package and its companions into $(VENV); some minutes, once, and quietly."
 	$(PIP) --upgrade pip setuptools wheel ninja
 	$(PIP) $(TORCH_ARGS) torch  # by itself, so that TORCH_ARGS applies to it alone
-	$(PIP) --no-build-isolation --editable '.[generator,jetnet,peers,docs,dev]'
+	$(PIP) --no-build-isolation --editable '.[generator,jetnet,peers,compress,export,docs,dev]'
 	@$(BIN)/python -c "import importlib.util as i; exit(i.find_spec('jetnet') is None)" \
 		|| echo "no jetnet here (Python up to 3.12 has it): downloads of JetNet, FPND, FPD and KPD are left out."
 	touch $@

@@ -24,8 +24,8 @@ from lgae_pyg.applications.score_formats import format_of, read_meta, write_scor
 from lgae_pyg.applications.score_job import ScoreJob, check_features, short_names, stretches_of
 from lgae_pyg.applications.score_model import Scorer
 from lgae_pyg.applications.score_table import Summary, described
+from lgae_pyg.checksums import read_signed, write_signed
 from lgae_pyg.data import DataFileError
-from lgae_pyg.data.shards import read_signed, write_signed
 from lgae_pyg.data.tensor_file import metadata_of, read_tensors, write_tensors
 from lgae_pyg.datasets.reading import Piece
 from lgae_pyg.files import plain

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from lgae_pyg.applications.score_model import Scorer
 from lgae_pyg.applications.score_table import Scored, joined
+from lgae_pyg.checksums import fingerprint
 from lgae_pyg.data.flat import FlatJets
-from lgae_pyg.datasets.base import fingerprint
 from lgae_pyg.datasets.cards import Card, read_card
 from lgae_pyg.datasets.columns import CardColumns
 from lgae_pyg.datasets.reading import JetReading, Piece

@@ -29,7 +29,8 @@ from lgae_pyg.datasets.reading import store_fields
 from lgae_pyg.evaluation.anomaly.density import LatentDensity
 from lgae_pyg.evaluation.anomaly.study import FITTED, model_scores, sample_codes
 from lgae_pyg.evaluation.latent.codes import latent_invariants
-from lgae_pyg.evaluation.subject import Sample, Subject, run_model
+from lgae_pyg.evaluation.sample import Sample
+from lgae_pyg.evaluation.subject import Subject, run_model
 from lgae_pyg.models import Latent, contract_of, stated_unit
 from lgae_pyg.version import __version__
 

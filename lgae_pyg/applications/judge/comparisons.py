@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lgae_pyg.applications.judge.jets import ScoredJets
-from lgae_pyg.evaluation.subject import QCD
+from lgae_pyg.evaluation.sample import QCD
 from lgae_pyg.registry import suggestion
 
 #: Names of classes that are taken for background if nobody says which is.
