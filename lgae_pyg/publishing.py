@@ -78,9 +78,11 @@ def _card(
         f'model = lgae_pyg.load_model("{name}")  # or the path of this folder', "```", "",
     ]  # fmt: skip
     if data:
-        lines += ["## Data", "", *(f"- {key}: {value}" for key, value in data.items()), ""]
-    if found.metrics:
-        lines += ["## Validation", "", *(f"- {key}: {value:.5g}" for key, value in found.metrics.items()), ""]
+        short = {key: value for key, value in data.items() if isinstance(value, str | int | float | list)}
+        lines += ["## Data", "", *(f"- {key}: {value}" for key, value in short.items()), ""]
+    validation = {key: value for key, value in found.metrics.items() if key.startswith("val/")}
+    if validation:
+        lines += ["## Validation", "", *(f"- {key}: {value:.5g}" for key, value in validation.items()), ""]
     if results is not None:
         table = Path(results, TABLES[facts.task]).read_text(encoding="utf-8")
         lines += ["## Results", "", table.rstrip(), ""]

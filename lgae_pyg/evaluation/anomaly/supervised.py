@@ -139,7 +139,8 @@ class Reference:
         about += [] if size == shown else [f"on up to {size} particles" if size else "on all particles"]
         return [
             f"Upper reference: the tagger {self.label}{f' of {checkpoint}' if checkpoint else ''}, "
-            f"{', '.join(about)}; its score is 1 minus the probability of {' and '.join(ordinary)}."
+            f"{', '.join(about)}; its score is 1 minus the probability of {' and '.join(ordinary)}, one for all "
+            "signals: it is no bound for a single one."
         ]
 
 
@@ -165,6 +166,10 @@ def without_seen(
     samples: Sequence[Sample], references: Mapping[str, Reference]
 ) -> tuple[list[Sample], list[str]]:
     """The jets that no tagger was trained or validated on, and sentences that say what was left out.
+
+    Args:
+        samples: of the background and of the signals.
+        references: the taggers; with none, the samples stay as they are.
 
     Raises:
         ValueError: if nothing is left of a sample.
