@@ -139,7 +139,8 @@ class Reference:
         about += [] if size == shown else [f"on up to {size} particles" if size else "on all particles"]
         return [
             f"Upper reference: the tagger {self.label}{f' of {checkpoint}' if checkpoint else ''}, "
-            f"{', '.join(about)}; its score is 1 minus the probability of {' and '.join(ordinary)}."
+            f"{', '.join(about)}; its score is 1 minus the probability of {' and '.join(ordinary)}, one for all "
+            "signals: it is no bound for a single one."
         ]
 
 
