@@ -167,6 +167,10 @@ def without_seen(
 ) -> tuple[list[Sample], list[str]]:
     """The jets that no tagger was trained or validated on, and sentences that say what was left out.
 
+    Args:
+        samples: of the background and of the signals.
+        references: the taggers; with none, the samples stay as they are.
+
     Raises:
         ValueError: if nothing is left of a sample.
     """
