@@ -18,7 +18,7 @@ from lgae_pyg.ops.graphs import graph_sizes, pointers
 from lgae_pyg.ops.jets import pad_jets
 
 #: Jets that are compared at once.
-BATCH = 50
+BATCH = 20
 #: Sizes of the jets that a fresh export is tried with: one particle, few, and more than there are neighbours.
 TRIAL_SIZES = (1, 2, 3, 5, 8, 12, 17, 18, 24, 30, 40, 60)
 #: What scores may be off by, through roundings alone, by the precision of the network.
@@ -90,22 +90,20 @@ def compare(program: PaddedTagger, score: Scorer, p4: Tensor, ptr: Tensor, spare
     Shapes:
         - p4: :math:`(n, 4)`, ptr: :math:`(B+1,)`
     """
-    ptr = ptr.long()
+    sizes = graph_sizes(ptr.long())
+    order = sizes.argsort(stable=True)  # jets of about one size together
     ours, theirs = [], []
-    for first in range(0, len(ptr) - 1, BATCH):
-        part = ptr[first : first + BATCH + 1]
-        some, sizes = p4[part[0] : part[-1]].to(program.dtype), graph_sizes(part)
-        slots = max(2, int(sizes.max()) + spare)
-        padded, mask = pad_jets(some, part - part[0], slots)
-        padded = torch.where(mask.unsqueeze(-1), padded, torch.full_like(padded, 7.0))
-        ours.append(score(padded.numpy(), sizes.numpy()))
-        jets, report = admit(
-            FlatJets(some.numpy(), (part - part[0]).numpy(), unit=program.unit), Rules(program.num_particles)
-        )
-        if report.kept != len(sizes):
-            raise ValueError(f"{len(sizes) - report.kept} of the jets cannot be read: leave them out")
-        theirs.append(graph_scores(program, torch.from_numpy(jets.p4), torch.from_numpy(jets.ptr)))
-    return Comparison(np.concatenate(ours), np.concatenate(theirs))
+    for some in order.split(BATCH):
+        jets = torch.cat([p4[ptr[jet] : ptr[jet + 1]] for jet in some.tolist()]).to(program.dtype)
+        count, part = sizes[some], pointers(sizes[some])
+        padded, exists = pad_jets(jets, part, max(2, int(count.max()) + spare))
+        ours.append(score(torch.where(exists.unsqueeze(-1), padded, 7.0).numpy(), count.numpy()))
+        read, report = admit(FlatJets(jets.numpy(), part.numpy(), unit=program.unit), Rules(program.num_particles))
+        if report.kept != len(some):
+            raise ValueError(f"{len(some) - report.kept} of the jets cannot be read: leave them out")
+        theirs.append(graph_scores(program, torch.from_numpy(read.p4), torch.from_numpy(read.ptr)))
+    place = order.argsort().numpy()
+    return Comparison(np.concatenate(ours)[place], np.concatenate(theirs)[place])
 
 
 def graph_scores(program: PaddedTagger, p4: Tensor, ptr: Tensor) -> NDArray:
