@@ -133,7 +133,8 @@ class _Block(torch.autograd.Function):
         to_h = torch.addmm(to_target @ own, to_source, other)
         to_first = torch.cat([to_target.T @ h, to_source.T @ h, to_pair], 1)
         to_layers = (part.view(shape) for part, shape in zip(to_layers, shapes))
-        return to_h, to_x if ctx.needs_input_grad[1] else None, to_first, None, None, None, to_gamma, to_beta, *to_layers
+        to_x = to_x if ctx.needs_input_grad[1] else None
+        return to_h, to_x, to_first, None, None, None, to_gamma, to_beta, *to_layers
 
 
 def lorentz_sum(
@@ -149,7 +150,7 @@ def lorentz_sum(
     """Messages and steps from the normalised terms of the first layer, and what the backward pass may read."""
     call = _Call(x, target, source, parameters, invariants, moves, clamp, ptr)
     out, moved = target.new_empty(target.shape), x.new_empty(call.moved)
-    kept = x.new_empty(call.keepable if call.keepable <= KEPT else 0, dtype=torch.uint8)
+    kept = x.new_empty(call.keepable if 8 * call.keepable <= KEPT else 0)
     door.call(call.library.lorentz_sum_forward, *call.values, kept if len(kept) else None, out, moved)
     return out, moved, kept
 
@@ -162,7 +163,7 @@ def lorentz_sum_backward(
     target = call.tensors[1]
     upstream = door.enter_gradient("the messages", upstream, target.shape, target.dtype)
     upstream_moved = door.enter_gradient("the coordinates", upstream_moved, call.moved, torch.float64)
-    kept = door.enter("what was kept", kept, (call.keepable if kept.numel() else 0,), torch.uint8)
+    kept = door.enter("what was kept", kept, (call.keepable if kept.numel() else 0,), torch.float64)
     grads = [tensor.new_empty(tensor.shape) for tensor in call.tensors]
     values = (*call.values, kept if len(kept) else None)
     door.call(call.library.lorentz_sum_backward, *values, upstream, upstream_moved, *grads)
@@ -200,7 +201,7 @@ class _Call:
         self.moved = (nodes * moves, 4)
         size = self.library.lorentz_sum_kept
         size.restype = ctypes.c_int64
-        self.keepable = moves * size(ctypes.c_void_p(self.ptr.data_ptr()), ctypes.c_int64(len(self.ptr) - 1))
+        self.keepable = moves * size(ctypes.c_void_p(self.ptr.data_ptr()), ctypes.c_int64(len(self.ptr) - 1)) // 8
 
 
 def moments(x: Tensor, target: Tensor, source: Tensor, pair: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor, Tensor]:

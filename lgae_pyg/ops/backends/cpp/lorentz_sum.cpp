@@ -13,7 +13,7 @@ class Forward {
   public:
     Forward(const Inputs& in, T* out, double* moved) : jet_(in), out_(out), moved_(moved) {}
 
-    void jet(int64_t begin, int64_t count, Mover* kept) {
+    void jet(int64_t begin, int64_t count, char* kept) {
         jet_.read(begin, count);
         T* sums = sums_.reserve(count * WIDE);
         std::memset(sums, 0, count * WIDE * sizeof(T));
@@ -22,7 +22,7 @@ class Forward {
         jet_.pairs.over(jet_.x, count, [&] {
             jet_.walk();
             if (MOVES) jet_.walk_on();
-            if (MOVES && kept) std::memcpy(kept++, &jet_.mover, sizeof jet_.mover);
+            if (MOVES && kept) kept = std::copy_n(reinterpret_cast<const char*>(&jet_.mover), sizeof(Mover), kept);
             over_targets(jet_.pairs, [&](int64_t i, int from, int rows) {
                 add_rows(sums + i * WIDE, jet_.message + from * WIDE, rows);
                 four total{}, within;
@@ -54,7 +54,7 @@ class Backward {
 
     void begin_group() { std::memset(&parameters_, 0, sizeof parameters_); }
 
-    void jet(int64_t begin, int64_t count, const Mover* kept) {
+    void jet(int64_t begin, int64_t count, const char* kept) {
         jet_.read(begin, count);
         T *upstream = ups_.reserve(count * WIDE), *target = targets_.reserve(count * WIDE);
         T* source = sources_.reserve(count * WIDE);
@@ -64,8 +64,12 @@ class Backward {
         std::memset(x, 0, 4 * count * sizeof(double));
         jet_.pairs.over(jet_.x, count, [&] {
             jet_.walk();
-            if (MOVES && kept) std::memcpy(&jet_.mover, kept++, sizeof jet_.mover);
-            else if (MOVES) jet_.walk_on();
+            if (MOVES && kept) {
+                std::memcpy(&jet_.mover, kept, sizeof(Mover));
+                kept += sizeof(Mover);
+            } else if (MOVES) {
+                jet_.walk_on();
+            }
             if (MOVES) mover(moved_ + 4 * begin);
             gate(upstream);
             layers(target, source);
@@ -191,13 +195,13 @@ std::vector<int64_t> first_blocks(const int64_t* ptr, int64_t jets) {
 struct Batch {
     const int64_t* ptr;
     int64_t jets;
-    Mover* kept;
+    char* kept;
     Threads threads;
 
     // Lets a worker do a jet.
     template <class Worker>
     void pass(Worker& worker, int64_t jet, const std::vector<int64_t>& firsts) const {
-        worker.jet(ptr[jet], ptr[jet + 1] - ptr[jet], kept ? kept + firsts[jet] : nullptr);
+        worker.jet(ptr[jet], ptr[jet + 1] - ptr[jet], kept ? kept + firsts[jet] * int64_t(sizeof(Mover)) : nullptr);
     }
 };
 
@@ -239,7 +243,7 @@ extern "C" int64_t lorentz_sum_kept(const int64_t* ptr, int64_t jets) {
 
 // `kept` is that memory, or null.
 extern "C" void lorentz_sum_forward(const double* x, const T* target, const T* source, const T* given, int moves,
-                                    double clamp, const int64_t* ptr, int64_t jets, Mover* kept, T* out, double* moved,
+                                    double clamp, const int64_t* ptr, int64_t jets, char* kept, T* out, double* moved,
                                     int count, Parallel parallel) {
     auto weights = std::make_unique<Weights>(given, moves != 0);
     (moves ? forward<true> : forward<false>)({x, target, source, *weights, clamp},
@@ -247,7 +251,7 @@ extern "C" void lorentz_sum_forward(const double* x, const T* target, const T* s
 }
 
 extern "C" void lorentz_sum_backward(const double* x, const T* target, const T* source, const T* given, int moves,
-                                     double clamp, const int64_t* ptr, int64_t jets, Mover* kept, const T* upstream,
+                                     double clamp, const int64_t* ptr, int64_t jets, char* kept, const T* upstream,
                                      const double* moved, double* grad_x, T* grad_target, T* grad_source,
                                      T* grad_parameters, int count, Parallel parallel) {
     auto weights = std::make_unique<Weights>(given, moves != 0);
