@@ -11,6 +11,7 @@ from torch.nn.utils import parametrizations
 from lgae_pyg.lorentz.kinematics import minkowski_square
 from lgae_pyg.nn import LorentzNetConv, complete_graph
 from lgae_pyg.nn import lorentz_net_conv as module
+from lgae_pyg.ops.backends import compiled_lorentz
 from lgae_pyg.ops.backends.choice import BackendError
 from lgae_pyg.ops.backends.compiled_lorentz import add_moments_gradients, moments
 from lgae_pyg.ops.pair_chunks import all_pairs
@@ -73,6 +74,14 @@ def test_the_kernel_is_the_plain_block(dtype, limit, options, training, generato
     for name, value in other.state_dict().items():
         assert torch.allclose(conv.state_dict()[name], value, rtol=limit, atol=limit), name
     assert bool(conv.edge_norm.num_batches_tracked) == training
+
+
+def test_the_last_layer_is_computed_again_where_nothing_was_kept(generator, monkeypatch):
+    conv, _ = pair_of(clamp=0.5, hidden=72)
+    data = inputs(72, torch.float64, generator)
+    kept = everything(conv, *data)
+    monkeypatch.setattr(compiled_lorentz, "KEPT", 0)
+    assert all(torch.equal(part, kept[name]) for name, part in everything(conv, *data).items())
 
 
 def test_gradients_are_those_of_differences(generator):

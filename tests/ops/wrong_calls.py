@@ -86,7 +86,7 @@ def convolution_calls() -> dict[str, tuple[Callable, list]]:
     rows, columns, share = [real(4, 3), real(3), real(3)], [real(3), real(3)], real(NODES)
     return {
         "edge terms": (own.edge_terms, [real(NODES, 3), real(NODES, 3), edges]),
-        "edge terms, backward": (own.edge_terms_backward, [real(4, 3), edges, NODES]),
+        "edge terms, backward": (lambda *given: own.edge_terms_backward(*given, NODES), [real(4, 3), edges]),
         "edge moments": (own.edge_moments, rows[:1]),
         "edge activation": (own.edge_activate, rows),
         "edge mean": (own.edge_mean, [*rows, edges, share]),

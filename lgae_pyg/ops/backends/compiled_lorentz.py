@@ -23,7 +23,7 @@ from lgae_pyg.ops.lorentz_edges import LorentzEdges
 #: Widths up to which the kernel is built: weights and their gradients are to stay in the second-level cache.
 WIDEST = 512
 #: Bytes that are kept of the pairs for the backward pass at most, in each block; else nothing is.
-KEPT = 1 << 24
+KEPT = 1 << 22
 
 
 class Sums(NamedTuple):
