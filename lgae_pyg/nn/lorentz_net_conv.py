@@ -12,7 +12,7 @@ from lgae_pyg.ops.jets import on_rows
 from lgae_pyg.ops.lorentz_edges import LorentzEdges
 from lgae_pyg.ops.lorentz_features import psi
 from lgae_pyg.ops.pair_chunks import MAX_PAIRS, Pairs, all_pairs, edge_pairs
-from lgae_pyg.ops.pair_norm import fixed_statistics, follow_statistics, pair_batch_norm
+from lgae_pyg.ops.pair_norm import fixed_statistics, follow_statistics, pair_batch_norm, scale_and_shift
 from lgae_pyg.ops.pairs import pair_sum, split_linear
 from lgae_pyg.ops.precision import without_autocast
 
@@ -139,7 +139,10 @@ class LorentzNetConv(nn.Module):
         """
         x, attr = x.double(), () if edge_attr is None else (edge_attr.to(h.dtype),)
         first = split_linear(h, self.edge_input.weight)
-        normed = first.rescaled(*batch_norm_terms(self.edge_norm, 0, self._no_moments))
+        statistics = fixed_statistics(self.edge_norm, 0)
+        if statistics is None:
+            raise ValueError("padded jets are for evaluation: call .eval()")
+        normed = first.rescaled(*scale_and_shift(self.edge_norm, *statistics))
         x_i, x_j = x.unsqueeze(2), x.unsqueeze(1)
         z = normed.target.unsqueeze(2) + normed.source.unsqueeze(1)
         seen = self._pair_features(x_i, x_j, attr, h.dtype)
@@ -150,10 +153,6 @@ class LorentzNetConv(nn.Module):
         if shift:
             x = x + self.step * shift[0] / pairs.sum(2).clamp(min=1)
         return h + on_rows(self.node_mlp, torch.cat([h, messages, scalars], -1)), x
-
-    @staticmethod
-    def _no_moments() -> tuple[Tensor, Tensor]:
-        raise ValueError("padded jets are for evaluation: call .eval()")
 
     def _sums(
         self, h: Tensor, x: Tensor, pairs: Pairs, features: tuple[Tensor, ...]

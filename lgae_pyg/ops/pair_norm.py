@@ -80,6 +80,16 @@ def pair_batch_norm(
         follow_statistics(norm, mean.detach(), variance.detach(), pairs.count)
     else:
         mean, variance = statistics
+    return scale_and_shift(norm, mean, variance)
+
+
+def scale_and_shift(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+    """What a layer does to values of this mean and variance, as :func:`pair_batch_norm` has it.
+
+    Shapes:
+        - mean, variance: :math:`(C,)`
+        - **output:** :math:`(C,)` twice
+    """
     scale = torch.rsqrt(variance + norm.eps)
     scale = scale if norm.weight is None else scale * norm.weight
     shift = -mean * scale
