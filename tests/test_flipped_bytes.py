@@ -131,7 +131,7 @@ def test_metrics_of_a_training(tmp_path: Path) -> None:
             continue
         assert not whole and text.startswith(found.rstrip("\n")), place  # the last row, which is left out
     file.append({"epoch": 3})
-    file.path.write_bytes(file.path.read_bytes()[:-20])
+    file.path.write_bytes(file.path.read_bytes()[:-5])
     assert read_signed_rows(file.path) == (text, False)
     file.keep(2)
     assert read_signed_rows(file.path)[0] == "\n".join(text.split("\n")[:3]) + "\n"
@@ -139,10 +139,12 @@ def test_metrics_of_a_training(tmp_path: Path) -> None:
 
 def test_metrics_of_earlier_versions(tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
-    path.write_text("epoch,step,seconds\n0,0,\n1,6,2.5\n2,1")
-    assert read_signed_rows(path) == ("epoch,step,seconds\n0,0,\n1,6,2.5\n", False)
+    header, rows = ",".join(MetricsFile(path).columns[:-1]), ["0,0,,2.5,,,,", "1,6,3.5,2.0,0.1,1.0,9.0,2.5"]
+    text = "\n".join([header, *rows]) + "\n"
+    path.write_text(text + "2,1")
+    assert read_signed_rows(path) == (text, False)
     MetricsFile(path).keep(2)
-    assert read_signed_rows(path)[0].endswith("\n0,0,\n1,6,2.5\n")
+    assert read_signed_rows(path) == (text, True) and path.read_text() != text
 
 
 def test_the_configuration_of_a_run(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def open_hdf5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
             yield file
     except (OSError, RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())
-        if not re.match(r"(\[Errno \d+\] )?\W?(Unable to|Can't) ", reason):  # not of the HDF5 library
+        if not re.match(r"(\[Errno \d+\] )?\W?(Unable to|Can't|\w+ visitation failed) ", reason):  # not of the HDF5 library
             raise
         if "unable to lock" in reason or "already open" in reason:
             raise BlockingIOError(
