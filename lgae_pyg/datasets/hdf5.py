@@ -16,6 +16,9 @@ from lgae_pyg.data import DataFileError
 #: times less space compressed numbers may take.
 ROW_BYTES, SPARE_BYTES, PACKED = 1 << 26, 1 << 26, 2000
 
+#: How messages of the HDF5 library begin.
+_OF_HDF5 = re.compile(r"(\[Errno \d+\] )?\W?(Unable to|Can't|\w+ visitation failed) ")
+
 #: What the HDF5 library says of bytes that cannot be right, and not of locks, rights, memory or plugins.
 _DAMAGE = re.compile(r"truncated|signature|corrupt|checksum|overflow|past end|exceeds|inflate\(\)")
 
@@ -38,7 +41,7 @@ def open_hdf5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
             yield file
     except (OSError, RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())
-        if not re.match(r"(\[Errno \d+\] )?\W?(Unable to|Can't|\w+ visitation failed) ", reason):  # not of the HDF5 library
+        if not _OF_HDF5.match(reason):
             raise
         if "unable to lock" in reason or "already open" in reason:
             raise BlockingIOError(
