@@ -302,17 +302,14 @@ class Subject:
         }
 
     def _build(self, recipe: Mapping[str, Any], split: str, root: str | os.PathLike[str] | None) -> Any:
-        """The one place where data sets are made; jets are generated if they may, into a folder that is there.
-
-        A checkpoint, which may come from anywhere, makes no folders: the root in it is used where it exists.
-        """
+        """The one place where data sets are made; jets are generated if they may, into a folder that is there: a
+        checkpoint, which may come from anywhere, makes none."""
         changes: dict[str, Any] = {} if root is None else {"root": os.fspath(root)}
         named = Path(recipe.get("root") or "")
         if root is None and not named.is_dir():
             if "path" not in recipe:
-                raise FileNotFoundError(
-                    f"the jets of the training were in {named}, which is not there: say with --data where they are"
-                )
+                what = f"the jets of the training were in {named}, which is not there"
+                raise FileNotFoundError(f"{what}: say with --data where they are")
             recipe = {key: value for key, value in recipe.items() if key != "root"}  # a cache beside the files
         if self.generate and Path({**recipe, **changes}.get("root", "")).is_dir():
             changes["generate"] = True

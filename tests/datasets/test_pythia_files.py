@@ -10,6 +10,7 @@ h5py = pytest.importorskip("h5py")
 pytest.importorskip("pythia8mc", exc_type=ImportError)
 pytest.importorskip("fastjet", exc_type=ImportError)
 
+from lgae_pyg.checksums import read_signed  # noqa: E402
 from lgae_pyg.cli import main  # noqa: E402
 from lgae_pyg.datasets.pythia import CLASSES, GeneratorSettings, events, files, generate_files  # noqa: E402
 from lgae_pyg.datasets.pythia.files import Recipe, card_path, read_recipe, update_card  # noqa: E402
@@ -295,12 +296,12 @@ def test_foreign_or_broken_files_are_errors(tmp_path):
 def test_recipe_and_card_say_how_it_was_made(made):
     recipe = read_recipe(made["t"])
     assert recipe == Recipe("t", JETS, 30, 0, CHUNK, GeneratorSettings()).to_dict()
-    card = json.loads(card_path(made["t"]).read_text())
+    card = read_signed(card_path(made["t"]))
     assert card["recipe"] == recipe
     assert card["versions"]["pythia8mc"] and card["versions"]["fastjet"]
     assert 800 < card["summary"]["median_pt_gev"] < 1600
     update_card(made["t"], judge={"fpnd": 1.0})
-    assert json.loads(card_path(made["t"]).read_text()) == card | {"judge": {"fpnd": 1.0}}
+    assert read_signed(card_path(made["t"])) == card | {"judge": {"fpnd": 1.0}}
 
 
 @pytest.mark.parametrize(
