@@ -1,5 +1,8 @@
 """The documentation: `make docs` builds it, and warnings are errors."""
 
+import json
+from pathlib import Path
+
 from lgae_pyg.version import __version__
 
 project, author, release = "lgae_pyg", "the lgae_pyg authors", __version__
@@ -23,3 +26,20 @@ napoleon_google_docstring, napoleon_numpy_docstring = True, False
 napoleon_use_ivar = True
 napoleon_custom_sections = ["Shapes"]
 exclude_patterns = ["_build"]
+
+
+def write_tutorials(app) -> None:
+    """Turns each notebook of ``tutorials/`` into a page beside it (which git ignores): words as they are, code as
+    blocks. The tests run the cells, the documentation only shows them."""
+    for notebook in sorted(Path(app.srcdir, "tutorials").glob("*.ipynb")):
+        parts = []
+        for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+            text = "".join(cell["source"])
+            parts.append(f"```python\n{text}\n```" if cell["cell_type"] == "code" else text.replace(".ipynb)", ".md)"))
+        page, text = notebook.with_suffix(".md"), "\n\n".join(parts) + "\n"
+        if not page.exists() or page.read_text(encoding="utf-8") != text:
+            page.write_text(text, encoding="utf-8")
+
+
+def setup(app) -> None:
+    app.connect("builder-inited", write_tutorials)
