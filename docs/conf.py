@@ -6,6 +6,7 @@ from pathlib import Path
 from lgae_pyg.version import __version__
 
 project, author, release = "lgae_pyg", "the lgae_pyg authors", __version__
+copyright = author
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",

@@ -58,9 +58,9 @@ def test_everything_public_is_described() -> None:
     assert [name for name, value in objects.items() if not inspect.getdoc(value)] == []
     mute = []  # an argument that the documentation of a function does not name
     for name, value in objects.items():
-        if not inspect.isfunction(value) or "Args:" not in inspect.getdoc(value):
-            continue
         text = inspect.getdoc(value)
+        if not inspect.isfunction(value) or "Args:" not in text or "arguments and shapes are those of" in text:
+            continue
         arguments = inspect.signature(value).parameters
         mute += [f"{name}({one})" for one in arguments if not re.search(rf"\b{one}\b", text)]
     assert mute == []

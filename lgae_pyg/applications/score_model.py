@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -21,7 +19,6 @@ from lgae_pyg.checkpoint import Checkpoint, load_checkpoint, unwrapped
 from lgae_pyg.data import JetStore
 from lgae_pyg.data.flat import FlatJets
 from lgae_pyg.data.gate import Rules, admit, faults
-from lgae_pyg.data.tensor_file import as_bytes
 from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.datasets.cards import Card, read_card
 from lgae_pyg.datasets.jet_files import collect
@@ -32,6 +29,7 @@ from lgae_pyg.evaluation.latent.codes import latent_invariants
 from lgae_pyg.evaluation.sample import Sample
 from lgae_pyg.evaluation.subject import Subject, run_model
 from lgae_pyg.models import Latent, contract_of, stated_unit
+from lgae_pyg.models.registry import model_fingerprint
 from lgae_pyg.version import __version__
 
 #: The reference sample that is the training split of the model itself.
@@ -230,15 +228,6 @@ def latent_names(latent: Latent) -> list[str]:
 
 def _real_parts(values: Tensor) -> tuple[Tensor, ...]:
     return (values.real, values.imag) if values.is_complex() else (values,)
-
-
-def model_fingerprint(model: nn.Module) -> str:
-    """SHA-256 of the names, types, shapes and bytes of a model's tensors, and of its configuration."""
-    digest = hashlib.sha256(json.dumps(contract_of(model).config, sort_keys=True, default=str).encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(as_bytes(tensor.cpu().resolve_conj()))
-    return digest.hexdigest()
 
 
 def card_of(recipe: Mapping[str, Any]) -> Card | None:

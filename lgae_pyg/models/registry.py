@@ -1,12 +1,15 @@
 """Models by name or by where they are defined, for configurations and checkpoints."""
 
+import hashlib
 import inspect
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
+from lgae_pyg.data.tensor_file import as_bytes
 from lgae_pyg.models.base import Model, contract_of
 from lgae_pyg.models.cnnae import CNNAE
 from lgae_pyg.models.gnnae import GNNAE
@@ -71,6 +74,15 @@ def model_class(config: Mapping[str, Any]) -> type[nn.Module]:
     """The class of a model's plain configuration; errors are those of :func:`build_model`."""
     target = config.get("_target_")
     return locate("model", target, Model) if target else choose("model", str(config.get("name")), MODELS)
+
+
+def model_fingerprint(model: nn.Module) -> str:
+    """SHA-256 of a model's configuration and of the names, types, shapes and bytes of its tensors."""
+    digest = hashlib.sha256(json.dumps(contract_of(model).config, sort_keys=True, default=str).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(as_bytes(tensor.cpu().resolve_conj()))
+    return digest.hexdigest()
 
 
 def check_config(model: nn.Module) -> None:

@@ -6,10 +6,14 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
+from torch_geometric.nn.aggr import MeanAggregation
 from torch_geometric.typing import Adj, OptTensor
 
+from lgae_pyg.nn.unchanged import is_exactly, passes_messages_as
+from lgae_pyg.ops.backends.choice import check_backend, choose_backend
 from lgae_pyg.ops.jets import on_rows
 from lgae_pyg.ops.neighbours import at_places
+from lgae_pyg.ops.pair_norm import fixed_statistics, follow_statistics
 from lgae_pyg.ops.precision import without_autocast
 
 
@@ -23,14 +27,18 @@ class ParticleNetConv(MessagePassing):
     linear layer with batch normalisation, or the identity where the widths agree. The neighbours are whatever
     ``edge_index`` says, such as :func:`~lgae_pyg.ops.neighbours.nearest_neighbours`.
 
-    The first layer is linear in :math:`x_i` and :math:`x_j` and is computed once per particle.
+    The first layer is linear in :math:`x_i` and :math:`x_j` and is computed once per particle. On the CPU, what
+    stands between the products of matrices goes through compiled kernels. Layers of :math:`\phi` that were
+    replaced, adapted, pruned or given hooks are called as modules.
 
     Args:
         in_channels: width of the features.
         channels: widths of the layers of :math:`\phi`, the output's width last.
+        backend: ``"fused"`` (compiled for the CPU), ``"dense"`` or ``"edge_list"`` (both PyTorch), or ``"auto"``,
+            the first of them that can run.
 
     Raises:
-        ValueError: without a layer; when called, for features of another width.
+        ValueError: without a layer, or for an unknown back-end; when called, for features of another width.
 
     Shapes:
         - **input:** x :math:`(n, F)`, ``edge_index`` :math:`(2, e)`, and ``edge_attr`` :math:`(e, 2F)`, added to
@@ -38,8 +46,10 @@ class ParticleNetConv(MessagePassing):
         - **output:** :math:`(n, \text{channels}[-1])`
     """
 
-    def __init__(self, in_channels: int, channels: Sequence[int]):
+    def __init__(self, in_channels: int, channels: Sequence[int], backend: str = "auto"):
         super().__init__(aggr="mean", node_dim=0)
+        check_backend(backend)
+        self.backend = backend
         if not channels:
             raise ValueError("channels needs one width at least")
         self.in_channels, self.channels = in_channels, list(channels)
@@ -59,7 +69,10 @@ class ParticleNetConv(MessagePassing):
         if edge_index.shape[1] == 0:  # nothing to normalise: the mean over no neighbours is zero
             return shortcut.relu()
         terms, edge_attr = self._terms(x, edge_attr)
-        mean = self.propagate(edge_index, **terms, edge_attr=edge_attr, size=(len(x), len(x)))
+        if self._runs_compiled(x, edge_index):
+            mean = self._compiled_mean(terms["target"], terms["source"], edge_attr, edge_index)
+        else:
+            mean = self.propagate(edge_index, **terms, edge_attr=edge_attr, size=(len(x), len(x)))
         return (shortcut + mean).relu()
 
     def _terms(self, x: Tensor, edge_attr: Tensor | None) -> tuple[dict[str, Tensor], Tensor | None]:
@@ -88,6 +101,30 @@ class ParticleNetConv(MessagePassing):
         hidden = torch.where(found.unsqueeze(-1), hidden.view(*places.shape, -1), 0.0)
         mean = hidden.sum(2) / found.sum(2, keepdim=True).clamp(min=1).to(hidden.dtype)
         return (on_rows(self.shortcut, x) + mean).relu()
+
+    def _runs_compiled(self, x: Tensor, edge_index: Adj) -> bool:
+        """Whether the kernel runs: it was not unwanted, there is one, and it does what the modules would."""
+        if self.backend in ("dense", "edge_list") or not isinstance(edge_index, Tensor) or edge_index.is_sparse:
+            return False
+        plain = (
+            passes_messages_as(self, ParticleNetConv, MeanAggregation)
+            and all(is_exactly(layer, nn.Linear) and layer.bias is None for layer in self.layers)
+            and all(is_exactly(norm, nn.BatchNorm1d) and norm.weight is not None for norm in self.norms)
+        )
+        return plain and choose_backend(self.backend, "edge convolution", x.device.type, x.dtype) == "compiled"
+
+    def _compiled_mean(self, target: Tensor, source: Tensor, edge_attr: OptTensor, edge_index: Tensor) -> Tensor:
+        """The mean of the messages, from the parameters."""
+        from lgae_pyg.ops.backends.compiled_convolution import EdgeNorm, compiled_edge_convolution
+
+        count = edge_index.shape[1]
+        norms = [EdgeNorm(norm.weight, norm.bias, norm.eps, fixed_statistics(norm, count)) for norm in self.norms]
+        weights = [layer.weight for layer in self.layers[1:]]
+        mean, found = compiled_edge_convolution(target, source, edge_attr, edge_index, norms, weights)
+        for norm, terms, (centre, variance) in zip(self.norms, norms, found):
+            if terms.statistics is None:
+                follow_statistics(norm, centre, variance, count)
+        return mean
 
     def message(self, target_i: Tensor, source_j: Tensor, edge_attr: OptTensor) -> Tensor:
         hidden = target_i + source_j if edge_attr is None else target_i + source_j + edge_attr

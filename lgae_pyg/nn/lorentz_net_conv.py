@@ -1,7 +1,5 @@
 r"""The message passing layer of LorentzNet."""
 
-from functools import partial
-
 import torch
 from torch import Tensor, nn
 from torch_geometric.typing import Adj
@@ -14,7 +12,7 @@ from lgae_pyg.ops.jets import on_rows
 from lgae_pyg.ops.lorentz_edges import LorentzEdges
 from lgae_pyg.ops.lorentz_features import psi
 from lgae_pyg.ops.pair_chunks import MAX_PAIRS, Pairs, all_pairs, edge_pairs
-from lgae_pyg.ops.pair_norm import batch_norm_terms, pair_batch_norm
+from lgae_pyg.ops.pair_norm import fixed_statistics, follow_statistics, pair_batch_norm, scale_and_shift
 from lgae_pyg.ops.pairs import pair_sum, split_linear
 from lgae_pyg.ops.precision import without_autocast
 
@@ -141,7 +139,10 @@ class LorentzNetConv(nn.Module):
         """
         x, attr = x.double(), () if edge_attr is None else (edge_attr.to(h.dtype),)
         first = split_linear(h, self.edge_input.weight)
-        normed = first.rescaled(*batch_norm_terms(self.edge_norm, 0, self._no_moments))
+        statistics = fixed_statistics(self.edge_norm, 0)
+        if statistics is None:
+            raise ValueError("padded jets are for evaluation: call .eval()")
+        normed = first.rescaled(*scale_and_shift(self.edge_norm, *statistics))
         x_i, x_j = x.unsqueeze(2), x.unsqueeze(1)
         z = normed.target.unsqueeze(2) + normed.source.unsqueeze(1)
         seen = self._pair_features(x_i, x_j, attr, h.dtype)
@@ -152,10 +153,6 @@ class LorentzNetConv(nn.Module):
         if shift:
             x = x + self.step * shift[0] / pairs.sum(2).clamp(min=1)
         return h + on_rows(self.node_mlp, torch.cat([h, messages, scalars], -1)), x
-
-    @staticmethod
-    def _no_moments() -> tuple[Tensor, Tensor]:
-        raise ValueError("padded jets are for evaluation: call .eval()")
 
     def _sums(
         self, h: Tensor, x: Tensor, pairs: Pairs, features: tuple[Tensor, ...]
@@ -198,27 +195,34 @@ class LorentzNetConv(nn.Module):
 
     def _compiled_sums(self, h: Tensor, x: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor | None]:
         """The same, from the parameters."""
-        from lgae_pyg.ops.backends.compiled_lorentz import compiled_lorentz_sum, compiled_split_moments
+        from lgae_pyg.ops.backends.compiled_lorentz import compiled_lorentz_sum
 
-        ptr = check_offsets(pairs.offsets, len(h), h.device)
+        ptr, norm, mover = check_offsets(pairs.offsets, len(h), h.device), self.edge_norm, ()
         x = x if self.invariants else x.detach()  # nothing depends on it, and it shall get no zeros as gradients
-        first = split_linear(h, self.edge_input.weight)
-        moments = partial(compiled_split_moments, x, first, ptr)
-        normed = first.rescaled(*batch_norm_terms(self.edge_norm, pairs.count, moments))
-        mover = None
         if self.shift_mlp is not None:
             inner, _, outer = self.shift_mlp
             mover = inner.weight, inner.bias, outer.weight
-        layers = (self.edge_output.weight, self.edge_output.bias), (self.gate.weight, self.gate.bias), mover
-        edges = LorentzEdges(normed.pair, *layers, self.clamp)
-        return compiled_lorentz_sum(x, normed.target, normed.source, edges, ptr)
+        edges = LorentzEdges(
+            self.edge_input.weight,
+            (norm.weight, norm.bias),
+            (self.edge_output.weight, self.edge_output.bias),
+            (self.gate.weight, self.gate.bias),
+            mover,
+            fixed_statistics(norm, pairs.count),
+            norm.eps,
+            self.clamp,
+        )
+        sums = compiled_lorentz_sum(h, x, edges, ptr)
+        if edges.statistics is None:
+            follow_statistics(norm, sums.mean, sums.variance, pairs.count)
+        return sums.messages, sums.moved if mover else None
 
     def _runs_compiled(self, h: Tensor, pairs: Pairs, edge_attr: Tensor | None) -> bool:
         """Whether the kernel runs: it was not unwanted, there is one, and it does what the modules would."""
         if self.backend in ("dense", "edge_list") or edge_attr is not None or pairs.offsets is None:
             return False
         dead = self.shift_mlp is not None and not self.invariants  # these parameters shall get no gradients
-        if dead or not self._is_plain():
+        if dead or not self._is_plain() or self.edge_norm.weight is None:
             return False
         needs = h.dtype, self.hidden, self.invariants
         return choose_backend(self.backend, "LorentzNet block", h.device.type, *needs) == "compiled"

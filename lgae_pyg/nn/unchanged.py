@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn.modules import module as registry
 from torch_geometric.nn import MessagePassing
-from torch_geometric.nn.aggr import SumAggregation
+from torch_geometric.nn.aggr import Aggregation, SumAggregation
 
 PLAIN = (nn.Parameter, Tensor, type(None))
 #: Steps of message passing that a layer may define, and what PyG calls around them.
@@ -43,15 +43,18 @@ def is_exactly(module: nn.Module | None, kind: type[nn.Module]) -> bool:
     return True
 
 
-def passes_messages_as(conv: MessagePassing, kind: type[MessagePassing]) -> bool:
+def passes_messages_as(
+    conv: MessagePassing, kind: type[MessagePassing], aggregation: type[Aggregation] = SumAggregation
+) -> bool:
     """Whether ``propagate`` of a layer does what that of its class does: no step was overridden or has hooks,
-    messages are summed, and nobody wants them explained.
+    messages are aggregated as they were, and nobody wants them explained.
 
     Args:
         conv: the layer, of that class or one derived from it.
         kind: the class.
+        aggregation: how the class aggregates messages.
     """
     state = vars(conv)
     overridden = any(step in state or getattr(type(conv), step) is not getattr(kind, step) for step in STEPS)
     hooks = any(state.get(name) for name in MESSAGE_HOOKS)
-    return not (overridden or hooks or conv.explain) and is_exactly(conv.aggr_module, SumAggregation)
+    return not (overridden or hooks or conv.explain) and is_exactly(conv.aggr_module, aggregation)

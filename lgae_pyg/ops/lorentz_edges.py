@@ -16,19 +16,25 @@ from torch import Tensor
 
 
 class LorentzEdges(NamedTuple):
-    r"""What follows the node terms in the edge network of :class:`~lgae_pyg.nn.LorentzNetConv`.
+    r"""The edge network of :class:`~lgae_pyg.nn.LorentzNetConv`.
 
     Attributes:
-        pair: weights of the invariants in the first layer, batch normalisation included, shape :math:`(H, D)`.
+        first: weight of the first layer, on both particles and on the :math:`D` invariants, :math:`(H, 2H + D)`.
+        norm: weight and bias of the batch normalisation, :math:`(H,)`.
         message: weight and bias of the second layer.
         gate: weight and bias of the gate.
         mover: weight and bias of the first and weight of the second layer of what moves the coordinates; nothing
             where they stay.
+        statistics: mean and variance by which the first layer is normalised; those of all pairs where omitted.
+        eps: what the normalisation adds to the variance.
         clamp: limit of each component of the steps of the coordinates.
     """
 
-    pair: Tensor
+    first: Tensor
+    norm: tuple[Tensor, Tensor]
     message: tuple[Tensor, Tensor]
     gate: tuple[Tensor, Tensor]
-    mover: tuple[Tensor, Tensor, Tensor] | None = None
+    mover: tuple[Tensor, Tensor, Tensor] | tuple[()] = ()
+    statistics: tuple[Tensor, Tensor] | None = None
+    eps: float = 1e-5
     clamp: float | None = None

@@ -74,18 +74,34 @@ def pair_batch_norm(
         - targets, sources: :math:`(n, *)` each, features: :math:`(e, *)` each
         - **output:** scale and shift, :math:`(C,)` for a function with output :math:`(\text{pairs}, C)`
     """
-    return batch_norm_terms(norm, pairs.count, lambda: pair_moments(function, pairs, targets, sources, features))
+    statistics = fixed_statistics(norm, pairs.count)
+    if statistics is None:
+        mean, variance = pair_moments(function, pairs, targets, sources, features)
+        follow_statistics(norm, mean.detach(), variance.detach(), pairs.count)
+    else:
+        mean, variance = statistics
+    return scale_and_shift(norm, mean, variance)
 
 
-def batch_norm_terms(
-    norm: nn.BatchNorm1d, count: int, moments: Callable[[], tuple[Tensor, Tensor]]
-) -> tuple[Tensor, Tensor]:
-    """Scale and shift of :func:`pair_batch_norm`, from moments however they are come by.
+def scale_and_shift(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+    """What a layer does to values of this mean and variance, as :func:`pair_batch_norm` has it.
+
+    Shapes:
+        - mean, variance: :math:`(C,)`
+        - **output:** :math:`(C,)` twice
+    """
+    scale = torch.rsqrt(variance + norm.eps)
+    scale = scale if norm.weight is None else scale * norm.weight
+    shift = -mean * scale
+    return scale, shift if norm.bias is None else shift + norm.bias
+
+
+def fixed_statistics(norm: nn.BatchNorm1d, count: int) -> tuple[Tensor, Tensor] | None:
+    """The mean and the variance by which a layer normalises whatever it is given; none if by those of the batch.
 
     Args:
-        norm: the layer; its statistics are updated in training.
+        norm: the layer.
         count: number of the pairs.
-        moments: called, if batch statistics are needed, for mean and variance of the values over all pairs.
 
     Raises:
         ValueError: for statistics of a single pair.
@@ -97,20 +113,27 @@ def batch_norm_terms(
     if isinstance(norm, nn.SyncBatchNorm):
         raise TypeError("statistics of pairs are not synchronised between processes: use BatchNorm1d")
     mean, variance = norm.running_mean, norm.running_var
-    if norm.training or mean is None or variance is None:
-        if count == 1:
-            raise ValueError("a batch normalisation needs more than one pair in training")
-        mean, variance = moments()
-        if norm.track_running_stats and count:
-            _update_statistics(norm, mean.detach(), variance.detach(), count)
-    scale = torch.rsqrt(variance + norm.eps)
-    scale = scale if norm.weight is None else scale * norm.weight
-    shift = -mean * scale
-    return scale, shift if norm.bias is None else shift + norm.bias
+    if not norm.training and mean is not None and variance is not None:
+        return mean, variance
+    if count == 1:
+        raise ValueError("a batch normalisation needs more than one pair in training")
+    return None
 
 
-def _update_statistics(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, count: int) -> None:
-    """One step of the running statistics, as in PyTorch: the variance with Bessel's correction."""
+def follow_statistics(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, count: int) -> None:
+    """One step of the running statistics of a layer, if it has some, towards those of a batch, as in PyTorch.
+
+    Args:
+        norm: the layer.
+        mean: mean over all pairs.
+        variance: variance over all pairs, without Bessel's correction.
+        count: number of the pairs; nothing is done without any.
+
+    Shapes:
+        - mean, variance: :math:`(C,)`
+    """
+    if not norm.track_running_stats or not count:
+        return
     norm.num_batches_tracked.add_(1)
     rate = norm.momentum
     if rate is None:

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from tagger_cases import massive
 from torch_geometric.data import Batch
 
-from lgae_pyg.applications.export import double, model_fingerprint
+from lgae_pyg.applications.export import double
 from lgae_pyg.applications.export.networks import padded_network
 from lgae_pyg.applications.export.program import PaddedTagger
 from lgae_pyg.data import JetData
 from lgae_pyg.data.flat import FlatJets
 from lgae_pyg.data.gate import Rules, admit
 from lgae_pyg.models import LGAE, PFN, LGNClassifier, LorentzNet
+from lgae_pyg.models.registry import model_fingerprint
 from lgae_pyg.ops.jets import PaddedJets, pad_jets
 
 

@@ -11,8 +11,9 @@ from torch.nn.utils import parametrizations
 from lgae_pyg.lorentz.kinematics import minkowski_square
 from lgae_pyg.nn import LorentzNetConv, complete_graph
 from lgae_pyg.nn import lorentz_net_conv as module
+from lgae_pyg.ops.backends import compiled_lorentz
 from lgae_pyg.ops.backends.choice import BackendError
-from lgae_pyg.ops.backends.compiled_lorentz import compiled_split_moments
+from lgae_pyg.ops.backends.compiled_lorentz import add_moments_gradients, moments
 from lgae_pyg.ops.pair_chunks import all_pairs
 from lgae_pyg.ops.pair_norm import pair_moments
 from lgae_pyg.ops.pairs import split_linear
@@ -75,6 +76,14 @@ def test_the_kernel_is_the_plain_block(dtype, limit, options, training, generato
     assert bool(conv.edge_norm.num_batches_tracked) == training
 
 
+def test_the_last_layer_is_computed_again_where_nothing_was_kept(generator, monkeypatch):
+    conv, _ = pair_of(clamp=0.5, hidden=72)
+    data = inputs(72, torch.float64, generator)
+    kept = everything(conv, *data)
+    monkeypatch.setattr(compiled_lorentz, "KEPT", 0)
+    assert all(torch.equal(part, kept[name]) for name, part in everything(conv, *data).items())
+
+
 def test_gradients_are_those_of_differences(generator):
     """In single precision of the parameters nothing is lost of the coordinates, which are float64."""
     conv, _ = pair_of(hidden=5)
@@ -95,14 +104,15 @@ def test_moments_are_those_of_all_pairs(features, generator):
         return first.join(a, b, conv._pair_features(x_i, x_j, (), a.dtype))
 
     wanted = pair_moments(values, all_pairs(PTR), (first.target, x), (first.source, x))
-    found = compiled_split_moments(x, first, PTR)
+    *found, sums = moments(x, *first, PTR)
     for one, other in zip(found, wanted):
         assert torch.allclose(one, other, rtol=1e-10, atol=1e-12)
-    many = [torch.autograd.grad((m * torch.arange(11)).sum() + v.square().sum(), [h, x, conv.edge_input.weight],
-                                allow_unused=True, retain_graph=True) for m, v in (found, wanted)]  # fmt: skip
-    for one, other in zip(*many):
-        other = torch.zeros_like(one) if other is None else other
-        assert torch.allclose(one, other, rtol=1e-8, atol=1e-8)
+    upstream = torch.arange(11.0).double(), 2 * wanted[1].detach()
+    grads = [torch.ones_like(part) for part in (x, *first)]
+    add_moments_gradients(grads, *upstream, sums, x, *first, PTR)
+    leaves = [x, *first] if features else list(first[:2])
+    for one, other in zip(grads if features else grads[1:], torch.autograd.grad(wanted, leaves, upstream)):
+        assert torch.allclose(one, other + 1, rtol=1e-8, atol=1e-8)
 
 
 def test_without_pairs_messages_are_zero(generator):
@@ -194,7 +204,7 @@ def test_the_door_is_checked(generator):
     with pytest.raises(ValueError, match=r"the coordinates must have the shape \(49, 4\)"):
         conv(h, x[:-1], s, ptr=PTR)
     with pytest.raises(ValueError, match=r"must be torch\.float64, not torch\.float32"):
-        compiled_split_moments(x, split_linear(h, conv.edge_input.weight)._replace(source=h.float()), PTR)
+        moments(x, *split_linear(h, conv.edge_input.weight)._replace(source=h.float()), PTR)
     with pytest.raises(ValueError, match="a limit from 0 up, not nan"):
         pair_of(clamp=float("nan"))[0](h, x, s, ptr=PTR)
 

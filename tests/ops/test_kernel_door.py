@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lgae_pyg.nn import GraphNetConv, LMPConv, MixReps
 from lgae_pyg.nn.aggr import ExtremumAggregation
+from lgae_pyg.ops.backends import compiler, door
 from lgae_pyg.ops.backends.choice import BackendError
 from lgae_pyg.ops.graphs import check_offsets
 
@@ -170,3 +171,15 @@ def test_wide_layers_do_not_overflow_the_stack() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, (done.returncode, done.stderr[-1000:])
+
+
+def test_what_many_pairs_cost_is_said_beforehand_and_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A jet of 10,000 particles has a hundred million pairs; many small jets of as many particles have few."""
+    compiler.SAID.discard("pairs")
+    nodes = torch.zeros(10_000, 4)
+    door.enter_offsets(torch.arange(0, 10_001, 50), nodes)
+    assert not caplog.messages
+    for _ in range(2):
+        door.enter_offsets(torch.tensor([0, 10_000]), nodes)
+    assert len(caplog.messages) == 1 and "100,000,000 pairs" in caplog.messages[0]
+    assert "num_particles" in caplog.messages[0] and "\n" not in caplog.messages[0]

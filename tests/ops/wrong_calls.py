@@ -12,7 +12,14 @@ from itertools import count
 import torch
 from torch import Tensor
 
-from lgae_pyg.ops.backends import compiled, compiled_edges, compiled_level, compiled_nodes  # noqa: F401
+from lgae_pyg.ops.backends import (  # noqa: F401
+    compiled,
+    compiled_convolution,
+    compiled_edges,
+    compiled_level,
+    compiled_lorentz,
+    compiled_nodes,
+)
 
 OPS = torch.ops.lgae_pyg
 ERRORS = (ValueError, TypeError, RuntimeError)
@@ -51,7 +58,47 @@ def calls() -> dict[str, tuple[Callable, list]]:
     found["mixing, backward"] = OPS.mix_channels_backward, [draw(NODES, 7), *common, True]
     found["extremum"] = OPS.extremum, [draw(NODES, 10), PTR, [2, 1, 2, 4], True, False, 1e-12]
     found["extremum, backward"] = OPS.extremum_backward, [draw(3, 10), real(NODES, 8), PTR, [2, 1, 2, 4]]
+    return found | lorentz_calls() | convolution_calls()
+
+
+def lorentz_calls() -> dict[str, tuple[Callable, list]]:
+    """The kernels of LorentzNet's block, which are no operators."""
+    hidden, x = 3, real(NODES, 4)
+    terms = [x, real(NODES, hidden), real(NODES, hidden)]
+    count = 2 * hidden + hidden * (hidden + 1) + hidden + 1 + hidden * (hidden + 2)
+    common = [*terms, real(count), True, True, 2.0, PTR]
+    *_, kept = compiled_lorentz.lorentz_sum(*common)
+    upstream = [real(NODES, hidden), real(NODES, 4), kept]
+    found: dict[str, tuple[Callable, list]] = {
+        "LorentzNet": (lambda *given: compiled_lorentz.lorentz_sum(*given)[:2], common),
+        "LorentzNet, backward": (compiled_lorentz.lorentz_sum_backward, [*upstream, *common]),
+    }
+    common = [*terms, real(hidden, 2), PTR]
+    *_, sums = compiled_lorentz.moments(*common)
+    found["moments"] = compiled_lorentz.moments, common
+    found["moments, backward"] = moments_gradients, [real(hidden), real(hidden), sums, *common]
     return found
+
+
+def convolution_calls() -> dict[str, tuple[Callable, list]]:
+    """The kernels of ParticleNet's edge convolution, which are no operators."""
+    own, edges = compiled_convolution, torch.tensor([[0, 5, 1, 1], [2, 5, 2, 0]])
+    rows, columns, share = [real(4, 3), real(3), real(3)], [real(3), real(3)], real(NODES)
+    return {
+        "edge terms": (own.edge_terms, [real(NODES, 3), real(NODES, 3), edges]),
+        "edge terms, backward": (lambda *given: own.edge_terms_backward(*given, NODES), [real(4, 3), edges]),
+        "edge moments": (own.edge_moments, rows[:1]),
+        "edge activation": (own.edge_activate, rows),
+        "edge mean": (own.edge_mean, [*rows, edges, share]),
+        "edge activation, backward": (own.edge_norm_backward, [real(4, 3), *rows, *columns, True]),
+        "edge mean, backward": (own.edge_norm_backward, [real(NODES, 3), *rows, *columns, True, edges, share]),
+    }
+
+
+def moments_gradients(*arguments: Tensor) -> list[Tensor]:
+    grads = [torch.zeros(shape, dtype=torch.float64) for shape in ((NODES, 4), (NODES, 3), (NODES, 3), (3, 2))]
+    compiled_lorentz.add_moments_gradients(grads, *arguments)
+    return grads
 
 
 def triton_calls() -> dict[str, tuple[Callable, list]]:
@@ -71,7 +118,10 @@ def triton_calls() -> dict[str, tuple[Callable, list]]:
 def wrong(value: object) -> Iterator[object]:
     """Values of the same kind that are wrong, or unusual."""
     if isinstance(value, Tensor):
-        yield from wrong_offsets(value) if value.dtype == torch.int64 else wrong_tensors(value)
+        if value.dtype != torch.int64:
+            yield from wrong_tensors(value)
+        else:
+            yield from wrong_offsets(value) if value.dim() == 1 else wrong_edges(value)
     elif isinstance(value, list):
         yield from ([], value[:-1], [*value, value[-1]])
         if isinstance(value[0], Tensor):
@@ -100,6 +150,13 @@ def wrong_offsets(ptr: Tensor) -> Iterator[Tensor]:
     for dtype in (torch.int32, torch.uint8, torch.float64, torch.bool, torch.complex64):
         yield ptr.to(dtype)
     yield from (ptr.unsqueeze(0), ptr[-1], ptr.repeat_interleave(2)[::2], ptr.to("meta"))
+
+
+def wrong_edges(edges: Tensor) -> Iterator[Tensor]:
+    for number in (-1, NODES, 2**62, -(2**63)):
+        yield torch.where(edges == edges.max(), number, edges)
+    yield from (edges[:, :-1], edges[:, :0], edges[:1], edges.flatten(), edges.unsqueeze(0), edges.repeat(1, 2))
+    yield from (edges.mT.contiguous().mT, edges.int(), edges.double(), edges.to("meta"), edges.bool())
 
 
 def wrong_tensors(x: Tensor) -> Iterator[Tensor]:

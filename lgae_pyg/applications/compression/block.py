@@ -141,6 +141,7 @@ def read_content(
         content: the bytes.
         jets, particles: how many there must be.
         layout, tables: of the file.
+        walk: how the particles of a jet are read one after another.
 
     Returns:
         The jets, particles by falling pT; and the place of each particle among the stored ones.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import os
 from typing import Any
@@ -18,6 +16,7 @@ from lgae_pyg.applications.compression.quantise import Grid, coordinates, quanti
 from lgae_pyg.checkpoint import load_checkpoint
 from lgae_pyg.data.units import unit_factor
 from lgae_pyg.models import contract_of
+from lgae_pyg.models.registry import model_fingerprint
 from lgae_pyg.models.result import Latent
 
 #: Steps of the numbers of a code that are tried, as shares of their spread.
@@ -45,7 +44,7 @@ class Rebuilder:
             )
         self._label, self._factor = facts.label, factor
         self.slots = facts.num_particles or 1 << 20
-        self.fingerprint = fingerprint(model, facts.config)
+        self.fingerprint = model_fingerprint(model)
         self._model = model.double().eval()
         self._model.check_inputs = False
 
@@ -166,16 +165,6 @@ class RebuiltWalk(Walk):
             out, "phi", places, "far_phi", True, rank, lambda x: wrap(x - phi, turn), lambda x: (x + phi) % turn
         )
         self._others(rank, rows, places, out, axis)
-
-
-def fingerprint(model: nn.Module, config: Any) -> str:
-    """SHA-256 of a model's configuration and of all its numbers, as hexadecimal digits."""
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        values = tensor.detach().cpu().contiguous()
-        digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
-        digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def spread(rebuilder: Rebuilder, jets: Jets, layout: Layout) -> np.ndarray:

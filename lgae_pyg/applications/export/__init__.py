@@ -13,15 +13,15 @@ import torch
 from lgae_pyg.applications.export.check import Comparison, check_export
 from lgae_pyg.applications.export.files import (
     ExportError,
-    model_fingerprint,
     open_export,
     read_description,
     write_export,
 )
 from lgae_pyg.applications.export.program import PaddedTagger
 from lgae_pyg.checkpoint import Checkpoint, load_checkpoint, package_versions
+from lgae_pyg.models.registry import model_fingerprint
 
-__all__ = ["ExportError", "Exported", "export_model", "model_fingerprint", "open_export", "read_description"]
+__all__ = ["ExportError", "Exported", "export_model", "open_export", "read_description"]
 
 #: Meaning of the numbers in all descriptions.
 INPUTS = {
@@ -72,8 +72,8 @@ def export_model(
         ImportError: without the packages for ONNX.
     """
     found = source if isinstance(source, Checkpoint) else load_checkpoint(source)
-    recipe = found.data or {}
-    program = PaddedTagger(found.model, unit, num_particles or recipe.get("num_particles"), dtype)
+    cut = num_particles or (found.data or {}).get("num_particles")
+    program = PaddedTagger(found.model, unit, cut, dtype)
     description = {
         "format": 1,
         "model": found.model.config["name"],
@@ -82,7 +82,7 @@ def export_model(
         "unit": unit,
         "dtype": str(dtype).removeprefix("torch."),
         "num_particles": program.num_particles,
-        "classes": _class_names(found.model.num_classes, classes, recipe),
+        "classes": _class_names(found, classes),
         "inputs": INPUTS,
         "outputs": OUTPUTS,
         "versions": package_versions(),
@@ -96,9 +96,10 @@ def export_model(
     return Exported(written, description, comparison, program)
 
 
-def _class_names(number: int, given: list[str] | None, recipe: dict[str, Any]) -> list[str]:
-    """Names of the classes: those given, or those of the recipe where they are as many, or numbers."""
+def _class_names(found: Checkpoint, given: list[str] | None) -> list[str]:
+    """Names of the classes: those given, or those of the checkpoint where they are as many, or numbers."""
+    number = found.model.num_classes
     if given and len(given) != number:
         raise ValueError(f"the model has {number} classes, not {len(given)}: {', '.join(given)}")
-    known = given or recipe.get("classes") or (recipe.get("card") or {}).get("class_names") or []
+    known = given or found.class_names or (found.data or {}).get("classes") or []
     return list(known) if len(known) == number else [f"class {place}" for place in range(number)]

@@ -1,7 +1,6 @@
 """Files of exports: written with what they mean, and read again."""
 
 import contextlib
-import hashlib
 import importlib
 import json
 import logging
@@ -15,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from lgae_pyg.applications.export.double import DECOMPOSITIONS
 from lgae_pyg.applications.export.program import PaddedTagger
@@ -37,15 +35,6 @@ Scorer = Callable[[NDArray, NDArray], NDArray]
 
 class ExportError(ValueError):
     """A model that cannot be exported as it is, or a file that is no export of this package."""
-
-
-def model_fingerprint(model: nn.Module) -> str:
-    """A hash of a model's configuration and of all its parameters and buffers."""
-    digest = hashlib.sha256(json.dumps(getattr(model, "config", {}), sort_keys=True, default=str).encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        values = tensor.detach().cpu().contiguous().numpy()
-        digest.update(f"{name} {values.dtype} {values.shape}".encode() + values.tobytes())
-    return digest.hexdigest()
 
 
 def write_export(program: PaddedTagger, path: str | os.PathLike[str], description: dict[str, Any]) -> Path:

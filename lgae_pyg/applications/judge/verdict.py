@@ -141,9 +141,11 @@ def judge_columns(
     about: Mapping[str, Any] | None = None,
     notes: Sequence[str] = (),
 ) -> Verdict:
-    """The verdict on columns; arguments and errors as those of :func:`judge`.
+    """The verdict on columns; errors as those of :func:`judge`.
 
     Args:
+        columns: what is judged.
+        background, signals, resamples, progress: as in :func:`judge`.
         about: plain values that are kept: where the columns come from.
         notes: sentences that stand before all others.
     """

@@ -43,6 +43,7 @@ class ParticleNet(GeVTagger):
         pairs: ``"mass"``, ``"delta_r"``, ``"delta_r_pt"`` or ``"energy"``; nothing when omitted.
         friends: ``"mass"`` or ``"energy"`` of the friends of each particle; nothing when omitted.
         num_friends: number of friends.
+        backend: of the blocks, see :class:`~lgae_pyg.nn.ParticleNetConv`.
 
     Raises:
         ValueError: for unknown choices, less than two classes, no block, or not one ``k`` per block.
@@ -65,6 +66,7 @@ class ParticleNet(GeVTagger):
         pairs: str | None = None,
         friends: str | None = None,
         num_friends: int = 16,
+        backend: str = "auto",
     ):
         super().__init__()
         ks = len(channels) * [k] if isinstance(k, int) else list(k)
@@ -74,7 +76,7 @@ class ParticleNet(GeVTagger):
         first = choose("feature set", features, FEATURE_SETS)
         widths = [first, *(block[-1] for block in channels)]
         self.norm = nn.BatchNorm1d(first) if input_norm else nn.Identity()
-        self.convs = nn.ModuleList(ParticleNetConv(width, block) for width, block in zip(widths, channels))
+        self.convs = nn.ModuleList(ParticleNetConv(*sizes, backend) for sizes in zip(widths, channels))
         self.pair_patch = PairPatch([2 * width for width in widths[:-1]], pairs) if pairs else None
         self.patch = LorentzPatch(widths[:-1], friends, num_friends) if friends else None
         joined = widths[-1]
@@ -123,7 +125,8 @@ class ParticleNetLite(ParticleNet):
         pairs: str | None = None,
         friends: str | None = None,
         num_friends: int = 16,
+        backend: str = "auto",
     ):
         super().__init__(
-            num_classes, features, k, channels, hidden, dropout, True, False, pairs, friends, num_friends
+            num_classes, features, k, channels, hidden, dropout, True, False, pairs, friends, num_friends, backend
         )

@@ -18,6 +18,7 @@ FUSED = {
     "level": {"cpu": ("compiled", "compiled_level.level_library")},
     "edge network": {"cpu": ("compiled", "compiled_edges.edge_library")},
     "LorentzNet block": {"cpu": ("compiled", "compiled_lorentz.block_libraries")},
+    "edge convolution": {"cpu": ("compiled", "compiled_convolution.edge_library"), "cuda": ("dense", "")},
     "mixing": {"cpu": ("compiled", "compiled_nodes.mix_library"), "cuda": ("dense", "")},
     "extremum": {"cpu": ("compiled", "compiled_nodes.extremum_library"), "cuda": ("dense", "")},
 }

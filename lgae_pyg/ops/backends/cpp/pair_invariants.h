@@ -26,25 +26,47 @@ inline void psi(T* values, T* slopes) {
     }
 }
 
-// Pairs j != i of one jet, sorted by target i, in blocks.
-template <class T>
+// Pairs of one jet in blocks, sorted by target i: all j != i, or each pair once, j < i.
+template <class T, bool ONCE = false>
 struct PairBlock {
     int count;
     int64_t target[PAIRS], source[PAIRS];
     four apart[PAIRS];  // x_i - x_j
     alignas(64) T values[2][PAIRS], slopes[2][PAIRS];
 
-    // The pairs from number `first` on.
-    void read(const double* x, int64_t size, int64_t first) {
-        count = int(std::min<int64_t>(PAIRS, size * (size - 1) - first));
-        int64_t i = first / (size - 1), j = first % (size - 1);
-        j += j >= i;
+    // Calls work() for every block.
+    template <class Work>
+    void over(const double* x, int64_t size, Work work) {
+        i_ = ONCE;
+        j_ = !ONCE;
+        for (; i_ < size && size > 1; work()) read(x, size);
+    }
+
+    // Adds to the gradient of the four-vectors what the gradients of the invariants, and of x_i - x_j, are in them.
+    template <class G>
+    void move(const double* x, const G (*grads)[PAIRS], const four* grad_apart, double* grad_x) const {
+        const four metric = {1, -1, -1, -1};
         for (int r = 0; r < count; ++r) {
-            target[r] = i;
-            source[r] = j;
-            if (j += j + 1 == i ? 2 : 1; j >= size) {
-                ++i;
-                j = i == 0;
+            double square = double(grads[0][r] * slopes[0][r]), product = double(grads[1][r] * slopes[1][r]);
+            four step = 2 * square * metric * apart[r], turn = product * metric;
+            if (grad_apart) step += grad_apart[r];
+            four &here = at(grad_x, target[r]), &there = at(grad_x, source[r]);
+            here += step + turn * at(x, source[r]);
+            there += turn * at(x, target[r]) - step;
+        }
+    }
+
+    static const four& at(const double* x, int64_t i) { return reinterpret_cast<const four*>(x)[i]; }
+    static four& at(double* x, int64_t i) { return reinterpret_cast<four*>(x)[i]; }
+
+  private:
+    void read(const double* x, int64_t size) {
+        for (count = 0; count < PAIRS && i_ < size; ++count) {
+            target[count] = i_;
+            source[count] = j_;
+            if (j_ += !ONCE && j_ + 1 == i_ ? 2 : 1; j_ >= (ONCE ? i_ : size)) {
+                ++i_;
+                j_ = !ONCE && i_ == 0;
             }
         }
         for (int r = 0; r < count; ++r) {
@@ -59,25 +81,5 @@ struct PairBlock {
         }
     }
 
-    // Adds to the gradient of the four-vectors what the gradients of the invariants, and of x_i - x_j, are in them.
-    void move(const double* x, const T (*grads)[PAIRS], const four* grad_apart, double* grad_x) const {
-        const four metric = {1, -1, -1, -1};
-        for (int r = 0; r < count; ++r) {
-            double square = double(grads[0][r] * slopes[0][r]), product = double(grads[1][r] * slopes[1][r]);
-            four step = 2 * square * metric * apart[r], turn = product * metric;
-            if (grad_apart) step += grad_apart[r];
-            four &here = at(grad_x, target[r]), &there = at(grad_x, source[r]);
-            here += step + turn * at(x, source[r]);
-            there += turn * at(x, target[r]) - step;
-        }
-    }
-
-    static const four& at(const double* x, int64_t i) { return reinterpret_cast<const four*>(x)[i]; }
-    static four& at(double* x, int64_t i) { return reinterpret_cast<four*>(x)[i]; }
+    int64_t i_, j_;  // the next pair
 };
-
-// Calls work(first) for the blocks of the pairs of a jet.
-template <class Work>
-void over_blocks(int64_t size, Work work) {
-    for (int64_t first = 0; first < size * (size - 1); first += PAIRS) work(first);
-}
