@@ -35,7 +35,8 @@ def write_tutorials(app) -> None:
         parts = []
         for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
             text = "".join(cell["source"])
-            parts.append(f"```python\n{text}\n```" if cell["cell_type"] == "code" else text.replace(".ipynb)", ".md)"))
+            is_code = cell["cell_type"] == "code"
+            parts.append(f"```python\n{text}\n```" if is_code else text.replace(".ipynb)", ".md)"))
         page, text = notebook.with_suffix(".md"), "\n\n".join(parts) + "\n"
         if not page.exists() or page.read_text(encoding="utf-8") != text:
             page.write_text(text, encoding="utf-8")
