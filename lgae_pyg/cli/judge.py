@@ -41,7 +41,8 @@ def run(options: argparse.Namespace) -> int:
     )
     print(verdict)
     if options.out:
-        print(f"\nPage: {verdict.save(options.out)}")
+        page = verdict.save(options.out)
+        print(f"\nPage:    {page}\nFigures: {page.parent / 'figures'}")
     return 0
 
 

@@ -270,3 +270,24 @@ def test_a_verdict_without_mass_replaces_one_with(tmp_path) -> None:
     ]  # fmt: skip
     assert not (tmp_path / "figures" / "mass.png").exists()
     assert "Not judged, since it is not given: jet mass, number of particles, jet pT." in str(verdict)
+
+
+def test_many_classes_without_a_background_are_not_guessed_about():
+    y = np.repeat(np.arange(12), 40)
+    score = np.random.default_rng(0).normal(size=len(y))
+    with pytest.raises(ValueError, match=r"12 classes \(class 0, .*say which are"):
+        lgae_pyg.judge(score, y, resamples=5)
+    verdict = lgae_pyg.judge(score, y, background=["0", "1"], signals=["5"], resamples=5)
+    assert "120 of 12 classes" not in str(verdict) and "40 class 5" in str(verdict)
+    assert "40 class 7" not in str(verdict)
+
+
+def test_few_jets_of_the_background_are_said():
+    y = np.repeat([0, 1], [4, 40])
+    score = np.random.default_rng(0).normal(size=len(y))
+    assert "Only 4 jets of 'class 0': errors cannot be trusted." in str(lgae_pyg.judge(score, y, resamples=5))
+
+
+def test_jets_without_labels_are_called_so():
+    with pytest.raises(ValueError, match=r"gives none of the 3 jets a class: .* \(--label; labels=\)"):
+        lgae_pyg.judge([0.1, 0.2, 0.3], [np.nan] * 3)

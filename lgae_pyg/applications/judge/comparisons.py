@@ -16,6 +16,10 @@ from lgae_pyg.registry import suggestion
 BACKGROUNDS = {*QCD, "qcd", "background", "bkg", "bg", "ordinary", "normal", "gluon", "quark", "g+q", "q+g"}
 #: All signals together, and all classes but one.
 UNION, OTHERS = "all signals", "all others"
+#: More classes than these, none of which is called background, are not guessed about.
+MOST_GUESSED = 10
+#: Jets of the background below which a sentence says that there are few.
+FEW = 10
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,9 @@ def compare(
         found += _against(jets, score, chosen, asked)
     if not found:
         raise ValueError("no score is left to judge: the scores are made for classes that are no signal here")
+    sizes = {one.background: int(one.is_background.sum()) for one in found}
+    few = {name: size for name, size in sizes.items() if size < FEW}
+    notes += [f"Only {size} jets of '{name}': errors cannot be trusted." for name, size in few.items()]
     return found, notes
 
 
@@ -119,6 +126,12 @@ def _guess(jets: ScoredJets, signals: Sequence[int], own: Mapping[str, int]) -> 
     if signals:
         return places
     named = [place for place in places if jets.class_names[place].lower() in BACKGROUNDS]
+    if not named and len(places) > MOST_GUESSED:
+        listed = ", ".join(jets.class_names[place] for place in places[:MOST_GUESSED])
+        raise ValueError(
+            f"there are {len(places)} classes ({listed}, ...), none of which is called background: say which are, "
+            "and which are the signals (--background A,B --signal C; background=, signals=)"
+        )
     if own or not named or len(named) == len(places):
         return places[:1]
     return named

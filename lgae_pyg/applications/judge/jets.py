@@ -221,6 +221,11 @@ def _left_out(missing: Mapping[str, NDArray], kept: NDArray, status: ArrayLike |
 def _refuse_one_class(found: NDArray, names: Sequence[str], given: Columns, kept: NDArray) -> None:
     column = given.name("labels")
     if not len(found):
+        if not len(names):
+            raise ValueError(
+                f"'{column}' gives none of the {len(kept):,} jets a class: to judge a score takes the truth; name "
+                "the column that holds it (--label; labels=), or score jets with labels"
+            )
         raise ValueError(f"no jets are left: in each of the {len(kept):,} rows a score or the class is missing")
     lost = "" if kept.all() else f" of the {int(kept.sum()):,} of {len(kept):,} rows in which nothing is missing"
     raise ValueError(

@@ -20,6 +20,8 @@ from lgae_pyg.applications.judge.words import verdict_of
 from lgae_pyg.tables import Table
 
 FORMAT = 1
+#: Classes whose numbers of jets are listed.
+MOST_LISTED = 8
 #: Characters of a line of text.
 WIDTH = 110
 
@@ -159,7 +161,7 @@ def judge_columns(
         same = [ref for ref in numbers if (ref.background, ref.signal) == (one.background, one.signal)]
         if one.headline and not one.quantity:
             words[one.score] = verdict_of(one, [ref for ref in same if ref.quantity])
-    counts = ", ".join(f"{int((jets.y == place).sum()):,} {name}" for place, name in enumerate(jets.class_names))
+    counts = _counts(jets, comparisons)
     caption = f"Jets: {counts}. Background: {', '.join(dict.fromkeys(one.background for one in comparisons))}."
     missing = [QUANTITIES[role] for role in QUANTITIES if role not in jets.quantities]
     lost = [f"Not judged, since it is not given: {', '.join(missing)}."] if missing else []
@@ -172,6 +174,16 @@ def judge_columns(
         comparisons=tuple(comparisons),
         about=about or {},
     )
+
+
+def _counts(jets: ScoredJets, comparisons: Sequence[Comparison]) -> str:
+    """How many jets there are of each class that is compared, the larger classes by name."""
+    asked = np.any([one.is_background | one.is_signal for one in comparisons], axis=0)
+    sizes = {name: int((asked & (jets.y == place)).sum()) for place, name in enumerate(jets.class_names)}
+    words = [f"{size:,} {name}" for name, size in sizes.items() if size]
+    if len(words) <= MOST_LISTED:
+        return ", ".join(words)
+    return f"{int(asked.sum()):,} of {len(words)} classes, {', '.join(words[:MOST_LISTED])}, ..."
 
 
 def named_scores(scores: Any, class_names: Sequence[str] = (), name: str = "score") -> dict[str, ArrayLike]:
