@@ -5,7 +5,7 @@ line in :data:`STUDIES`; command line, report and figures ask nothing else. The 
 
     def run(subject: Subject, options: StudyOptions) -> Results:
         sample = subject.background(options.sample, options.split, options.root)
-        sizes = sample.store.ptr.diff().double()
+        sizes = sample.store.sizes.double()
         about = subject.description([sample])
         table = Table("sizes", about["caption"], {"model": "model", "mean": "particles"}, ((subject.label, ...),))
         return Results("sizes", {"sizes": table}, {}, about)
