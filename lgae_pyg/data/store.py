@@ -39,9 +39,10 @@ class JetStore:
 
     A store read with :meth:`load` is mapped from the file: memory holds only what has been used. A selection
     (:meth:`select`) shares the tensors of its origin: :attr:`ptr` and the fields stay those of all jets, while
-    :attr:`sizes`, :meth:`jet_field`, :meth:`jet` and :meth:`batch` are those of the selection. Where more jets than memory holds were written by a
-    :class:`~lgae_pyg.data.JetStoreWriter`, the fields are read from its shards (:attr:`is_sharded`), and what has
-    been read is let go of again; only ``ptr`` (8 bytes a jet) stays in memory.
+    :attr:`sizes`, :meth:`jet_field`, :meth:`jet` and :meth:`batch` are those of the selection. Where more jets
+    than memory holds were written by a :class:`~lgae_pyg.data.JetStoreWriter`, the fields are read from its
+    shards (:attr:`is_sharded`), and what has been read is let go of again; only ``ptr`` (8 bytes a jet) stays
+    in memory.
 
     Args:
         ptr: First particle of each jet, and at the end the number of all particles.
