@@ -112,6 +112,22 @@ def test_experiments_with_one_label_stay_apart(plan: Plan, trained: list[str], m
     assert [(row["model"], row["seeds"]) for row in rows] == expected
 
 
+def test_rows_of_one_model_are_told_apart_by_what_was_changed(tmp_path, monkeypatch) -> None:
+    def run(command, **options):
+        words = dict(word.split("=", 1) for word in command[3:])
+        Path(words["runs"], words["name"]).mkdir(parents=True)
+        return SimpleNamespace(returncode=0, stderr="", stdout="")
+
+    about = {"mass": 1.0, "pt": 1.0, "mse": 1.0, "label": "Net", "origin": "toy", "jets": 10}
+    monkeypatch.setattr(efficiency.subprocess, "run", run)
+    monkeypatch.setattr(efficiency, "measure", lambda *words: about)
+    names = ["a+model.width=8", "a+model.width=8+model.depth=3", "a+model.width=9+optimizer.lr=1"]
+    plan = Plan(names, [10], [0], tmp_path, shown=800, epochs=4)
+    run_jobs(plan)
+    labels = [row["model"] for row in collect(plan).tables["efficiency"].records()]
+    assert labels == ["Net (width=8)", "Net (width=8, depth=3)", "Net (width=9, optimizer.lr=1)"]
+
+
 def test_jets_shown_are_those_of_the_training(tmp_path) -> None:
     plan = Plan(["a"], [10, 3000, 10_000], [0], tmp_path, shown=20_000, epochs=4)
     assert [plan.shown_to(job) for job in plan.jobs()] == [20_000, 24_000, 20_000]

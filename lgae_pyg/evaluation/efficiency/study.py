@@ -171,15 +171,19 @@ def _course(folder: Path) -> dict[str, float]:
 
 
 def _distinct_labels(found: Sequence[Found]) -> list[Found]:
-    """The same, with the experiment named in labels that two experiments share."""
-    owners: dict[str, set[str]] = {}
+    """The same, with what tells experiments apart in labels that several share."""
+    owners: dict[str, dict[str, None]] = {}
     for job, one in found:
-        owners.setdefault(one["label"], set()).add(job.experiment)
-    shared = {label for label, experiments in owners.items() if len(experiments) > 1}
-    return [
-        (job, {**one, "label": f"{one['label']} ({job.experiment})"} if one["label"] in shared else one)
-        for job, one in found
-    ]
+        owners.setdefault(one["label"], {})[job.experiment] = None
+
+    def label(job: Job, one: Mapping[str, Any]) -> str:
+        shared = [set(name.split("+")) for name in owners[one["label"]]]
+        if len(shared) == 1:
+            return one["label"]
+        own = [word for word in job.experiment.split("+") if word not in set.intersection(*shared)]
+        return f"{one['label']} ({', '.join(word.removeprefix('model.') for word in own) or 'unchanged'})"
+
+    return [(job, {**one, "label": label(job, one)}) for job, one in found]
 
 
 def _caption(plan: Plan, found: Sequence[Found], measures: Measures) -> str:
