@@ -94,9 +94,11 @@ def test_a_file_with_other_numbers_is_no_export(tmp_path, monkeypatch):
     with pytest.raises(ExportError, match="the file is not the model"):
         check.check_export(program, score)
     monkeypatch.setitem(check.LIMITS, torch.float32, -1.0)
+    old = tmp_path / "other.pt2"
+    old.write_bytes(b"as it was")
     with pytest.raises(ExportError, match="the file is not the model"):
-        export_model(checkpoint, tmp_path / "other.pt2")
-    assert not (tmp_path / "other.pt2").exists()
+        export_model(checkpoint, old)
+    assert old.read_bytes() == b"as it was" and len(list(tmp_path.glob(".*"))) == 0
 
 
 def test_the_command_prints_difference_and_latency(tmp_path, capsys):

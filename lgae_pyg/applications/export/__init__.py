@@ -4,6 +4,7 @@
 """
 
 import os
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ def export_model(
         dtype: precision of the momenta that the file takes.
 
     Raises:
-        ExportError: if the model cannot be written, or the file gives other scores; it is removed then.
+        ExportError: if the model cannot be written, or would give other scores; an older file is left as it was.
         ValueError: if there is no form for padded jets of this model, or an option does not fit it.
         ImportError: without the packages for ONNX.
     """
@@ -87,13 +88,15 @@ def export_model(
         "outputs": OUTPUTS,
         "versions": package_versions(),
     }
-    written = write_export(program, path, description)
+    path = Path(path)
+    untried = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
     try:
-        comparison = check_export(program, open_export(written, threads=1))
-    except BaseException:
-        written.unlink()
-        raise
-    return Exported(written, description, comparison, program)
+        write_export(program, untried, description)
+        comparison = check_export(program, open_export(untried, threads=1))
+        os.replace(untried, path)
+    finally:
+        untried.unlink(missing_ok=True)
+    return Exported(path, description, comparison, program)
 
 
 def _class_names(found: Checkpoint, given: list[str] | None) -> list[str]:
