@@ -29,7 +29,8 @@ def onnx_packages() -> None:
 
 
 @pytest.mark.parametrize(
-    "name, cut", [("PFN, friends", 12), ("ParticleNet, pairs", None), ("LorentzNet, beams", None)]
+    "name, cut",
+    [("PFN, friends", 12), ("ParticleNet, pairs", None), ("LorentzNet, beams", None), ("LorentzNet", 12)],
 )
 def test_onnx_gives_the_scores_of_pytorch(name, cut, tmp_path):
     onnx_packages()

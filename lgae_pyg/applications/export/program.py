@@ -4,6 +4,7 @@ import copy
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from lgae_pyg.applications.export.networks import padded_network
 from lgae_pyg.data.units import UNITS_IN_GEV
@@ -65,8 +66,9 @@ class PaddedTagger(nn.Module):
 
 
 def _leading(p4: Tensor, exists: Tensor, number: int) -> tuple[Tensor, Tensor]:
-    """The particles of largest pT, which come first in falling order; equal ones keep theirs."""
+    """The particles of largest pT, which come first in falling order; equal ones keep theirs. There are always so
+    many places, filled up with padding: a width that depends on the input's could not be exported."""
+    p4, exists = pad(p4, (0, 0, 0, number)), pad(exists, (0, number))
     pt = torch.where(exists, transverse_momentum(p4), -1.0)
-    places = torch.arange(torch.sym_min(number, p4.shape[1]), device=p4.device)  # a slice would fix its size
-    order = pt.argsort(dim=1, descending=True, stable=True).index_select(1, places)
+    order = pt.argsort(dim=1, descending=True, stable=True)[:, :number]
     return p4.gather(1, order.unsqueeze(-1).expand(-1, -1, 4)), exists.gather(1, order)
