@@ -1,6 +1,8 @@
 """Checkpoints describe themselves, open safely, and say clearly why they cannot be used."""
 
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -187,3 +189,19 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
         write_atomically(path, fail)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_opening_a_checkpoint_leaves_no_constants_without_memory(tmp_path) -> None:
+    """In a fresh process: the tables of a model must not come from the sketch that measures its size."""
+    lines = """
+from lgae_pyg.checkpoint import check_size
+from lgae_pyg.lorentz import clebsch_gordan
+from lgae_pyg.models import LGAE
+import pathlib, sys
+file = pathlib.Path(sys.argv[1])
+file.write_bytes(bytes(10_000_000))
+check_size(file, {"name": "LGAE", "num_particles": 4, "aggregation": "mean"})
+assert clebsch_gordan("(1/2,1/2)", "(1/2,1/2)", "(0,0)").device.type == "cpu"
+LGAE(num_particles=4, aggregation="mean")
+"""
+    subprocess.run([sys.executable, "-c", lines, str(tmp_path / "model.ckpt")], check=True)

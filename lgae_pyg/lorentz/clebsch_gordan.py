@@ -113,7 +113,7 @@ def _su2_squares(j1: int, j2: int, j: int) -> Tensor:
          for m1 in range(j1, -j1 - 1, -2)]
         for m in range(j, -j - 1, -2)
     ]  # fmt: skip
-    return torch.tensor(table, dtype=torch.float64)
+    return torch.tensor(table, dtype=torch.float64, device="cpu")  # whatever the default is when it is first made
 
 
 @cache
@@ -128,7 +128,7 @@ def _coupling(a: Irrep, b: Irrep, c: Irrep) -> Tensor:
     squares = torch.einsum("cab,zxy->czaxby", _su2_squares(m1, m2, m), _su2_squares(n1, n2, n))
     squares = squares.reshape(c.dim, a.dim, b.dim)
     coupling = (squares.sign() * squares.abs().sqrt()).to(torch.complex128)
-    cartesian = torch.tensor(_SPINOR_FROM_CARTESIAN, dtype=torch.complex128)
+    cartesian = torch.tensor(_SPINOR_FROM_CARTESIAN, dtype=torch.complex128, device="cpu")
     if a == _VECTOR:
         coupling = torch.einsum("cij,ia->caj", coupling, cartesian)
     if b == _VECTOR:
