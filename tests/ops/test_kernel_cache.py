@@ -179,14 +179,20 @@ def linked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path.symlink_to(path.parent / "elsewhere")
 
 
+def replaced(path: Path, content: bytes) -> None:
+    """By another file: this process has the old one mapped, and would die of its loss."""
+    path.unlink()
+    path.write_bytes(content)
+
+
 def half(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    replaced(path, path.read_bytes()[: path.stat().st_size // 2])
 
 
 def flipped(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
-    path.write_bytes(content)
+    replaced(path, content)
 
 
 FOREIGN = (another_user, writable_by_others, without_hash, hash_of_another, linked, half, flipped)
