@@ -20,7 +20,6 @@ from matplotlib import pyplot as plt
 
 from lgae_pyg.checkpoint import LAST
 from lgae_pyg.evaluation.anomaly.study import run
-from lgae_pyg.evaluation.results import Results
 from lgae_pyg.evaluation.study import StudyOptions
 from lgae_pyg.evaluation.style import SETTINGS, STYLES, add_caption, legend_above
 from lgae_pyg.evaluation.subject import Subject
@@ -35,18 +34,18 @@ FOLLOWED = {"mass": "rank correlation with mass", "multiplicity": "with number o
 
 
 def measure(folder: Path, jets: int) -> list[dict[str, Any]]:
-    """The merits of the headline score, the density of the codes and the jet mass, for the last weights of a run."""
+    """Merits of the headline score, the density of the codes and the jet mass, for the last weights of a run."""
     subject = Subject.load(folder / "checkpoints" / LAST)
     results = run(subject, StudyOptions(jets=jets, progress=False))
     headline, background = results.description["headline"], results.description["background"]
-    found = {name.partition("/")[2]: one for name, one in results.arrays.items() if name.startswith(f"{background}/")}
+    arrays = {tuple(name.split("/", 1)): values for name, values in results.arrays.items()}
     rows = []
     for row in results.tables["anomaly"].records():
         score = row["score"].replace(" (headline)", "").replace(" ", "_")
         if score not in (headline, "latent_mahalanobis", "jet_mass_alone"):
             continue
-        values = found["mass" if score == "jet_mass_alone" else score]
-        follows = {f"follows_{name}": rank_correlation(values, found[name])[0] for name in FOLLOWED}
+        values = arrays[background, "mass" if score == "jet_mass_alone" else score]
+        follows = {f"follows_{name}": rank_correlation(values, arrays[background, name])[0] for name in FOLLOWED}
         auc = {"auc": row.get("auc_all", np.nan), "auc_error": row["auc_error"]}
         kept = {name: row[name] for merit in MERITS for name in (merit, f"{merit}_error")}
         rows.append({"score": score.replace("_", " "), **auc, **kept, **follows})
@@ -71,7 +70,7 @@ def table_of(folder: Path, rows: list[dict[str, Any]], caption: str) -> Table:
 def draw(table: Table, folder: Path) -> None:
     """AUC, AUC at equal mass and signal efficiency against epochs, a line for each score."""
     records = table.records()
-    panels = {"auc": "AUC", "auc_equal_mass": "AUC, equal mass", "efficiency_0.1": r"$\epsilon_S(\epsilon_B = 0.1)$"}
+    panels = {"auc": "AUC", "auc_equal_mass": "AUC, equal mass", "efficiency_0.1": "$\\epsilon_S(0.1)$"}
     with plt.rc_context(SETTINGS):
         figure, axes = plt.subplots(1, 3, figsize=(11.4, 4.2))
         for panel, (name, label) in zip(axes, panels.items()):

@@ -115,6 +115,7 @@ def test_what_does_not_fit_is_reported_and_the_others_run():
     assert small.note == "" and 0 < small.memory < 6e7 and small.flops > 0
 
 
+@pytest.mark.slow
 def test_processes_are_fresh_and_their_ends_are_results(monkeypatch):
     monkeypatch.setattr(bench_measure, "measure_here", end_of_process)
     done = []
@@ -166,6 +167,7 @@ def test_memory_has_the_line_of_the_fused_backend_and_the_figure_shows_each_case
     assert "(2 n + 10) MiB" in peak.texts[0].get_text()
 
 
+@pytest.mark.slow
 def test_the_whole_of_it(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(bench, "in_process", lambda function, where, peaks: (function(HERE, False)[0], PEAKS))
     words = "--quick --models minmax4 --backends dense --precisions float64 --particles 3 1-4 --jets 2 --threads 1"
@@ -181,6 +183,7 @@ def test_the_whole_of_it(tmp_path, capsys, monkeypatch):
     assert str(tmp_path) not in text
 
 
+@pytest.mark.slow
 def test_epochs_are_timed_and_say_what_was_scaled(monkeypatch):
     table = bench_epoch.measure_epochs([case(sizes="2-4", jets=5)], HERE, 40, 300.0, lambda: None)
     (found,) = table.records()
