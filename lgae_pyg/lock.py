@@ -13,6 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from lgae_pyg.files import write_text
+from lgae_pyg.processes import leads
 
 #: Seconds between two signs of life, and without one until a process on another machine is taken for dead.
 SIGN, DEAD = 10, 120
@@ -27,7 +28,7 @@ def locked(folder: Path, what: str = "training", name: str = "") -> Iterator[Non
     stamp is renewed, which is what another machine sees on file systems whose locks do not reach across machines,
     or that have none.
 
-    A process that Lightning has started for another device shares the lock of the first.
+    Processes that train together share the lock of the first.
 
     Args:
         folder: the folder, made if missing.
@@ -37,7 +38,7 @@ def locked(folder: Path, what: str = "training", name: str = "") -> Iterator[Non
     Raises:
         FileExistsError: it is locked; the message says by whom.
     """
-    if os.environ.get("LOCAL_RANK", "0") != "0":
+    if not leads():
         yield
         return
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
@@ -56,6 +57,30 @@ def locked(folder: Path, what: str = "training", name: str = "") -> Iterator[Non
                 one.unlink(missing_ok=True)
             lock.release()
     finally:
+        for one in missing:
+            with contextlib.suppress(OSError):  # not empty
+                one.rmdir()
+
+
+@contextlib.contextmanager
+def in_turn(folder: Path, name: str) -> Iterator[None]:
+    """Context in a folder that processes enter one after another; where the file system has no locks, all at once.
+
+    Args:
+        folder: the folder; one that is made for this and stays empty is removed.
+        name: of the file that is locked.
+    """
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    lock = FileLock(folder / name)
+    with contextlib.suppress(OSError, NotImplementedError):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        if lock.is_locked:
+            Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
         for one in missing:
             with contextlib.suppress(OSError):  # not empty
                 one.rmdir()

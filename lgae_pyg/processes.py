@@ -19,3 +19,20 @@ def end_with_parent() -> None:
 
     if parent is not None:
         threading.Thread(target=watch, daemon=True).start()
+
+
+def leads() -> bool:
+    """Whether this is the first of the processes that train together, on whatever machines they are.
+
+    The one that writes files and talks to W&B. What starts the processes says which they are: ``torchrun`` and
+    Lightning by ``RANK``, ``LOCAL_RANK`` and ``NODE_RANK``, ``srun`` by ``SLURM_PROCID`` in steps of several tasks.
+    """
+    ranks = [os.environ.get(name, "0") for name in ("RANK", "LOCAL_RANK", "NODE_RANK")]
+    if is_srun_task():
+        ranks.append(os.environ.get("SLURM_PROCID", "0"))
+    return set(ranks) == {"0"}
+
+
+def is_srun_task() -> bool:
+    """Whether this process is one of several that one ``srun`` has started; not a job of one task, nor a shell."""
+    return int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1

@@ -27,6 +27,7 @@ from lgae_pyg.data.gate import Admission, Rules, admit
 from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.datasets.code import PACKAGE, code_fingerprint
 from lgae_pyg.files import plain
+from lgae_pyg.lock import in_turn
 from lgae_pyg.registry import check_choice
 
 SPLITS = ("train", "val", "test")
@@ -222,16 +223,23 @@ class JetDataset(Dataset, ABC):
         return not all(Path(path).is_file() for path in self.raw_paths)
 
     def _download(self) -> None:
-        """Fetches raw files only where they are needed."""
+        """Fetches raw files only where they are needed; of processes that want the same, one does it."""
         needed = self.force_reload or not JetStore.is_at(self.processed_paths[0])
         if needed and self.lacks_raw_files():
-            self.download()
+            with in_turn(Path(self.root), ".raw.lock"):
+                if self.lacks_raw_files():
+                    self.download()
 
     def _process(self) -> None:
         """Replaces PyTorch Geometric's version, which keeps pickles beside the processed file."""
         path = Path(self.processed_paths[0])
-        if self.force_reload or not JetStore.is_at(path) or self._is_outdated(path):
-            self.process()
+        if self.force_reload or self._is_missing(path):
+            with in_turn(path.parent, f".{path.name}.lock"):
+                if self.force_reload or self._is_missing(path):
+                    self.process()
+
+    def _is_missing(self, path: Path) -> bool:
+        return not JetStore.is_at(path) or self._is_outdated(path)
 
     def _is_outdated(self, path: Path) -> bool:
         """Whether the processed file was made of other raw files or by other code, and can be made again."""

@@ -15,7 +15,7 @@ from lgae_pyg.training.kinds import argument_kinds, as_kind
 FREE = {"name", "runs", "resume", "overwrite", "logger", "model.backend", "loader.eval_batch_size"}
 FREE |= {f"data.{key}" for key in ("root", "download", "generate", "workers", "force_reload")}
 FREE |= {f"trainer.{key}" for key in ("accelerator", "max_epochs", "max_minutes", "patience")}
-FREE |= {f"trainer.{key}" for key in ("devices", "strategy", "progress", "threads")}
+FREE |= {f"trainer.{key}" for key in ("devices", "num_nodes", "strategy", "progress", "threads")}
 
 #: Keys of a configuration and of its groups, and the kinds of their values. Those of models and data sets are in
 #: their constructors; optimisers and schedules may have others.
@@ -45,7 +45,7 @@ KINDS: dict[str, dict[str, Any]] = {
         **dict.fromkeys(("factor", "threshold", "min_lr"), float | None),
     },
     "trainer": {
-        **{"accelerator": str, "precision": str, "strategy": str | None, "devices": Any},
+        **{"accelerator": str, "precision": str, "strategy": str | None, "devices": Any, "num_nodes": int | None},
         **{"ema": float | None, "monitor": str | None},
         **dict.fromkeys(("max_epochs", "patience", "threads"), int | None),
         **dict.fromkeys(("max_minutes", "gradient_clip"), float | None),

@@ -11,6 +11,7 @@ import lightning.pytorch as pl
 import torch
 
 from lgae_pyg.checkpoint import BEST, HEADER, LAST, read_checkpoint
+from lgae_pyg.processes import leads
 from lgae_pyg.training.configuration import differences, flatten, save_config
 from lgae_pyg.training.keep import RUN_STATE
 
@@ -130,9 +131,10 @@ def begin(run: RunFolder, config: Mapping[str, Any], data: Any) -> "JetsSeen":
             f"the jets in {data.train.recipe['root']} ({', '.join(other)}) are not those that the training in "
             f"{run.path} has seen: set data.root=... to those, or {advice(run.path)}"
         )
-    if config.get("overwrite"):
-        set_aside(run.path)
-    save_config(run.path / "config.yaml", config)
+    if leads():
+        if config.get("overwrite"):
+            set_aside(run.path)
+        save_config(run.path / "config.yaml", config)
     return JetsSeen(seen)
 
 
@@ -174,7 +176,7 @@ class JetsSeen(pl.Callback):
 def set_aside(path: Path) -> None:
     """Moves what a training and its evaluation have written, and nothing else, to the folder ``.former``."""
     former = path / FORMER
-    for name in OWNED if _leads() else ():
+    for name in OWNED:
         if (path / name).exists():
             former.mkdir(exist_ok=True)
             os.rename(path / name, former / name)
@@ -184,7 +186,7 @@ def settle(path: Path) -> None:
     """Decides what becomes of a training that was set aside: the new one has its place once it has a checkpoint;
     one that did not get so far leaves the former as it was. Nothing is done where nothing was set aside."""
     former = path / FORMER
-    if not former.is_dir() or not _leads():
+    if not former.is_dir() or not leads():
         return
     if not (path / "checkpoints" / LAST).exists():
         for name in OWNED:
@@ -192,11 +194,6 @@ def settle(path: Path) -> None:
             if (former / name).exists():
                 os.rename(former / name, path / name)
     remove(former)
-
-
-def _leads() -> bool:
-    """Whether this is the first of the processes that train together."""
-    return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def remove(path: Path) -> None:

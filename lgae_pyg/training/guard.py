@@ -10,6 +10,7 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from lgae_pyg.data import JetStore, jet_name
+from lgae_pyg.training.cluster import agree
 
 NAMED = 10
 
@@ -24,6 +25,8 @@ class NonFiniteGuard(pl.Callback):
     NaN compares false with everything, so a training that has met one would otherwise go on to the end of
     its patience. Here the weights are never touched by it: the last checkpoint stays good, and no epoch with
     such a value is ever written, let alone called the best. The jets at fault are named and saved.
+
+    Of processes that train together, those stop that have such a jet and say so, and the others with them.
 
     It also leaves the norm of each gradient in ``module.gradient_norm``.
 
@@ -47,16 +50,17 @@ class NonFiniteGuard(pl.Callback):
     def on_before_optimizer_step(self, trainer: pl.Trainer, module: Any, optimizer: Any) -> None:
         """Takes the norm of the gradient and looks at both numbers."""
         module.gradient_norm = gradient_norm(module)
-        if bool(torch.isfinite(module.gradient_norm + self._loss)):
+        if not agree(trainer, not torch.isfinite(module.gradient_norm + self._loss))[0]:
             return
         where = f"in epoch {trainer.current_epoch + 1}, step {trainer.global_step + 1}"
         with trainer.precision_plugin.train_step_context():
             with torch.no_grad():
                 losses = module.jet_losses(self._batch, module(self._batch))
             faulty, what = ~torch.isfinite(losses), "loss"
-            if not faulty.any():
+            if not agree(trainer, bool(faulty.any()))[0]:
                 faulty, what = non_finite_gradients(module, self._batch), "gradient"
-        self.fail(module, self._batch, faulty, what, where)
+        found = agree(trainer, bool(faulty.any()))[0]
+        self.fail(module, self._batch, faulty if found else torch.ones_like(faulty), what, where)
 
     def on_validation_batch_end(
         self,
@@ -69,12 +73,14 @@ class NonFiniteGuard(pl.Callback):
     ) -> None:
         """Raises :class:`NonFiniteError` if the loss of a validation jet is not finite."""
         finite = torch.isfinite(outputs["jet_losses"])
-        if not finite.all():
+        if agree(trainer, not finite.all())[0]:
             self.fail(module, batch, ~finite, "loss", "in the validation")
 
     def fail(self, module: Any, batch: Batch, faulty: Tensor, what: str, where: str) -> None:
         """Saves the jets at fault and raises :class:`NonFiniteError` with their names."""
-        numbers = faulty.nonzero().flatten().tolist() or list(range(batch.num_graphs))
+        numbers = faulty.nonzero().flatten().tolist()
+        if not numbers:
+            raise NonFiniteError(f"the {what} is not finite {where}, for jets of another process")
         jets = [batch.cpu().get_example(number) for number in numbers]
         JetStore.from_jets(jets, {"reason": f"{what} not finite {where}"}).save(self.path)
         names = ", ".join(jet_name(jet, module.class_names) for jet in jets[:NAMED])

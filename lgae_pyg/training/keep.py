@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from lgae_pyg.checkpoint import BEST, LAST, read_checkpoint, write_checkpoint
+from lgae_pyg.training.cluster import agree, of_each
 from lgae_pyg.training.record import EpochRecorder
 from lgae_pyg.training.signals import GracefulStop, TrainingInterrupted, random_states, restore_random_states
 
@@ -68,7 +69,7 @@ class RunCheckpoints(Checkpoint):
         self.watch, self.rising = watch, rising
         self.best, self.stale, self.best_epoch = -math.inf if rising else math.inf, 0, None
         self.finished: str | None = None
-        self._random_states: dict[str, Any] | None = None
+        self._processes: list[dict[str, Any]] = []
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the best value, its epoch and the epochs since."""
@@ -79,22 +80,26 @@ class RunCheckpoints(Checkpoint):
         self.best, self.best_epoch, self.stale = state["best"], state["best_epoch"], state["stale"]
 
     def on_save_checkpoint(self, trainer: pl.Trainer, module: Any, checkpoint: dict[str, Any]) -> None:
-        """Adds the random number generators and whether the training is over."""
-        checkpoint[RUN_STATE] = {
-            "finished": self.finished,
-            "wandb_id": self.wandb_id,
-            "random_states": random_states(),
-        }
+        """Adds whether the training is over, and what each process has for itself: its random number generators
+        and sums of the epoch."""
+        states = random_states()
+        checkpoint[RUN_STATE] = {"finished": self.finished, "wandb_id": self.wandb_id, "random_states": states}
+        if trainer.world_size > 1:
+            own = {"random_states": states, "sums": self.recorder.own_sums()}
+            checkpoint[RUN_STATE]["processes"] = of_each(trainer, own)
 
     def on_load_checkpoint(self, trainer: pl.Trainer, module: Any, checkpoint: dict[str, Any]) -> None:
-        """Keeps the states of the random number generators until the first step."""
-        self._random_states = checkpoint[RUN_STATE]["random_states"]
+        """Keeps what the processes had for themselves until the first step."""
+        state = checkpoint[RUN_STATE]
+        self._processes = state.get("processes") or [{"random_states": state["random_states"], "sums": {}}]
 
     def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
         """Keeps the initial weights, or goes back to the random numbers of the checkpoint."""
         self.stop.install()
-        if self._random_states is not None:
-            restore_random_states(self._random_states)
+        if self._processes:
+            own = self._processes[trainer.global_rank % len(self._processes)]
+            restore_random_states(own["random_states"])
+            self.recorder.train |= own["sums"]
             return
         self.consider(trainer, module)
         self.save_last(trainer)
@@ -117,10 +122,11 @@ class RunCheckpoints(Checkpoint):
         self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Ends the epoch if the time is up; saves and stops if that is requested."""
-        if self.recorder.elapsed() > self.max_seconds:
+        late, asked = agree(trainer, self.recorder.elapsed() > self.max_seconds, bool(self.stop.requested))
+        if late:
             trainer.should_stop = True
         within_epoch = batch_idx + 1 < trainer.num_training_batches and not trainer.should_stop
-        if self.stop.requested and within_epoch:
+        if asked and within_epoch:
             self.save_last(trainer)
             done = f"after batch {batch_idx + 1} of {trainer.num_training_batches}"
             raise TrainingInterrupted(f"in epoch {trainer.current_epoch + 1} {done}")
@@ -128,18 +134,19 @@ class RunCheckpoints(Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         """Writes the checkpoints and decides whether the training is over."""
         self.consider(trainer, module)
-        self.finished = self.reason_to_end(trainer)
+        late, asked = agree(trainer, self.recorder.elapsed() > self.max_seconds, bool(self.stop.requested))
+        self.finished = self.reason_to_end(trainer, late)
         trainer.should_stop = self.finished is not None
         self.save_last(trainer)
-        if self.stop.requested and not self.finished:
+        if asked and not self.finished:
             raise TrainingInterrupted(f"after epoch {trainer.current_epoch + 1}")
 
-    def reason_to_end(self, trainer: pl.Trainer) -> str | None:
-        """Returns why no further epoch is trained, ``None`` if there is one to come."""
+    def reason_to_end(self, trainer: pl.Trainer, late: bool) -> str | None:
+        """Returns why no further epoch is trained, ``None`` if there is one to come; ``late``: the time is up."""
         if self.patience is not None and self.stale >= self.patience:
             what = "no smaller validation loss" if self.watch == "val/loss" else f"no better {self.watch}"
             return f"{what} for {self.patience} epochs"
-        if self.recorder.elapsed() > self.max_seconds:
+        if late:
             return f"{self.max_seconds / 60:g} minutes are over"
         if trainer.max_epochs >= 0 and trainer.current_epoch + 1 >= trainer.max_epochs:
             return f"{trainer.max_epochs} epochs are done"

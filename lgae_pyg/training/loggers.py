@@ -21,6 +21,7 @@ from lightning.pytorch.loggers import Logger
 from lgae_pyg.checkpoint import BEST, HEADER, read_checkpoint
 from lgae_pyg.files import first_line
 from lgae_pyg.models import contract_of
+from lgae_pyg.processes import leads
 
 #: Arguments of ``wandb.init`` and the variables that W&B reads for them.
 VARIABLES = {key: f"WANDB_{key.upper()}" for key in ("project", "entity", "job_type", "tags", "name", "dir")}
@@ -127,7 +128,7 @@ def build_logger(
         all processes of a training but the first.
     """
     mode = wandb_mode() if config.get("wandb", True) else "disabled"
-    if mode == "disabled" or os.environ.get("LOCAL_RANK", "0") != "0":
+    if mode == "disabled" or not leads():
         return None
     try:
         import wandb  # noqa: F401

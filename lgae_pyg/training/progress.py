@@ -8,14 +8,18 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import TQDMProgressBar
 
+from lgae_pyg.processes import leads
 from lgae_pyg.terminal import discard_output
 
 
 def show(message: str) -> None:
     """Prints a line at once, so that it is also seen in the log of a batch job.
 
-    Where nobody reads it any more, or it cannot be written, the training goes on without.
+    Where nobody reads it any more, or it cannot be written, the training goes on without. Of the processes that
+    train together, the first speaks.
     """
+    if not leads():
+        return
     try:
         print(message, flush=True)
     except OSError:

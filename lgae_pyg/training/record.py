@@ -12,6 +12,7 @@ import lightning.pytorch as pl
 
 from lgae_pyg.checksums import read_signed_rows, signed_row
 from lgae_pyg.files import write_text
+from lgae_pyg.processes import leads
 
 #: Columns of ``metrics.csv``; those of the task stand between.
 FIRST = ("epoch", "step", "train/loss", "val/loss")
@@ -92,14 +93,22 @@ class EpochRecorder(pl.Callback):
         self.train = dict(state["train"])
         self.resumed = True
 
+    def own_sums(self) -> dict[str, Any]:
+        """The sums of the epoch so far of this process, as plain numbers."""
+        return {key: value if isinstance(value, int) else float(value) for key, value in self.train.items()}
+
+    def begin(self, rows: int) -> None:
+        """Cuts the file to that many rows."""
+        if leads():
+            self.file.keep(rows)
+
     def setup(self, trainer: pl.Trainer, module: Any, stage: str) -> None:
         """Takes the handing of values to loggers over from the task."""
         module.recorded = True
 
     def on_fit_start(self, trainer: pl.Trainer, module: Any) -> None:
         """Cuts the file to the checkpoint's rows."""
-        if trainer.is_global_zero:
-            self.file.keep(self.rows)
+        self.begin(self.rows)
 
     def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
         """Writes the row of the initial weights of a new training."""

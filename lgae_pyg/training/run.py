@@ -9,7 +9,6 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import ProgressBar
-from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch import nn
 
 from lgae_pyg.datasets import asked_classes
@@ -18,6 +17,7 @@ from lgae_pyg.models import LinearAE, build_model, contract_of, registry, warm_s
 from lgae_pyg.models.warm_start import check_warm_start
 from lgae_pyg.registry import check_choice
 from lgae_pyg.training.classes import is_tagger, with_classes
+from lgae_pyg.training.cluster import cluster_environment, companions, devices_and_nodes
 from lgae_pyg.training.configuration import read_config
 from lgae_pyg.training.data import JetDataModule
 from lgae_pyg.training.folder import RunFolder, advice, begin, open_folder, settle
@@ -97,7 +97,7 @@ def train_in(folder: Path, config: Mapping[str, Any], command: str) -> int:
             status = DONE
         except TrainingInterrupted as interruption:
             status = INTERRUPTED
-            show(f"Stopped by {stop.requested.name} {interruption}; saved {run.checkpoints / 'last.ckpt'}.")
+            show(f"Stopped by {stop.name} {interruption}; saved {run.checkpoints / 'last.ckpt'}.")
             show(f"Go on exactly from there: {command} resume=true")
         except NonFiniteError as error:
             status = NOT_FINITE
@@ -201,9 +201,11 @@ def prepare(task: Task, data: JetDataModule, config: Mapping[str, Any]) -> None:
 def build_trainer(config: Mapping[str, Any], run: RunFolder, callbacks: list, logger: Any) -> pl.Trainer:
     """Makes Lightning's trainer, with nothing of its own but the loop."""
     trainer = config["trainer"]
+    devices, nodes = devices_and_nodes(trainer)
     return pl.Trainer(
         accelerator=trainer["accelerator"],
-        devices=trainer.get("devices") or "auto",
+        devices=devices,
+        num_nodes=nodes,
         strategy=trainer.get("strategy") or "auto",
         precision=PRECISIONS[trainer["precision"]][0],
         max_epochs=trainer["max_epochs"],
@@ -211,7 +213,7 @@ def build_trainer(config: Mapping[str, Any], run: RunFolder, callbacks: list, lo
         deterministic=trainer.get("deterministic") or None,
         logger=[logger] if logger is not None else False,
         callbacks=callbacks,
-        plugins=[AtomicCheckpointIO(), LightningEnvironment()],
+        plugins=[AtomicCheckpointIO(), cluster_environment()],
         enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
         enable_model_summary=False,
         num_sanity_val_steps=-1,  # the validation of the initial weights
@@ -239,27 +241,29 @@ def fit(
     trainer = build_trainer(
         config, run, [seen, NonFiniteGuard(run.path), recorder, *panels, *shown, checkpoints], logger
     )
-    show(describe_run(run, data, module.model))
-    if not module.facts.closed_form:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*resuming from a checkpoint that ended before.*")
-            trainer.fit(module, datamodule=data, ckpt_path=run.last)
-    else:
-        recorder.file.keep(0)
-        trainer.validate(module, datamodule=data, verbose=False)
-        recorder.write_row(trainer, module, {"epoch": 0, "step": 0})
-        checkpoints.consider(trainer, module)
-        checkpoints.finished = "the model has a closed form"
-        checkpoints.save_last(trainer)
+    show(describe_run(run, data, module.model, trainer.world_size))
+    with companions(trainer, config, run.path):
+        if not module.facts.closed_form:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".*resuming from a checkpoint that ended before.*")
+                trainer.fit(module, datamodule=data, ckpt_path=run.last)
+        else:
+            recorder.begin(0)
+            trainer.validate(module, datamodule=data, verbose=False)
+            recorder.write_row(trainer, module, {"epoch": 0, "step": 0})
+            checkpoints.consider(trainer, module)
+            checkpoints.finished = "the model has a closed form"
+            checkpoints.save_last(trainer)
     best = f"best epoch {checkpoints.best_epoch}, {watch} {checkpoints.best:.6g}"
     show(f"Finished ({checkpoints.finished}): {best}: {run.best}")
 
 
-def describe_run(run: RunFolder, data: JetDataModule, model: nn.Module) -> str:
+def describe_run(run: RunFolder, data: JetDataModule, model: nn.Module, processes: int = 1) -> str:
     """Returns a line on what is about to be trained."""
     parameters = sum(p.numel() for p in model.parameters())
     begin = f"continues after epoch {run.epoch}" if run.last else "begins"
+    together = f"; {processes} processes, each with batches of {data.batch_size}" if processes > 1 else ""
     return (
         f"{run.path} {begin}: {type(model).__name__} with {parameters:,} parameters, "
-        f"{len(data.train):,} jets to train on and {len(data.val):,} to validate"
+        f"{len(data.train):,} jets to train on and {len(data.val):,} to validate{together}"
     )

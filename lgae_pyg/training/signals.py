@@ -46,6 +46,11 @@ class GracefulStop:
         for number, handler in self._former.items():
             signal.signal(number, handler)
 
+    @property
+    def name(self) -> str:
+        """The signal that asks for a stop; where another process of the training was asked, that."""
+        return "another process" if self.requested is None else self.requested.name
+
     def install(self) -> None:
         """Makes this the handler (again: Lightning puts its own in place when a training starts)."""
         for number in self._former:

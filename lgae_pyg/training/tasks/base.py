@@ -113,9 +113,15 @@ class Task(pl.LightningModule):
         return batch
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Returns ``loss``, the mean, and ``jet_losses``, (B,) and detached."""
+        """Returns ``loss``, the mean, and ``jet_losses``, (B,) and detached.
+
+        Where several processes share a step, their gradients are averaged: each of R takes the sum of its losses
+        times R over the number of all jets, so that a process with one jet more counts for one jet more.
+        """
         losses = self.jet_losses(batch, self(batch))
         loss = losses.mean()
+        if self.trainer.world_size > 1:
+            loss = losses.sum() * (self.trainer.world_size / self.total(losses.numel()))
         if not self.recorded:
             how = {"on_step": False, "on_epoch": True, "batch_size": len(losses), "sync_dist": True}
             self.log("train/loss", loss.detach(), **how)
