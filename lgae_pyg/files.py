@@ -1,6 +1,7 @@
 """Files written whole or not at all, and plain values for what is written into them."""
 
 import contextlib
+import glob
 import os
 import shutil
 import uuid
@@ -25,19 +26,38 @@ def write_atomically(path: str | os.PathLike, write: Callable[[BinaryIO], Any]) 
     Returns:
         The path.
     """
+    with new_file(path) as partial, open(partial, "wb") as file:
+        write(file)
+    return Path(path)
+
+
+@contextlib.contextmanager
+def new_file(path: str | os.PathLike, suffix: str = "") -> Iterator[Path]:
+    """Context that gives the name of a file to be written, which takes its place at the end, or leaves nothing.
+
+    Args:
+        path: the file; its folder is made if missing.
+        suffix: the end of the name in the meantime, for those who look at it.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial{suffix}")
     try:
-        with open(partial, "wb") as file:
-            write(file)
-            file.flush()
+        yield partial
+        with open(partial, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    return path
+
+
+def remove_partial(folder: Path, name: str = "*") -> None:
+    """Removes what processes that were killed left of a file of that name, or of all in a folder; nobody else may
+    be writing them."""
+    known = name if name == "*" else glob.escape(name)
+    for left in (*folder.glob(f".{known}.*.partial*"), *folder.glob(f"..{known}.*.partial*")):
+        left.unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike, text: str) -> Path:

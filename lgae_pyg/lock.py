@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from lgae_pyg.files import write_text
+from lgae_pyg.files import remove_partial, write_text
 from lgae_pyg.processes import leads
 
 #: Seconds between two signs of life, and without one until a process on another machine is taken for dead.
@@ -63,6 +63,25 @@ def locked(folder: Path, what: str = "training", name: str = "") -> Iterator[Non
 
 
 @contextlib.contextmanager
+def writing(out: str | os.PathLike[str], what: str) -> Iterator[None]:
+    """Context in which nobody else writes a file, or a folder; what a killed process left of it is removed.
+
+    Args:
+        out: what is written.
+        what: what it comes from, for the message.
+
+    Raises:
+        FileExistsError: somebody else is at it; the message says who.
+    """
+    out = Path(os.path.abspath(out))
+    with locked(out.parent, what, out.name):
+        remove_partial(out.parent, out.name)
+        if out.is_dir():
+            remove_partial(out)
+        yield
+
+
+@contextlib.contextmanager
 def in_turn(folder: Path, name: str) -> Iterator[None]:
     """Context in a folder that processes enter one after another; where the file system has no locks, all at once.
 
@@ -100,6 +119,7 @@ def _take(lock: FileLock, path: Path, what: str) -> None:
     if holder and not left_here and time.time() - path.stat().st_mtime <= DEAD:
         lock.release()
         raise _refusal(path, holder, what)
+    remove_partial(path.parent, path.name)
     now = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
     write_text(path, json.dumps(now))
 
@@ -115,7 +135,7 @@ def _refusal(path: Path, holder: dict[str, Any], what: str) -> FileExistsError:
     who = ", ".join(f"{key} {holder[key]}" for key in ("host", "pid", "since") if key in holder) or "unknown"
     return FileExistsError(
         f"another {what} is going on in {path.parent} ({who}): choose another "
-        f"{'name=...' if what == 'training' else 'folder'}, or wait for its end. If that process is gone, this "
+        f"{'name=...' if what == 'training' else 'place'}, or wait for its end. If that process is gone, this "
         f"one can begin {DEAD} s after its last sign of life, or when {path} is deleted"
     )
 

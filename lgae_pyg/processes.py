@@ -24,8 +24,8 @@ def end_with_parent() -> None:
 def leads() -> bool:
     """Whether this is the first of the processes that train together, on whatever machines they are.
 
-    The one that writes files and talks to W&B. What starts the processes says which they are: ``torchrun`` and
-    Lightning by ``RANK``, ``LOCAL_RANK`` and ``NODE_RANK``, ``srun`` by ``SLURM_PROCID`` in steps of several tasks.
+    It writes the files and talks to W&B. What starts the processes says which they are: ``torchrun`` and Lightning
+    by ``RANK``, ``LOCAL_RANK`` and ``NODE_RANK``, ``srun`` by ``SLURM_PROCID`` in steps of several tasks.
     """
     ranks = [os.environ.get(name, "0") for name in ("RANK", "LOCAL_RANK", "NODE_RANK")]
     if is_srun_task():

@@ -28,7 +28,7 @@ from lgae_pyg.checksums import read_signed, write_signed
 from lgae_pyg.data import DataFileError
 from lgae_pyg.data.tensor_file import metadata_of, read_tensors, write_tensors
 from lgae_pyg.datasets.reading import Piece
-from lgae_pyg.files import plain
+from lgae_pyg.files import plain, remove_partial
 from lgae_pyg.ops.threads import limited_threads
 
 JOB, LOCK = "job.json", ".lock"
@@ -116,8 +116,7 @@ def assemble(folder: Path, out: Path, about: Mapping[str, Any], files: Sequence[
         files: the files of jets.
         pieces: number of parts.
     """
-    for left in out.parent.glob(f".{out.name}.*.partial"):  # of one that was killed here
-        left.unlink(missing_ok=True)
+    remove_partial(out.parent, out.name)
     known = [json.loads(metadata_of(part_path(folder, number))["about"]) for number in range(pieces)]
     summary = Summary(known)
 

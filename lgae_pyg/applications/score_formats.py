@@ -17,6 +17,7 @@ import numpy as np
 
 from lgae_pyg.applications.score_table import ScoreTable, in_words
 from lgae_pyg.data import DataFileError
+from lgae_pyg.files import new_file
 
 #: The key of the metadata in every format, and the name of the tree in ROOT files.
 KEY, TREE = "lgae_pyg", "jets"
@@ -60,15 +61,8 @@ def write_scores(path: Path, columns: Sequence[str], rows: int, parts: Parts, me
         ValueError: for an unknown suffix.
     """
     kind, path = format_of(path), Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    try:
+    with new_file(path) as partial:
         _WRITERS[kind](partial, columns, rows, parts, meta)
-        with open(partial, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
     return path
 
 

@@ -18,13 +18,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Writes the page and, beside it, the joined tables; prints these."""
     from lgae_pyg.evaluation.report import collect_runs, joined_tables, write_report
+    from lgae_pyg.files import remove_partial
+    from lgae_pyg.lock import writing
 
     runs = collect_runs(options.runs)
-    path = write_report(runs, options.out, options.title)
-    folder = path.parent / f"{path.stem}_tables"
-    for table in joined_tables(runs):
-        table.save(folder)
-        print(table.to_text(), end="\n\n")
+    folder = options.out.parent / f"{options.out.stem}_tables"
+    with writing(options.out, "report"):
+        path = write_report(runs, options.out, options.title)
+        remove_partial(folder)
+        for table in joined_tables(runs):
+            table.save(folder)
+            print(table.to_text(), end="\n\n")
     for one in runs:
         if not one.tables:
             print(one.without())

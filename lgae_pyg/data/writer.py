@@ -16,7 +16,7 @@ from lgae_pyg.data.errors import DataFileError
 from lgae_pyg.data.shards import FORMAT, INDEX, VERSION, read_checked
 from lgae_pyg.data.store import JetStore
 from lgae_pyg.data.tensor_file import checksum, dtype_name
-from lgae_pyg.files import plain
+from lgae_pyg.files import plain, remove_partial
 
 #: Bytes after which a shard is full.
 SHARD_BYTES = 32 << 20
@@ -159,6 +159,26 @@ class JetStoreWriter:
         if kind is None and not self._ended:
             self.close()
 
+    @staticmethod
+    def is_finished(path: str | os.PathLike[str], **meta: Any) -> bool:
+        """Whether a folder holds a finished store whose meta says this; what a process that was killed meanwhile left
+        beside it is removed, as it is where there is no store yet. Nobody may be writing to the folder.
+
+        Raises:
+            FileExistsError: the folder holds a finished store of something else.
+        """
+        path, finished = Path(path), (Path(path) / INDEX).exists()
+        if finished:
+            found = read_checked(path / INDEX)["meta"]
+            if any(found.get(key) != value for key, value in plain(meta, "meta").items()):
+                raise FileExistsError(
+                    f"{path} holds a finished store of other jets: remove it, or choose another folder."
+                )
+            for receipt in path.glob("[0-9]*.json"):
+                receipt.unlink(missing_ok=True)
+        remove_partial(path)
+        return finished
+
     @classmethod
     def resume(
         cls, path: str | os.PathLike[str], meta: Mapping[str, Any] | None = None, shard_bytes: int = SHARD_BYTES
@@ -173,8 +193,7 @@ class JetStoreWriter:
         """
         path, wanted = Path(path), {"meta": plain(meta or {}, "meta"), "shard_bytes": shard_bytes}
         _refuse_finished(path)
-        for left in path.glob(".*.partial"):
-            left.unlink()
+        remove_partial(path)
         done = {}
         for file in sorted(path.glob("[0-9]*.json")):
             try:

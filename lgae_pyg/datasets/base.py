@@ -26,7 +26,7 @@ from lgae_pyg.data.flat import FlatJets
 from lgae_pyg.data.gate import Admission, Rules, admit
 from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.datasets.code import PACKAGE, code_fingerprint
-from lgae_pyg.files import plain
+from lgae_pyg.files import plain, remove_partial
 from lgae_pyg.lock import in_turn
 from lgae_pyg.registry import check_choice
 
@@ -235,6 +235,7 @@ class JetDataset(Dataset, ABC):
         path = Path(self.processed_paths[0])
         if self.force_reload or self._is_missing(path):
             with in_turn(path.parent, f".{path.name}.lock"):
+                remove_partial(path.parent, path.name)
                 if self.force_reload or self._is_missing(path):
                     self.process()
 

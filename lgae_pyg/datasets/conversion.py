@@ -20,6 +20,7 @@ from lgae_pyg.data.writer import INDEX, JetStoreWriter, read_checked
 from lgae_pyg.datasets.cards import Card
 from lgae_pyg.datasets.columns import CardColumns
 from lgae_pyg.datasets.reading import JetReading, Piece, account_of, description, join_accounts, store_fields
+from lgae_pyg.lock import writing
 from lgae_pyg.processes import end_with_parent
 
 #: Rows of a file that are one piece of the work, more or less: pieces end where the file's own blocks do.
@@ -96,15 +97,20 @@ def convert(work: Conversion, out: str | os.PathLike[str], workers: int = 1, pro
         What the gate did with the jets.
 
     Raises:
-        FileExistsError: the folder holds a finished store of something else.
+        FileExistsError: the folder holds a finished store of something else, or somebody else writes to it.
         DataFileError: a file cannot be read; it is named, and what was written before is kept.
     """
     out, recipe, pieces = Path(out), work.recipe(), work.pieces()
-    if (out / INDEX).exists():
-        meta = read_checked(out / INDEX)["meta"]
-        if meta.get("conversion") == recipe:
-            return Admission.from_dict(meta["admission"])
-        raise FileExistsError(f"{out} holds a finished store of other jets: remove it, or choose another folder.")
+    with writing(out, "conversion"):
+        if JetStoreWriter.is_finished(out, conversion=recipe):
+            return Admission.from_dict(read_checked(out / INDEX)["meta"]["admission"])
+        return _convert(work, out, recipe, pieces, workers, progress)
+
+
+def _convert(
+    work: Conversion, out: Path, recipe: dict[str, Any], pieces: Sequence[Piece], workers: int, progress: bool
+) -> Admission:
+    """The work of :func:`convert` in a folder that nobody else writes to."""
     meta = {"conversion": recipe, "unit": work.unit}
     done = JetStoreWriter.resume(out, meta) if out.is_dir() else {}
     waiting = [number for number in range(len(pieces)) if number not in done]

@@ -81,9 +81,8 @@ def of_each(trainer: pl.Trainer, value: Any) -> list[Any]:
 def companions(trainer: pl.Trainer, config: Mapping[str, Any], folder: Path) -> Iterator[None]:
     """Context in which the other processes of this machine run, if nobody else has started them.
 
-    They are fresh Python processes that call :func:`lgae_pyg.training.train` with the same configuration (Lightning
-    would call the program of the command line again, all jobs of a multirun). They end with this one, however that
-    ends.
+    They are fresh Python processes that train with the same configuration (Lightning would call the program of the
+    command line again, with all jobs of a multirun). They end with this one, however that ends.
 
     Raises:
         ChildProcessError: one of them has failed; it has said why.

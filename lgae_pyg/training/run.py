@@ -12,9 +12,11 @@ from lightning.pytorch.callbacks import ProgressBar
 from torch import nn
 
 from lgae_pyg.datasets import asked_classes
+from lgae_pyg.files import remove_partial
 from lgae_pyg.lock import locked
 from lgae_pyg.models import LinearAE, build_model, contract_of, registry, warm_start_from_linear
 from lgae_pyg.models.warm_start import check_warm_start
+from lgae_pyg.processes import leads
 from lgae_pyg.registry import check_choice
 from lgae_pyg.training.classes import is_tagger, with_classes
 from lgae_pyg.training.cluster import cluster_environment, companions, devices_and_nodes
@@ -65,6 +67,9 @@ def train(config: Mapping[str, Any], folder: str | Path, command: str = "lgae tr
     config = read_config(config)
     check_config(config)
     with locked(Path(folder)):
+        if leads():
+            for place in (Path(folder), Path(folder) / "checkpoints"):
+                remove_partial(place)
         try:
             return train_in(Path(folder), config, command)
         finally:

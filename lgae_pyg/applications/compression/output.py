@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,10 @@ import numpy as np
 
 from lgae_pyg.applications.compression.block import Jets
 from lgae_pyg.applications.compression.reading import CompressedJets
+from lgae_pyg.checksums import fingerprint
 from lgae_pyg.data import JetStoreWriter
+from lgae_pyg.files import new_file
+from lgae_pyg.lock import writing
 from lgae_pyg.registry import choose
 
 _P4 = ("energy", "px", "py", "pz")
@@ -30,26 +32,25 @@ def write_jets(jets: CompressedJets, path: str | os.PathLike[str]) -> str:
 
     Raises:
         ValueError: for another suffix.
-        FileExistsError: the folder holds a finished store.
+        FileExistsError: the folder holds a finished store of something else, or somebody else writes there.
         DataFileError: a block is damaged.
     """
     path = Path(path)
     write, read = choose("suffix of the file to be written", path.suffix.lower(), _FORMATS)
-    if not path.suffix:
-        write(jets, path)
-        return read
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        write(jets, partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with writing(path, "decompression"):
+        if not path.suffix:
+            write(jets, path)
+            return read
+        with new_file(path) as partial:
+            write(jets, partial)
     return read
 
 
 def _store(jets: CompressedJets, path: Path) -> None:
-    with JetStoreWriter(path, jets.header.meta) as writer:
+    meta = {**jets.header.meta, "compressed": fingerprint(jets.path)}
+    if JetStoreWriter.is_finished(path, compressed=meta["compressed"]):
+        return
+    with JetStoreWriter(path, meta) as writer:
         for block in jets.blocks():
             particles = {"pos": block.p4, **block.particles}
             writer.add(

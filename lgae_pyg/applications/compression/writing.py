@@ -25,6 +25,7 @@ from lgae_pyg.applications.compression.quantise import Bounds, Grid
 from lgae_pyg.applications.compression.streams import Counter, library
 from lgae_pyg.data import JetStore
 from lgae_pyg.files import plain, write_atomically
+from lgae_pyg.lock import writing
 from lgae_pyg.registry import check_choice
 from lgae_pyg.version import __version__
 
@@ -126,6 +127,7 @@ def compress(
         The account: bits per jet, largest errors.
 
     Raises:
+        FileExistsError: another process writes this file.
         ValueError: for bounds that cannot be kept, momenta that are not finite (the message names the jet), fields
             of other types, or a model that cannot be used.
         ImportError: constriction is not installed.
@@ -134,10 +136,15 @@ def compress(
     check_choice("coder", coder, CODERS)
     if coder == "model" and model is None:
         raise ValueError("coder = model needs a checkpoint: model=PATH")
-    source = _Source(getattr(jets, "store", jets), drop, jet)
-    bounds = Bounds(pt, angle)
+    with writing(path, "compression"):
+        return _compress(jets, Path(path), Bounds(pt, angle), (drop, jet), (model, coder))
+
+
+def _compress(jets: Any, path: Path, bounds: Bounds, fields: tuple[Sequence[str], bool], how: Any) -> Account:
+    """The work of :func:`compress` in a place that nobody else writes."""
+    source = _Source(getattr(jets, "store", jets), *fields)
     layout = Layout(bounds, Grid.of(bounds, source.dtype), source.dtype, source.columns)
-    chosen, tables, compared = _choose(source, layout, model, coder)
+    chosen, tables, compared = _choose(source, layout, *how)
     blocks = list(source.blocks())
     versions = {"lgae_pyg": __version__, "numpy": np.__version__} | chosen.versions()
     counts = len(source), source.num_particles, len(blocks)
@@ -152,7 +159,7 @@ def compress(
             account.add(block)
         account.size = file.tell()
 
-    write_atomically(Path(path), write)
+    write_atomically(path, write)
     return account
 
 

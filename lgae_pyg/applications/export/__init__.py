@@ -4,7 +4,6 @@
 """
 
 import os
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,8 @@ from lgae_pyg.applications.export.files import (
 )
 from lgae_pyg.applications.export.program import PaddedTagger
 from lgae_pyg.checkpoint import Checkpoint, load_checkpoint, package_versions
+from lgae_pyg.files import new_file
+from lgae_pyg.lock import writing
 from lgae_pyg.models.registry import model_fingerprint
 
 __all__ = ["ExportError", "Exported", "export_model", "open_export", "read_description"]
@@ -89,13 +90,9 @@ def export_model(
         "versions": package_versions(),
     }
     path = Path(path)
-    untried = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
-    try:
+    with writing(path, "export"), new_file(path, path.suffix) as untried:
         write_export(program, untried, description)
         comparison = check_export(program, open_export(untried, threads=1))
-        os.replace(untried, path)
-    finally:
-        untried.unlink(missing_ok=True)
     return Exported(path, description, comparison, program)
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from lgae_pyg.applications.judge.verdict import Verdict
 from lgae_pyg.evaluation.report.pieces import document, figure_html, table_html
-from lgae_pyg.files import write_text
+from lgae_pyg.files import remove_partial, write_text
+from lgae_pyg.lock import writing
 from lgae_pyg.version import __version__
 
 PAGE, CONTENT, FIGURES = "verdict.html", "verdict.json", "figures"
@@ -30,9 +31,14 @@ def save_verdict(verdict: Verdict, folder: str | os.PathLike[str]) -> Path:
 
     ``verdict.json`` comes last: where it is, all is there and of one verdict.
     """
+    with writing(folder, "verdict"):
+        remove_partial(Path(folder) / FIGURES)
+        return _save(verdict, Path(folder))
+
+
+def _save(verdict: Verdict, folder: Path) -> Path:
     from lgae_pyg.applications.judge.figures import save_figures
 
-    folder = Path(folder)
     for old in (CONTENT, PAGE):
         (folder / old).unlink(missing_ok=True)
     for name in TITLES:
