@@ -1,8 +1,8 @@
-"""Kills a piece of work at one file operation after another: what it does then must be what it does undisturbed.
+"""Kills a piece of work at one file operation after another; done again, it must do what it does undisturbed.
 
-The work runs in forked processes, so nothing is imported again. Python tells of what is opened for writing, renamed,
-removed and made (:func:`sys.addaudithook`), whoever asks for it; files that libraries write in C are opened there
-without a word, but get their names by Python.
+The work runs in forked processes, so nothing is imported again. Python tells of what is opened for writing,
+renamed, removed and made (:func:`sys.addaudithook`), whoever asks for it; files that libraries write in C are
+opened there without a word, but get their names by Python.
 """
 
 import os
@@ -47,7 +47,7 @@ def operations(folder: Path, at: Callable[[int], None]) -> None:
 
 
 def forked(work: Callable[[], Any], log: Path) -> int:
-    """Runs work in a forked process, which says what it says to a file; its exit status, negative after a signal."""
+    """Runs work in a forked process, whose words go to a file; its exit status, negative after a signal."""
     child = os.fork()
     if child == 0:
         file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)

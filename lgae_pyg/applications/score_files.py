@@ -8,7 +8,6 @@ import json
 import multiprocessing
 import os
 import shutil
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from lgae_pyg.data.tensor_file import metadata_of, read_tensors, write_tensors
 from lgae_pyg.datasets.reading import Piece
 from lgae_pyg.files import plain, remove_partial
 from lgae_pyg.ops.threads import limited_threads
+from lgae_pyg.processes import end_with_parent, ignore_stops
 
 JOB, LOCK = "job.json", ".lock"
 
@@ -48,6 +48,7 @@ def score_files(
     workers: int = 1,
     shard: tuple[int, int] | None = None,
     progress: Progress = lambda done, total: None,
+    check: Callable[[], Any] = lambda: None,
 ) -> Path | None:
     """Scores files of jets and writes a score file, see :mod:`~lgae_pyg.applications.score_formats`.
 
@@ -62,6 +63,8 @@ def score_files(
         shard: (i, n), the i-th of n shares of the pieces, counted from 1: only these are scored, and no file is
             written. The same call without a shard scores what is missing and writes the file.
         progress: called with the number of rows that are done, and of all that are wanted.
+        check: called after each piece; what it raises (:meth:`lgae_pyg.processes.GracefulStop.check`) ends the
+            job, which can go on.
 
     Returns:
         The file; ``None`` for a shard.
@@ -84,7 +87,8 @@ def score_files(
             _check_finished(out, signature)
         else:
             _begin(folder, recipe)
-            _score_missing(_Work(job, folder, signature, pieces), scorer, shard or (1, 1), workers, progress)
+            todo = _Work(job, folder, signature, pieces)
+            _score_missing(todo, scorer, shard or (1, 1), workers, progress, check)
             if shard is not None:
                 return None
             about = {**scorer.about(), "card": job.card.to_dict(), "job": signature}
@@ -93,7 +97,14 @@ def score_files(
     return out
 
 
-def _score_missing(work: _Work, scorer: Scorer, shard: tuple[int, int], workers: int, progress: Progress) -> None:
+def _score_missing(
+    work: _Work,
+    scorer: Scorer,
+    shard: tuple[int, int],
+    workers: int,
+    progress: Progress,
+    check: Callable[[], Any],
+) -> None:
     """Scores the pieces of a shard whose parts are not there."""
     pieces, (own, shards) = work.pieces, shard
     numbers = range(len(pieces) * (own - 1) // shards, len(pieces) * own // shards)
@@ -104,6 +115,7 @@ def _score_missing(work: _Work, scorer: Scorer, shard: tuple[int, int], workers:
     for finished in _run(work, stretches, workers, scorer):
         rows += sum(pieces[number].rows for number in finished)
         progress(rows, total)
+        check()
 
 
 def assemble(folder: Path, out: Path, about: Mapping[str, Any], files: Sequence[str], pieces: int) -> Path:
@@ -196,13 +208,14 @@ def _run(work: _Work, stretches: Sequence[Sequence[int]], workers: int, scorer: 
             yield from ([number] for number in work.write(scorer, stretch))
         return
     fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(stretches)), fresh, _start_worker, (work,)) as pool:
-        futures = {pool.submit(_score_stretch, stretch): stretch for stretch in stretches}
+    enough = fresh.Event()
+    with ProcessPoolExecutor(min(workers, len(stretches)), fresh, _start_worker, (work, enough)) as pool:
+        futures = [pool.submit(_score_stretch, stretch) for stretch in stretches]
         try:
             for future in as_completed(futures):
-                future.result()
-                yield futures[future]
+                yield future.result()
         finally:
+            enough.set()
             pool.shutdown(wait=True, cancel_futures=True)
 
 
@@ -225,19 +238,25 @@ class _Work:
             yield number
 
 
-_worker: tuple[_Work, Scorer] | None = None
+_worker: tuple[_Work, Scorer, Any] | None = None
 
 
-def _start_worker(work: _Work) -> None:
+def _start_worker(work: _Work, enough: Any) -> None:
     """Loads the model in a new process, which ends with the one that started it, however that ends."""
     global _worker
-    parent = multiprocessing.parent_process()
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    end_with_parent()
+    ignore_stops()
     torch.set_num_threads(1)
-    _worker = work, work.job.scorer()
+    _worker = work, work.job.scorer(), enough
 
 
-def _score_stretch(stretch: Sequence[int]) -> None:
-    work, scorer = _worker
+def _score_stretch(stretch: Sequence[int]) -> list[int]:
+    """Scores neighbouring pieces, until it is said to be enough; gives the numbers of those that are done."""
+    work, scorer, enough = _worker
+    done = []
     with limited_threads(1):
-        list(work.write(scorer, stretch))
+        for number in work.write(scorer, stretch):
+            done.append(number)
+            if enough.is_set():
+                break
+    return done

@@ -6,6 +6,7 @@ import keyword
 import sys
 from collections.abc import Sequence
 
+from lgae_pyg.processes import INTERRUPTED, Interrupted
 from lgae_pyg.terminal import run_command
 from lgae_pyg.version import __version__
 
@@ -36,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after ``lgae``; the process's own when omitted.
 
     Returns:
-        The exit status: 0 success, 1 a failure that the message explains, 2 a wrong call, 130 after Ctrl-C.
+        The exit status: 0 success, 1 a failure that the message explains, 2 a wrong call, 75 after a signal
+        where the same command goes on, 130 after Ctrl-C elsewhere.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     return run_command(lambda: _run(words))
@@ -60,6 +62,9 @@ def _run(words: Sequence[str]) -> int:
     except (ValueError, OSError, ImportError) as error:
         print(f"lgae {options.command}: {error}", file=sys.stderr)
         return 1
+    except Interrupted as stop:
+        print(f"lgae {options.command}: stopped by {stop}; call the same command again", file=sys.stderr)
+        return INTERRUPTED
     except KeyboardInterrupt:
         print(f"lgae {options.command}: stopped", file=sys.stderr)
         return 130

@@ -30,6 +30,7 @@ def run(options: argparse.Namespace) -> int:
 
     from lgae_pyg.applications.compression import compress
     from lgae_pyg.datasets import JetFiles
+    from lgae_pyg.processes import GracefulStop
 
     *inputs, out = options.paths
     model = inputs.pop(0) if inputs and _is_model(Path(inputs[0])) else None
@@ -43,7 +44,9 @@ def run(options: argparse.Namespace) -> int:
     drop = [name for name in options.drop.split(",") if name]
     begin = time.perf_counter()
     bounds = {"pt": options.pt, "angle": options.angle}
-    account = compress(jets, out, **bounds, jet=options.jet, drop=drop, model=model, coder=options.coder)
+    how = {"jet": options.jet, "drop": drop, "model": model, "coder": options.coder}
+    with GracefulStop("finishing this block; nothing is written") as stop:
+        account = compress(jets, out, **bounds, **how, check=stop.check)
     seconds = time.perf_counter() - begin
     print("\n".join(account.lines()))
     print(f"{out}: {account.jets / seconds:,.0f} jets/s; every block was decompressed and compared")

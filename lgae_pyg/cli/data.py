@@ -91,6 +91,7 @@ def convert_files(options: argparse.Namespace) -> int:
     from lgae_pyg.datasets.conversion import Conversion, convert
     from lgae_pyg.datasets.readers import find_files
     from lgae_pyg.datasets.recognition import recognise_card
+    from lgae_pyg.processes import GracefulStop
 
     files = tuple(find_files(options.files))
     card = recognise_card(files[0]) if options.card == "auto" else read_card(options.card)
@@ -98,7 +99,8 @@ def convert_files(options: argparse.Namespace) -> int:
     classes = tuple(options.classes.split(",")) if options.classes else None
     begin = time.perf_counter()
     work = Conversion(files, card, rules, options.unit, options.seed, classes)
-    admission = convert(work, options.out, options.workers)
+    with GracefulStop("finishing this piece") as stop:
+        admission = convert(work, options.out, options.workers, check=stop.check)
     seconds = time.perf_counter() - begin
     print("\n".join(admission.lines()))
     print(f"{options.out}: {admission.read:,} jets in {seconds:.1f} s, {admission.read / seconds:,.0f} jets/s")

@@ -39,6 +39,7 @@ def run(options: argparse.Namespace) -> int:
     from lgae_pyg.applications.score_model import Scorer, reference_codes
     from lgae_pyg.datasets.readers import find_files
     from lgae_pyg.ops.threads import limited_threads
+    from lgae_pyg.processes import GracefulStop
 
     format_of(options.out)
     files = find_files(options.files)
@@ -50,8 +51,8 @@ def run(options: argparse.Namespace) -> int:
         with limited_threads(1):  # the same numbers whenever the job goes on
             codes = reference_codes(options.model, options.reference, options.card, options.batch_size)
     job = ScoreJob(options.model, tuple(files), card, options.latents, codes, options.batch_size)
-    with _Progress(options.out.name, options.quiet) as progress:
-        out = score_files(job, options.out, options.workers, options.shard, progress)
+    with GracefulStop("finishing this piece") as stop, _Progress(options.out.name, options.quiet) as progress:
+        out = score_files(job, options.out, options.workers, options.shard, progress, stop.check)
     if out is None:
         share = "/".join(map(str, options.shard))
         print(f"shard {share}: {progress.text}; its parts are in {parts_folder(options.out)}")

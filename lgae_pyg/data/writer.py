@@ -161,8 +161,8 @@ class JetStoreWriter:
 
     @staticmethod
     def is_finished(path: str | os.PathLike[str], **meta: Any) -> bool:
-        """Whether a folder holds a finished store whose meta says this; what a process that was killed meanwhile left
-        beside it is removed, as it is where there is no store yet. Nobody may be writing to the folder.
+        """Whether a folder holds a finished store whose meta says this; what processes that were killed left in
+        the folder, finished or not, is removed. Nobody may be writing to it.
 
         Raises:
             FileExistsError: the folder holds a finished store of something else.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from lgae_pyg.datasets.cards import Card
 from lgae_pyg.datasets.columns import CardColumns
 from lgae_pyg.datasets.reading import JetReading, Piece, account_of, description, join_accounts, store_fields
 from lgae_pyg.lock import writing
-from lgae_pyg.processes import end_with_parent
+from lgae_pyg.processes import end_with_parent, ignore_stops
 
 #: Rows of a file that are one piece of the work, more or less: pieces end where the file's own blocks do.
 PIECE_ROWS = 100_000
@@ -81,7 +81,13 @@ class Conversion:
         return JetReading(self.files, self.card, self.rules, self.unit, self.seed, self.classes, piece=piece)
 
 
-def convert(work: Conversion, out: str | os.PathLike[str], workers: int = 1, progress: bool = True) -> Admission:
+def convert(
+    work: Conversion,
+    out: str | os.PathLike[str],
+    workers: int = 1,
+    progress: bool = True,
+    check: Callable[[], Any] = lambda: None,
+) -> Admission:
     """Writes the jets of files to a store, see :class:`~lgae_pyg.data.writer.JetStoreWriter`.
 
     A conversion that was killed goes on where it was: pieces that are whole and of the same work are kept, and the
@@ -92,6 +98,7 @@ def convert(work: Conversion, out: str | os.PathLike[str], workers: int = 1, pro
         out: folder of the store.
         workers: processes; more than one start fresh Python processes.
         progress: show a bar with the jets per second.
+        check: called after each piece; what it raises ends the work, which can go on.
 
     Returns:
         What the gate did with the jets.
@@ -104,14 +111,23 @@ def convert(work: Conversion, out: str | os.PathLike[str], workers: int = 1, pro
     with writing(out, "conversion"):
         if JetStoreWriter.is_finished(out, conversion=recipe):
             return Admission.from_dict(read_checked(out / INDEX)["meta"]["admission"])
-        return _convert(work, out, recipe, pieces, workers, progress)
+        meta = {"conversion": recipe, "unit": work.unit}
+        account = join_accounts(_write_missing(work, out, meta, pieces, workers, progress, check))
+        described = {**meta, **description(work.card, account), "files": list(work.files)}
+        JetStoreWriter.join(out, described, len(pieces))
+    return Admission.from_dict(account["admission"])
 
 
-def _convert(
-    work: Conversion, out: Path, recipe: dict[str, Any], pieces: Sequence[Piece], workers: int, progress: bool
-) -> Admission:
-    """The work of :func:`convert` in a folder that nobody else writes to."""
-    meta = {"conversion": recipe, "unit": work.unit}
+def _write_missing(
+    work: Conversion,
+    out: Path,
+    meta: Mapping[str, Any],
+    pieces: Sequence[Piece],
+    workers: int,
+    progress: bool,
+    check: Callable[[], Any],
+) -> list[dict[str, Any]]:
+    """Writes the pieces that are not there; the notes of all."""
     done = JetStoreWriter.resume(out, meta) if out.is_dir() else {}
     waiting = [number for number in range(len(pieces)) if number not in done]
     total = sum(piece.rows for piece in pieces)
@@ -120,10 +136,8 @@ def _convert(
         for number, notes in _run(work, os.fspath(out), meta, pieces, waiting, workers):
             done[number] = notes
             bar.update(pieces[number].rows)
-    account = join_accounts([done[number] for number in range(len(pieces))])
-    described = {**meta, **description(work.card, account), "files": list(work.files)}
-    JetStoreWriter.join(out, described, len(pieces))
-    return Admission.from_dict(account["admission"])
+            check()
+    return [done[number] for number in range(len(pieces))]
 
 
 def _run(
@@ -140,13 +154,18 @@ def _run(
             yield number, _write_piece(work, out, meta, pieces[number], number)
         return
     fresh, job = multiprocessing.get_context("spawn"), (work, out, meta)
-    with ProcessPoolExecutor(min(workers, len(waiting)), mp_context=fresh, initializer=end_with_parent) as pool:
+    with ProcessPoolExecutor(min(workers, len(waiting)), mp_context=fresh, initializer=_start_worker) as pool:
         futures = {pool.submit(_write_piece, *job, pieces[number], number): number for number in waiting}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    end_with_parent()
+    ignore_stops()
 
 
 def _write_piece(work: Conversion, out: str, meta: Mapping[str, Any], piece: Piece, number: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from lgae_pyg.files import remove_partial
 from lgae_pyg.lock import locked
 from lgae_pyg.models import LinearAE, build_model, contract_of, registry, warm_start_from_linear
 from lgae_pyg.models.warm_start import check_warm_start
-from lgae_pyg.processes import leads
+from lgae_pyg.processes import INTERRUPTED, leads
 from lgae_pyg.registry import check_choice
 from lgae_pyg.training.classes import is_tagger, with_classes
 from lgae_pyg.training.cluster import cluster_environment, companions, devices_and_nodes
@@ -34,7 +34,7 @@ from lgae_pyg.training.record import EpochRecorder
 from lgae_pyg.training.signals import GracefulStop, TrainingInterrupted
 from lgae_pyg.training.tasks import Task, build_task
 
-DONE, NOT_FINITE, INTERRUPTED = 0, 3, 75
+DONE, NOT_FINITE = 0, 3
 
 PRECISIONS = {
     "float64": ("64-true", torch.float64),

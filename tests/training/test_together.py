@@ -1,24 +1,23 @@
 """Two processes train as one: the same losses for the same global batch, one run, exact resumption, one stop.
 
-The processes are forked, each with the variables that torchrun, srun or Lightning would have set; the real programs,
-with their minute of imports, are in the slow half.
+The processes are forked, each with the variables that torchrun, srun or Lightning would have set; the real
+programs are called in the slow half.
 """
 
 import csv
 import math
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
-from together import free_port, lightning, signalled, srun, together, torchrun
+from together import lightning, signalled, srun, together, torchrun
 
 from lgae_pyg.checkpoint import read_checkpoint
+from lgae_pyg.config import config_directory
+from lgae_pyg.processes import leads
 from lgae_pyg.training import ReconstructionTask, train
 from lgae_pyg.training.cluster import cluster_environment, devices_and_nodes
 from lgae_pyg.training.run import DONE, INTERRUPTED, NOT_FINITE
@@ -31,10 +30,8 @@ CLOCK = ("jets_per_second", "seconds", "crc32")
 def rows(folder):
     """The numbers of metrics.csv, without what the clock decides."""
     with open(folder / "metrics.csv") as file:
-        return [
-            {key: float(text or "nan") for key, text in row.items() if key not in CLOCK}
-            for row in csv.DictReader(file)
-        ]
+        found = csv.DictReader(file)
+        return [{key: float(text or "nan") for key, text in row.items() if key not in CLOCK} for row in found]
 
 
 def largest_difference(folder, reference):
@@ -43,9 +40,7 @@ def largest_difference(folder, reference):
     assert [sorted(row) for row in mine] == [sorted(row) for row in other]
     pairs = [(one[key], two[key]) for one, two in zip(mine, other, strict=True) for key in one]
     assert all(math.isnan(a) == math.isnan(b) for a, b in pairs)
-    return max(abs(a - b) / max(abs(b), 1e-300) for a, b in pairs if not math.isnan(a) and a != b) if any(
-        a != b and not math.isnan(a) for a, b in pairs
-    ) else 0.0
+    return max(0.0 if a == b else abs(a - b) / abs(b) for a, b in pairs if not math.isnan(a))
 
 
 def weights(folder, name="last"):
@@ -54,7 +49,7 @@ def weights(folder, name="last"):
 
 @pytest.fixture
 def shared(config):
-    """Batches of seven in each of two processes, the last of 4 (60 jets); validation of 20 jets in an odd number."""
+    """Batches of seven in each of two processes, and an odd number of jets to validate."""
     config["model"]["dropout"] = 0.0
     config["loader"] = {"batch_size": 7, "eval_batch_size": 3, "val_jets": 19}
     return config
@@ -65,14 +60,15 @@ def alone(config):
     return config | {"loader": config["loader"] | {"batch_size": 2 * config["loader"]["batch_size"]}}
 
 
-@pytest.mark.parametrize(
-    ("start", "nodes"), [(torchrun, 1), (torchrun, 2), (srun, 1), (srun, 2), (lightning, 1), (lightning, 2)]
-)
-def test_two_processes_give_the_losses_of_one(shared, tmp_path, start, nodes, capfd):
+MORE = ((torchrun, 2), (srun, 1), (lightning, 1))
+SLOW = [pytest.param(start, nodes, marks=pytest.mark.slow) for start, nodes in MORE]
+
+
+@pytest.mark.parametrize(("start", "nodes"), [(torchrun, 1), (srun, 2), (lightning, 2), *SLOW])
+def test_two_processes_give_the_losses_of_one(shared, tmp_path, start, nodes):
     """With 59 jets, so that the last step has four jets in one process and three in the other."""
     shared["loader"]["train_jets"] = 59
     assert train(alone(shared), tmp_path / "one") == DONE
-    capfd.readouterr()
     if start is lightning:
         shared["trainer"] |= {"devices": 2 // nodes, "num_nodes": nodes}
     found = together(lambda rank: train(shared, tmp_path / "two"), [start(rank, nodes) for rank in range(2)])
@@ -82,16 +78,16 @@ def test_two_processes_give_the_losses_of_one(shared, tmp_path, start, nodes, ca
     assert difference < 1e-12
     for key, tensor in weights(tmp_path / "one").items():
         assert torch.allclose(weights(tmp_path / "two")[key], tensor, rtol=1e-12)
-    said = capfd.readouterr().out
-    assert said.count("epoch    3") == 1 and "2 processes, each with batches of 7" in said  # the first speaks
 
 
-def test_a_stop_of_one_process_stops_both_and_they_go_on_exactly(shared, tmp_path):
+def test_a_stop_of_one_process_stops_both_and_they_go_on_exactly(shared, tmp_path, capfd):
     """With dropout on particles: the random numbers of the processes are not the same."""
     shared["model"]["dropout"] = 0.3
     variables = [torchrun(rank) for rank in range(2)]
     assert together(lambda rank: train(shared, tmp_path / "whole"), variables) == [DONE, DONE]
-    for at, who in ((2, 1), (5, 0), (8, 1)):
+    said = capfd.readouterr().out
+    assert said.count("epoch    3") == 1 and "2 processes, each with batches of 7" in said  # the first speaks
+    for at, who in ((2, 0), (8, 1)):
         folder = tmp_path / f"stopped at {at}"
 
         def stopped(rank, folder=folder, at=at, who=who):
@@ -114,16 +110,17 @@ def test_the_time_is_up_for_all_at_once(shared, tmp_path):
         return train(shared, tmp_path / "run")
 
     assert together(timed, [torchrun(rank) for rank in range(2)]) == [DONE, DONE]
-    assert read_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["lgae_pyg_run"]["finished"].endswith("over")
+    state = read_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["lgae_pyg_run"]
+    assert state["finished"].endswith("minutes are over")
 
 
-@pytest.mark.parametrize("step", ["training_step", "validation_step"])
-def test_a_loss_that_is_not_finite_in_one_process_stops_both_and_names_its_jets(shared, tmp_path, capfd, step):
+@pytest.mark.parametrize("stage", ["training", "validation"])
+def test_a_loss_that_is_not_finite_in_one_process_stops_both_and_names_its_jets(shared, tmp_path, capfd, stage):
     losses = ReconstructionTask.jet_losses
 
     def bad(self, batch, result):
         found = losses(self, batch, result)
-        if self.trainer.global_step == 3 and torch.is_grad_enabled() == (step == "training_step"):
+        if self.trainer.global_step == 3 and self.trainer.training == (stage == "training"):
             found = found * torch.where(torch.arange(len(found)) == 1, math.nan, 1.0)
         return found
 
@@ -133,7 +130,7 @@ def test_a_loss_that_is_not_finite_in_one_process_stops_both_and_names_its_jets(
         return train(shared | {"trainer": shared["trainer"] | {"max_epochs": 2}}, tmp_path / "run")
 
     shared["loader"]["train_jets"] = 28  # two steps an epoch
-    if step == "validation_step":
+    if stage == "validation":
         shared["loader"]["train_jets"] = 42  # three
     assert together(poisoned, [torchrun(rank) for rank in range(2)]) == [NOT_FINITE, NOT_FINITE]
     said = capfd.readouterr().err
@@ -141,6 +138,7 @@ def test_a_loss_that_is_not_finite_in_one_process_stops_both_and_names_its_jets(
     assert (tmp_path / "run" / "nonfinite.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_one_run_of_weights_and_biases(shared, tmp_path, monkeypatch):
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
@@ -161,6 +159,50 @@ def test_processes_that_start_together_prepare_the_jets_once(shared, tmp_path):
     shared["trainer"]["max_epochs"] = 1
     assert together(lambda rank: train(shared, tmp_path / "run"), [torchrun(rank) for rank in range(2)]) == [0, 0]
     assert [path.suffix for path in (root / "processed").iterdir()] == [".safetensors"]
+
+
+#: Of each batch they take statistics, which are those of each process.
+WITH_STATISTICS = {"pfn", "particle_net", "particle_net_lite", "lorentz_net", "lorentz_net_base"}
+
+
+@pytest.mark.slow
+def test_every_model_trains_in_two_processes(jet_files, tmp_path):
+    """No parameter is left without a gradient, and the losses are those of one process."""
+    from test_main import composed
+
+    files = (config_directory() / "model").glob("*.yaml")
+    names = sorted({path.stem for path in files} - {"own", "linear"})
+    words = [f"data.root={jet_files}", "logger=csv", "loader.train_jets=16", "loader.val_jets=8", "data=jetnet"]
+    words += ["trainer.max_epochs=2", "trainer.progress=false", "data.num_particles=17", "trainer.threads=1"]
+
+    def config(name, size):
+        return composed(f"model={name}", *words, f"loader.batch_size={size}")
+
+    def both(rank):
+        return max(train(config(name, 4), tmp_path / name / "two") for name in names)
+
+    for name in names:
+        assert train(config(name, 8), tmp_path / name / "one") == DONE
+    assert together(both, [torchrun(rank) for rank in range(2)], 1200) == [DONE, DONE]
+    for name in names:
+        difference = largest_difference(tmp_path / name / "two", tmp_path / name / "one")
+        print(f"{name}: largest relative difference {difference:.1e}")
+        assert name in WITH_STATISTICS or difference < 1e-4
+
+
+@pytest.mark.parametrize("start", [torchrun, srun, lightning])
+def test_one_process_leads_on_however_many_machines(monkeypatch, start):
+    """It alone writes files, speaks, and starts a run of W&B."""
+    for nodes in (1, 2, 4):
+        found = []
+        for rank in range(4):
+            with monkeypatch.context() as patch:
+                for key, value in start(rank, nodes, 4).items():
+                    patch.setenv(key, str(value))
+                found.append(leads())
+        assert found == [True, False, False, False]
+    monkeypatch.setenv("SLURM_PROCID", "1")  # of a job array, or a step of one task
+    assert leads()
 
 
 def test_what_launchers_say_is_understood(monkeypatch):

@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
@@ -41,7 +41,7 @@ def lightning(rank: int, nodes: int = 1, size: int = 2) -> dict[str, Any]:
     return {"LOCAL_RANK": rank % here, "NODE_RANK": rank // here, "WORLD_SIZE": size}
 
 
-def together(work: Callable[[int], int], variables: Sequence[Mapping[str, Any]], seconds: float = 120) -> list[int]:
+def together(work: Callable[[int], int], variables: Sequence[dict[str, Any]], seconds: float = 300) -> list[int]:
     """Forks a process for each set of variables; the exit statuses of their work.
 
     Args:
@@ -86,7 +86,7 @@ def ended(children: Sequence[int], seconds: float) -> dict[int, int]:
 
 
 @contextlib.contextmanager
-def signalled(at: int, number: int, module: type, only: int | None = None) -> Iterator[None]:
+def signalled(at: int, number: int, module: type) -> Iterator[None]:
     """Context in which this process gets a signal after so many of its training batches."""
     step, done = module.training_step, 0
 

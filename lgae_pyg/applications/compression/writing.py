@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -107,6 +107,7 @@ def compress(
     drop: Sequence[str] = (),
     model: str | os.PathLike[str] | None = None,
     coder: str = "auto",
+    check: Callable[[], Any] = lambda: None,
 ) -> Account:
     """Writes jets into a file in which no particle is moved by more than the bounds.
 
@@ -122,6 +123,7 @@ def compress(
         drop: fields that are left out.
         model: a checkpoint of an autoencoder, whose rebuilt jets the particles are then told apart from.
         coder: ``plain``; ``model``; or ``auto``, the shorter of the two on a sample.
+        check: called after each block; what it raises ends the work, and the file is as it was before.
 
     Returns:
         The account: bits per jet, largest errors.
@@ -137,10 +139,17 @@ def compress(
     if coder == "model" and model is None:
         raise ValueError("coder = model needs a checkpoint: model=PATH")
     with writing(path, "compression"):
-        return _compress(jets, Path(path), Bounds(pt, angle), (drop, jet), (model, coder))
+        return _compress(jets, Path(path), Bounds(pt, angle), (drop, jet), (model, coder), check)
 
 
-def _compress(jets: Any, path: Path, bounds: Bounds, fields: tuple[Sequence[str], bool], how: Any) -> Account:
+def _compress(
+    jets: Any,
+    path: Path,
+    bounds: Bounds,
+    fields: tuple[Sequence[str], bool],
+    how: tuple[str | os.PathLike[str] | None, str],
+    check: Callable[[], Any],
+) -> Account:
     """The work of :func:`compress` in a place that nobody else writes."""
     source = _Source(getattr(jets, "store", jets), *fields)
     layout = Layout(bounds, Grid.of(bounds, source.dtype), source.dtype, source.columns)
@@ -157,6 +166,7 @@ def _compress(jets: Any, path: Path, bounds: Bounds, fields: tuple[Sequence[str]
             block = write_block(source.read(range(first, stop)), layout, tables, chosen.walk)
             account.parts["frame"] += write_block_of(file, number, block) - sum(block.parts.values())
             account.add(block)
+            check()
         account.size = file.tell()
 
     write_atomically(path, write)
