@@ -1,13 +1,19 @@
 """Files written whole or not at all, and plain values for what is written into them."""
 
 import contextlib
+import errno
 import glob
 import os
 import shutil
+import sys
+import traceback
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
+
+#: Errors of a disk that is full, of a quota, and of the largest size of a file.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 #: Values that aliases in a YAML file may stand for.
 MOST_NODES = 100_000
@@ -38,18 +44,45 @@ def new_file(path: str | os.PathLike, suffix: str = "") -> Iterator[Path]:
     Args:
         path: the file; its folder is made if missing.
         suffix: the end of the name in the meantime, for those who look at it.
+
+    Raises:
+        OSError: a disk that is full is said with the name of the file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial{suffix}")
+    with _said_once():
+        try:
+            yield partial
+            with open(partial, "rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.errno in FULL:
+                traceback.clear_frames(error.__traceback__)  # closes what cannot be written
+                why = f"{os.strerror(error.errno)}, nothing is written"
+                raise OSError(error.errno, why, os.fspath(path)) from None
+            raise
+
+
+@contextlib.contextmanager
+def _said_once() -> Iterator[None]:
+    """Context in which HDF5 says nothing of closing what it could not write: those errors nobody can catch."""
+    former = sys.unraisablehook, sys.excepthook
+
+    def unraisable(what: Any) -> None:
+        None if "file write failed" in str(what.exc_value) else former[0](what)
+
+    def uncaught(kind: Any, error: Any, place: Any) -> None:
+        None if "file write failed" in str(error) else former[1](kind, error, place)
+
+    sys.unraisablehook, sys.excepthook = unraisable, uncaught
     try:
-        yield partial
-        with open(partial, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+        yield
+    finally:
+        sys.unraisablehook, sys.excepthook = former
 
 
 def remove_partial(folder: Path, name: str = "*") -> None:

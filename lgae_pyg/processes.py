@@ -62,6 +62,13 @@ class GracefulStop:
         if self.requested is not None:
             raise Interrupted(self.requested.name)
 
+    def pass_on(self) -> None:
+        """Gives the signal to those who listened to it before: launchers that submit a job again do. To be called
+        outside of the context, when all is saved."""
+        former = signal.SIG_DFL if self.requested is None else signal.getsignal(self.requested)
+        if callable(former) and former is not signal.default_int_handler:
+            os.kill(os.getpid(), self.requested)
+
     def install(self) -> None:
         """Makes this the handler (again: Lightning puts its own in place when a training starts)."""
         for number in self._former:

@@ -48,6 +48,11 @@ def operations(folder: Path, at: Callable[[int], None]) -> None:
 
 def forked(work: Callable[[], Any], log: Path) -> int:
     """Runs work in a forked process, whose words go to a file; its exit status, negative after a signal."""
+    return os.waitstatus_to_exitcode(os.waitpid(started(work, log), 0)[1])
+
+
+def started(work: Callable[[], Any], log: Path) -> int:
+    """The number of a forked process that does some work."""
     child = os.fork()
     if child == 0:
         file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -62,7 +67,7 @@ def forked(work: Callable[[], Any], log: Path) -> int:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status if isinstance(status, int) else 0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return child
 
 
 def number_of_operations(work: Work, folder: Path) -> int:
@@ -138,6 +143,8 @@ def _anew(folder: Path, prepare: Work) -> None:
 
 
 def left_over(folder: Path) -> list[str]:
-    """Names of temporary things."""
+    """Names of temporary things; not the empty file by which processes take turns to prepare a store of jets, which
+    may stay where one is killed, and means nothing."""
     ends: Iterable[str] = (".partial", ".parts", ".new", ".old", ".lock", ".lock.json", ".former", ".chunks")
-    return [str(path.relative_to(folder)) for path in folder.rglob("*") if path.name.endswith(tuple(ends))]
+    found = (path for path in folder.rglob("*") if not path.name.endswith(".safetensors.lock"))
+    return [str(path.relative_to(folder)) for path in found if path.name.endswith(tuple(ends))]

@@ -53,9 +53,13 @@ def with_task(words: Sequence[str]) -> list[str]:
     Raises:
         ValueError: there is no such class.
     """
-    targets = [match[1] for word in words if (match := re.fullmatch(r"\+*model\._target_=([\w.]+)", word))]
-    task = getattr(locate("model", targets[-1], object), "task", None) if targets else None
-    return [f"task={task}"] * (task is not None and not _has(words, "task")) + list(words)
+    matches = [re.fullmatch(r"\+*model\._target_=([\w.]+)", word) for word in words]
+    places = [place for place, match in enumerate(matches) if match]
+    if not places or _has(words, "task"):
+        return list(words)
+    task = getattr(locate("model", matches[places[-1]][1], object), "task", None)
+    chosen = [] if task is None else [f"task={task}"]
+    return [*words[: places[0]], *chosen, *words[places[0] :]]  # among its like: options may stand before them
 
 
 def given(words: Sequence[str], group: str) -> set[str]:

@@ -110,6 +110,7 @@ def train_in(folder: Path, config: Mapping[str, Any], command: str) -> int:
         finally:
             if logger is not None:
                 logger.finish(status)
+    stop.pass_on()
     return status
 
 

@@ -162,7 +162,7 @@ def test_processes_that_start_together_prepare_the_jets_once(shared, tmp_path):
 
 
 #: Of each batch they take statistics, which are those of each process.
-WITH_STATISTICS = {"pfn", "particle_net", "particle_net_lite", "lorentz_net", "lorentz_net_base"}
+WITH_STATISTICS = {"particle_net", "particle_net_lite", "lorentz_net", "lorentz_net_base"}
 
 
 @pytest.mark.slow
