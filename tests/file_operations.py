@@ -143,8 +143,8 @@ def _anew(folder: Path, prepare: Work) -> None:
 
 
 def left_over(folder: Path) -> list[str]:
-    """Names of temporary things; not the empty file by which processes take turns to prepare a store of jets, which
-    may stay where one is killed, and means nothing."""
+    """Names of temporary things; not the empty file by which processes take turns to prepare a store of jets: it may
+    stay where one is killed, and means nothing."""
     ends: Iterable[str] = (".partial", ".parts", ".new", ".old", ".lock", ".lock.json", ".former", ".chunks")
     found = (path for path in folder.rglob("*") if not path.name.endswith(".safetensors.lock"))
     return [str(path.relative_to(folder)) for path in found if path.name.endswith(tuple(ends))]

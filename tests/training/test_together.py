@@ -6,8 +6,11 @@ programs are called in the slow half.
 
 import csv
 import math
+import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -220,3 +223,34 @@ def test_what_launchers_say_is_understood(monkeypatch):
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
     with pytest.raises(ValueError, match="ntasks-per-node"):
         cluster_environment()
+
+
+@pytest.mark.slow
+def test_the_other_processes_are_started_end_with_the_first_and_say_how_they_failed(jet_files, tmp_path):
+    """The program itself: two processes give the losses of one; then one of them is killed."""
+    program = [sys.executable, "-c", "import sys; from lgae_pyg.cli import main; sys.exit(main())", "train"]
+    words = ["model=gnnae_jl", "data=jetnet", "data.num_particles=6", f"data.root={jet_files}", "logger=csv"]
+    words += [f"runs={tmp_path}", "trainer.threads=1", "trainer.progress=false", "loader.val_jets=8"]
+    sizes = {"one": (["loader.batch_size=20"], 2), "two": (["loader.batch_size=10", "trainer.devices=2"], 2)}
+    sizes["dies"] = (sizes["two"][0], 100_000)
+    started = {}
+    for name, (more, epochs) in sizes.items():
+        line = [*program, *words, *more, f"trainer.max_epochs={epochs}", f"name={name}"]
+        started[name] = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    for name in ("one", "two"):
+        said = started[name].communicate()[0]
+        assert started[name].returncode == DONE, said
+    difference = largest_difference(tmp_path / "two", tmp_path / "one")
+    print(f"trainer.devices=2: largest relative difference {difference:.1e}")
+    assert difference < 1e-9
+    first, metrics = started["dies"], tmp_path / "dies" / "metrics.csv"
+    while not metrics.exists() or len(rows(tmp_path / "dies")) < 2:
+        assert first.poll() is None, first.communicate()[0]
+        time.sleep(0.1)
+    children = Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text().split()
+    others = [int(one) for one in children if b"accompany" in Path(f"/proc/{one}/cmdline").read_bytes()]
+    assert len(others) == 1
+    os.kill(others[0], signal.SIGKILL)
+    said = first.communicate()[0]
+    assert first.returncode == 1 and "process 1 of the training ended with status -9" in said
+    assert not (tmp_path / "dies" / ".lock").exists()
