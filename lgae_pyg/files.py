@@ -4,6 +4,7 @@ import contextlib
 import errno
 import glob
 import os
+import re
 import shutil
 import sys
 import traceback
@@ -60,11 +61,16 @@ def new_file(path: str | os.PathLike, suffix: str = "") -> Iterator[Path]:
         except BaseException as error:
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
-            if isinstance(error, OSError) and error.errno in FULL:
+            if (number := _errno(error)) in FULL:
                 traceback.clear_frames(error.__traceback__)  # closes what cannot be written
-                why = f"{os.strerror(error.errno)}, nothing is written"
-                raise OSError(error.errno, why, os.fspath(path)) from None
+                raise OSError(number, f"{os.strerror(number)}, nothing is written", os.fspath(path)) from None
             raise
+
+
+def _errno(error: BaseException) -> int:
+    """The system's number of an error, also where HDF5 only says it; 0 if there is none."""
+    said = re.search(r"file write failed.*errno = (\d+)", str(error), re.S)
+    return getattr(error, "errno", None) or (int(said[1]) if said else 0)
 
 
 @contextlib.contextmanager

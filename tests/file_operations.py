@@ -14,6 +14,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
+from lgae_pyg.checkpoint import save_checkpoint
+from lgae_pyg.models import PFN
+
 CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link", "os.symlink")
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
@@ -143,8 +149,22 @@ def _anew(folder: Path, prepare: Work) -> None:
 
 
 def left_over(folder: Path) -> list[str]:
-    """Names of temporary things; not the empty file by which processes take turns to prepare a store of jets: it may
-    stay where one is killed, and means nothing."""
+    """Names of temporary things. The empty file by which processes take turns to prepare a store of jets may stay
+    where one is killed."""
     ends: Iterable[str] = (".partial", ".parts", ".new", ".old", ".lock", ".lock.json", ".former", ".chunks")
     found = (path for path in folder.rglob("*") if not path.name.endswith(".safetensors.lock"))
     return [str(path.relative_to(folder)) for path in found if path.name.endswith(tuple(ends))]
+
+
+def jets_and_tagger(folder: Path, jets: int) -> Path:
+    """Writes jets of massive particles in the neutral layout, ``jets.npz``, and ``tagger.ckpt``; the folder."""
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(1, 9, jets)
+    momenta = rng.normal(loc=(100, 0, 0), size=(sizes.sum(), 3))
+    p4 = np.concatenate([np.linalg.norm(momenta, axis=1, keepdims=True) * 1.001, momenta], 1).astype("float32")
+    ptr, label = np.concatenate([[0], np.cumsum(sizes)]), np.arange(jets) % 2
+    np.savez(folder / "jets.npz", p4=p4, ptr=ptr, label=label, class_names=np.array(["QCD", "top"]))
+    torch.manual_seed(3)
+    model = PFN(2, particle_widths=[8, 8], jet_widths=[8])
+    save_checkpoint(folder / "tagger.ckpt", model, unit="TeV", class_names=["QCD", "top"])
+    return folder

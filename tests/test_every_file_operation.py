@@ -15,19 +15,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from file_operations import killed_everywhere
+from file_operations import jets_and_tagger, killed_everywhere
 
 from lgae_pyg.applications.export import open_export
 from lgae_pyg.applications.score_files import score_files
 from lgae_pyg.applications.score_job import ScoreJob
-from lgae_pyg.checkpoint import read_checkpoint, save_checkpoint
+from lgae_pyg.checkpoint import read_checkpoint
 from lgae_pyg.checksums import read_signed
 from lgae_pyg.cli import main
 from lgae_pyg.data import JetStore
 from lgae_pyg.datasets import conversion
 from lgae_pyg.datasets.cards import read_card
 from lgae_pyg.evaluation.results import Results
-from lgae_pyg.models import PFN
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA does not survive a fork")
 
@@ -35,27 +34,16 @@ EVERY = int(os.environ.get("LGAE_EVERY", "1"))
 slow = pytest.mark.slow
 
 
-def some(number: int, *values: Any) -> list[Any]:
-    """Each so many-th operation of the first of some values in all tests, all operations of all values in the slow
-    half."""
-    quick = pytest.param(*values[:1], number, id=f"{'-'.join(map(str, values[:1]))}-each {number}")
-    return [quick, *(pytest.param(value, EVERY, id=str(value), marks=slow) for value in values or [None])]
+def some(number: int, *names: str) -> list[Any]:
+    """Each so many-th operation for the first of some names in all tests, all operations for all in the slow half."""
+    more = [pytest.param(name, EVERY, id=name, marks=slow) for name in names]
+    return [pytest.param(names[0], number, id=f"{names[0]}, some"), *more]
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory) -> Path:
-    """A folder with a hundred jets in the neutral layout and a tagger."""
-    folder = tmp_path_factory.mktemp("inputs")
-    rng = np.random.default_rng(0)
-    sizes = rng.integers(1, 9, 100)
-    momenta = rng.normal(size=(sizes.sum(), 3)).astype("float32") + [100, 0, 0]
-    p4 = np.concatenate([np.linalg.norm(momenta, axis=1, keepdims=True) * 1.001, momenta], 1).astype("float32")
-    ptr, label = np.concatenate([[0], np.cumsum(sizes)]), np.arange(100) % 2
-    np.savez(folder / "jets.npz", p4=p4, ptr=ptr, label=label, class_names=np.array(["QCD", "top"]))
-    torch.manual_seed(3)
-    model = PFN(2, particle_widths=[8, 8], jet_widths=[8])
-    save_checkpoint(folder / "tagger.ckpt", model, unit="TeV", class_names=["QCD", "top"])
-    return folder
+    """A folder with a hundred jets and a tagger."""
+    return jets_and_tagger(tmp_path_factory.mktemp("inputs"), 100)
 
 
 def content(folder: Path) -> dict[str, bytes]:

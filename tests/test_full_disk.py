@@ -11,37 +11,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from file_operations import forked, left_over, started
+from file_operations import forked, jets_and_tagger, left_over, started
 
 from lgae_pyg.applications import score_job
 from lgae_pyg.applications.compression import writing as compression
-from lgae_pyg.checkpoint import save_checkpoint
 from lgae_pyg.cli import main
 from lgae_pyg.data import JetStore
 from lgae_pyg.datasets import conversion
-from lgae_pyg.models import PFN
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA does not survive a fork")
-
-JETS = 400
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory) -> Path:
     """A folder with some hundred jets, a tagger, and the jets compressed."""
-    folder = tmp_path_factory.mktemp("inputs")
-    rng = np.random.default_rng(0)
-    sizes = rng.integers(1, 9, JETS)
-    momenta = rng.normal(size=(sizes.sum(), 3)).astype("float32") + [100, 0, 0]
-    p4 = np.concatenate([np.linalg.norm(momenta, axis=1, keepdims=True) * 1.001, momenta], 1).astype("float32")
-    ptr, label = np.concatenate([[0], np.cumsum(sizes)]), np.arange(JETS) % 2
-    np.savez(folder / "jets.npz", p4=p4, ptr=ptr, label=label, class_names=np.array(["QCD", "top"]))
-    torch.manual_seed(3)
-    model = PFN(2, particle_widths=[8, 8], jet_widths=[8])
-    save_checkpoint(folder / "tagger.ckpt", model, unit="TeV", class_names=["QCD", "top"])
+    folder = jets_and_tagger(tmp_path_factory.mktemp("inputs"), 400)
     main(["compress", str(folder / "jets.npz"), str(folder / "jets.lgj")])
     return folder
 
