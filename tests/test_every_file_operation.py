@@ -35,7 +35,7 @@ slow = pytest.mark.slow
 
 
 def some(number: int, *names: str) -> list[Any]:
-    """Each so many-th operation for the first of some names in all tests, all operations for all in the slow half."""
+    """Each so many-th operation for the first of some names in all tests, all for all in the slow half."""
     more = [pytest.param(name, EVERY, id=name, marks=slow) for name in names]
     return [pytest.param(names[0], number, id=f"{names[0]}, some"), *more]
 

@@ -14,7 +14,7 @@ from lgae_pyg.cli import main as lgae
 from lgae_pyg.config import config_directory
 from lgae_pyg.models import build_model
 from lgae_pyg.training.classes import with_classes
-from lgae_pyg.training.command_line import complete
+from lgae_pyg.training.command_line import complete, with_task
 from lgae_pyg.training.configuration import differences, read_config
 from lgae_pyg.training.data import JetDataModule
 from lgae_pyg.training.optimization import build_optimizer, build_schedule
@@ -281,6 +281,22 @@ def test_a_value_with_special_characters_is_understood():
     assert composed(*words)["model"]["aggregation"] == "min&max"
     words, _ = complete(["runs=a 'b' & c"])
     assert composed(*words)["runs"] == "a 'b' & c"
+
+
+def test_the_task_of_a_model_of_ones_own_stands_among_its_like():
+    """Hydra reads no words behind options that are apart from the others."""
+    words = ["--multirun", "name=x", "++model._target_=lgae_pyg.models.PFN", "seed=1,2"]
+    assert with_task(words) == [*words[:2], "task=classification", *words[2:]]
+    assert with_task([*words, "task=reconstruction"]) == [*words, "task=reconstruction"]
+
+
+def test_jobs_of_slurm_are_submitted_again_before_their_time_is_up():
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    with initialize_config_dir(str(config_directory()), version_base="1.3"):
+        words = ["hydra/launcher=slurm", "hydra.launcher.partition=gpu", "name=scan"]
+        launcher = compose("train", words, return_hydra_config=True).hydra.launcher
+    assert launcher["_target_"].endswith("SlurmLauncher") and launcher.partition == "gpu"
+    assert launcher.max_num_timeout > 1 and launcher.signal_delay_s >= 120
 
 
 def test_the_sweep_file_calls_a_training_that_composes(monkeypatch, jet_files, tmp_path):

@@ -98,6 +98,24 @@ def test_a_notice_of_the_batch_system_stops_like_a_request(config, tmp_path, bat
         assert read_checkpoint(folder / "checkpoints" / "last.ckpt")["global_step"] == 8
 
 
+def test_who_listened_before_hears_of_the_stop_when_all_is_saved():
+    """Launchers such as submitit submit the job again then."""
+    heard = []
+    former = signal.signal(signal.SIGUSR2, lambda *_: heard.append(True))
+    try:
+        with GracefulStop() as stop:
+            os.kill(os.getpid(), signal.SIGUSR2)
+            assert stop.name == "SIGUSR2" and not heard
+        stop.pass_on()
+        assert heard == [True]
+        with GracefulStop() as stop:
+            pass
+        stop.pass_on()
+        assert heard == [True]
+    finally:
+        signal.signal(signal.SIGUSR2, former)
+
+
 def test_a_terminal_that_is_closed_does_not_stop_what_ignores_it():
     former = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup
     try:
