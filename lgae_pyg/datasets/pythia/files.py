@@ -26,7 +26,7 @@ from lgae_pyg.checksums import read_signed, write_signed
 from lgae_pyg.datasets.hdf5 import open_hdf5
 from lgae_pyg.datasets.pythia.events import BATCH_EVENTS, Jets, generate_chunk, require_generator
 from lgae_pyg.datasets.pythia.settings import GeneratorSettings, check_classes
-from lgae_pyg.files import write_atomically
+from lgae_pyg.files import remove_partial, write_atomically
 from lgae_pyg.lock import locked
 from lgae_pyg.processes import end_with_parent
 
@@ -145,8 +145,8 @@ def generate_files(
     recipes = [Recipe(name, jets, particles, seed, chunk_jets, settings) for name in classes]
     missing = [recipe for recipe in recipes if overwrite or not is_complete(recipe.file(folder), recipe)]
     for recipe in recipes:
-        if recipe not in missing and not card_path(recipe.file(folder)).exists():
-            _write_card(recipe.file(folder), recipe)  # the process that made the file was killed before
+        if recipe not in missing:
+            _end_what_was_killed(folder, recipe)
     if missing:
         versions = require_generator()
         folder.mkdir(parents=True, exist_ok=True)
@@ -155,6 +155,23 @@ def generate_files(
                 if overwrite or not is_complete(recipe.file(folder), recipe):  # others may have made it meanwhile
                     _generate(folder, recipe, versions, workers, progress, overwrite)
     return [recipe.file(folder) for recipe in recipes]
+
+
+def _end_what_was_killed(folder: Path, recipe: Recipe) -> None:
+    """Does for a whole file what the process that made it could not: writes its card, removes its chunks."""
+    if not card_path(recipe.file(folder)).exists():
+        _write_card(recipe.file(folder), recipe)
+    stem = recipe.file(folder).stem
+    left = list(folder.glob(f".{stem}_*.chunks"))
+    if not left and not (folder / f".{stem}.lock").exists():
+        return
+    with contextlib.suppress(OSError), locked(folder, "generation of these jets", stem):  # or somebody is at it
+        for work in left:
+            remove_partial(work)
+            for number, _ in recipe.chunks():
+                (work / f"{number:06d}.npz").unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # there are more, of a file that was being extended
+                work.rmdir()
 
 
 def is_complete(path: Path, recipe: Recipe) -> bool:
