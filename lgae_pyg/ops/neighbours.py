@@ -8,6 +8,7 @@ not enter, so that no result depends on what is in the batch beside a jet. No gr
 import torch
 from torch import Tensor
 
+from lgae_pyg.ops.backends.door import say_cost
 from lgae_pyg.ops.graphs import dense_layout, node_slots, node_to_graph
 
 #: Largest number of entries of a matrix of scores that is held at once.
@@ -58,15 +59,16 @@ def friends(p4: Tensor, ptr: Tensor, k: int) -> Tensor:
     return _strongest(products, p4.detach().double(), ptr, k)
 
 
-def closeness(points: Tensor) -> Tensor:
-    """Minus the distances between the particles of padded jets, :math:`(B, N, D)` to :math:`(B, N, N)`."""
-    return -torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
+def closeness(rows: Tensor, points: Tensor) -> Tensor:
+    """Minus the distances of some particles of padded jets from all of them, :math:`(B, M, D)` and
+    :math:`(B, N, D)` to :math:`(B, M, N)`."""
+    return -torch.cdist(rows, points, compute_mode="donot_use_mm_for_euclid_dist")
 
 
-def products(p4: Tensor) -> Tensor:
-    """Their Minkowski products, :math:`(B, N, 4)` to :math:`(B, N, N)`."""
+def products(rows: Tensor, p4: Tensor) -> Tensor:
+    """Their Minkowski products, of the same shapes."""
     metric = p4.new_tensor([1.0, -1.0, -1.0, -1.0])
-    return (p4 * metric) @ p4.mT
+    return (rows * metric) @ p4.mT
 
 
 def padded_neighbours(score, values: Tensor, exists: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -84,7 +86,7 @@ def padded_neighbours(score, values: Tensor, exists: Tensor, k: int) -> tuple[Te
         - **output:** :math:`(B, N, k)` twice
     """
     barred = _barred(exists)
-    scores = score(values).masked_fill(barred, -torch.inf)
+    scores = score(values, values).masked_fill(barred, -torch.inf)
     places = torch.nn.functional.pad(scores, (0, k), value=-torch.inf).topk(k, dim=-1).indices
     found = torch.nn.functional.pad(~barred.expand_as(scores), (0, k), value=False).gather(-1, places)
     return places.clamp(max=values.shape[1] - 1), found
@@ -103,9 +105,11 @@ def at_places(values: Tensor, places: Tensor) -> Tensor:
 
 
 def _strongest(score, values: Tensor, ptr: Tensor, k: int) -> Tensor:
-    """Edges along the k largest scores of each row; ``score`` makes (B, N, N) of (B, N, D)."""
+    """Edges along the k largest scores of each row; ``score`` makes (B, M, N) of (B, M, D) and (B, N, D). Of large
+    jets, some rows at a time."""
     if k < 1:
         raise ValueError(f"the number of neighbours must be positive, not {k}")
+    say_cost(ptr, values)
     layout = dense_layout(ptr, nodes=len(values))
     if layout.slots < 2:
         return ptr.new_empty(2, 0)
@@ -122,12 +126,17 @@ def _strongest(score, values: Tensor, ptr: Tensor, k: int) -> Tensor:
 
 def _top(score, dense: Tensor, exists: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Slots of the k largest scores of each row, and whether they hold a particle."""
-    barred = _barred(exists)
-    slots = score(dense).masked_fill(barred, -torch.inf).topk(k, dim=-1).indices
-    return slots, ~barred.expand(-1, dense.shape[1], -1).gather(-1, slots)
+    rows, parts = max(1, MAX_SCORES // dense.shape[1]), []
+    for first, some in zip(range(0, dense.shape[1], rows), dense.split(rows, dim=1)):
+        barred = _barred(exists, first, some.shape[1])
+        slots = score(some, dense).masked_fill(barred, -torch.inf).topk(k, dim=-1).indices
+        parts.append((slots, ~barred.expand(-1, some.shape[1], -1).gather(-1, slots)))
+    slots, found = (torch.cat(part, dim=1) for part in zip(*parts))
+    return slots, found
 
 
-def _barred(exists: Tensor) -> Tensor:
-    """The pairs (i, j) in which j is no particle, or is i; :math:`(B, N)` to :math:`(B, N, N)`."""
+def _barred(exists: Tensor, first: int = 0, rows: int | None = None) -> Tensor:
+    """The pairs (i, j), for all i or some, in which j is no particle or is i; from (B, N) to (B, M, N)."""
     place = torch.arange(exists.shape[1], device=exists.device)
-    return ~exists.unsqueeze(1) | (place == place.unsqueeze(-1))
+    own = place if rows is None else place[first : first + rows]
+    return ~exists.unsqueeze(1) | (place == own.unsqueeze(-1))

@@ -9,12 +9,15 @@ import pytest
 import torch
 from cases import random_case
 from torch import Tensor, nn
+from torch_geometric.data import Batch
 
 from lgae_pyg.nn import GraphNetConv, LMPConv, MixReps
 from lgae_pyg.nn.aggr import ExtremumAggregation
+from lgae_pyg.ops import neighbours
 from lgae_pyg.ops.backends import compiler, door
 from lgae_pyg.ops.backends.choice import BackendError
 from lgae_pyg.ops.graphs import check_offsets
+from lgae_pyg.ops.neighbours import friends, nearest_neighbours
 
 SCRIPT = Path(__file__).parent / "wrong_calls.py"
 IRREPS = "2x(0,0)+2x(1/2,1/2)"
@@ -183,3 +186,21 @@ def test_what_many_pairs_cost_is_said_beforehand_and_once(caplog: pytest.LogCapt
         door.enter_offsets(torch.tensor([0, 10_000]), nodes)
     assert len(caplog.messages) == 1 and "100,000,000 pairs" in caplog.messages[0]
     assert "num_particles" in caplog.messages[0] and "\n" not in caplog.messages[0]
+
+
+def test_neighbours_of_large_jets_are_found_some_rows_at_a_time(jets: Batch, monkeypatch, caplog) -> None:
+    """No matrix of all pairs is held, the edges are the same, and what it costs is said as well."""
+    points = jets.pos[:, 1:3].contiguous()
+    whole = [nearest_neighbours(points, jets.ptr, 5), friends(jets.pos, jets.ptr, 5)]
+    asked = []
+
+    def seen(rows: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+        asked.append(rows.shape[0] * rows.shape[1] * points.shape[1])
+        return neighbours.closeness(rows, points)
+
+    monkeypatch.setattr(neighbours, "MAX_SCORES", 100)
+    monkeypatch.setattr(door, "MANY_PAIRS", 1000)
+    compiler.SAID.discard("pairs")
+    assert torch.equal(neighbours._strongest(seen, points, jets.ptr, 5), whole[0]) and max(asked) <= 100
+    assert torch.equal(friends(jets.pos, jets.ptr, 5), whole[1])
+    assert len(caplog.messages) == 1 and "pairs of particles" in caplog.messages[0]

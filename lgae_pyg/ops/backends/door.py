@@ -75,13 +75,15 @@ def enter_offsets(ptr: Tensor, nodes: Tensor) -> Tensor:
     What many pairs cost is said beforehand, once.
     """
     ptr = check_offsets(ptr, len(nodes), nodes.device).contiguous()
-    if ptr.is_cpu and len(nodes) ** 2 > MANY_PAIRS:
-        _say_cost(int((ptr.diff() ** 2).sum()))
+    say_cost(ptr, nodes)
     return ptr
 
 
-def _say_cost(pairs: int) -> None:
-    if pairs > MANY_PAIRS:
+def say_cost(ptr: Tensor, nodes: Tensor) -> None:
+    """Says once, beforehand, what the pairs of particles of a batch cost on a CPU, if they are many."""
+    if not ptr.is_cpu or len(nodes) ** 2 <= MANY_PAIRS:
+        return
+    if (pairs := int((ptr.diff() ** 2).sum())) > MANY_PAIRS:
         low, high = (pairs * each / torch.get_num_threads() for each in PAIR_SECONDS)
         say_once(
             logging.WARNING,
