@@ -63,21 +63,21 @@ def locked(folder: Path, what: str = "training", name: str = "") -> Iterator[Non
 
 
 @contextlib.contextmanager
-def writing(out: str | os.PathLike[str], what: str) -> Iterator[None]:
+def writing(out: str | os.PathLike[str], what: str, folder: bool = False) -> Iterator[None]:
     """Context in which nobody else writes a file, or a folder; what a killed process left of it is removed.
 
     Args:
         out: what is written.
         what: what it comes from, for the message.
+        folder: whether it is a folder.
 
     Raises:
         FileExistsError: somebody else is at it; the message says who.
     """
     out = Path(os.path.abspath(out))
-    with locked(out.parent, what, out.name):
-        remove_partial(out.parent, out.name)
-        if out.is_dir():
-            remove_partial(out)
+    place, name = (out, "") if folder else (out.parent, out.name)
+    with locked(place, what, name):
+        remove_partial(place, name or "*")
         yield
 
 

@@ -108,7 +108,7 @@ def convert(
         DataFileError: a file cannot be read; it is named, and what was written before is kept.
     """
     out, recipe, pieces = Path(out), work.recipe(), work.pieces()
-    with writing(out, "conversion"):
+    with writing(out, "conversion", folder=True):
         if JetStoreWriter.is_finished(out, conversion=recipe):
             return Admission.from_dict(read_checked(out / INDEX)["meta"]["admission"])
         meta = {"conversion": recipe, "unit": work.unit}

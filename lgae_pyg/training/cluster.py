@@ -21,6 +21,7 @@ from lightning.pytorch.plugins.environments import (
 )
 
 from lgae_pyg.processes import is_srun_task
+from lgae_pyg.training.signals import TrainingInterrupted
 
 #: Exit statuses on which all processes of a training agree: done, not finite, interrupted.
 AGREED = (0, 3, 75)
@@ -101,6 +102,8 @@ def companions(trainer: pl.Trainer, config: Mapping[str, Any], folder: Path) -> 
     threading.Thread(target=_watch, args=(others, ended), daemon=True).start()
     try:
         yield
+    except (TrainingInterrupted, FloatingPointError):  # on which all agree
+        raise
     except Exception as error:
         if failed := _failed(others, 5):
             raise ChildProcessError(f"{failed}; what it said is above") from error

@@ -37,7 +37,7 @@ def write_jets(jets: CompressedJets, path: str | os.PathLike[str]) -> str:
     """
     path = Path(path)
     write, read = choose("suffix of the file to be written", path.suffix.lower(), _FORMATS)
-    with writing(path, "decompression"):
+    with writing(path, "decompression", folder=not path.suffix):
         if not path.suffix:
             write(jets, path)
             return read

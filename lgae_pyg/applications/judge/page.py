@@ -31,7 +31,7 @@ def save_verdict(verdict: Verdict, folder: str | os.PathLike[str]) -> Path:
 
     ``verdict.json`` comes last: where it is, all is there and of one verdict.
     """
-    with writing(folder, "verdict"):
+    with writing(folder, "verdict", folder=True):
         remove_partial(Path(folder) / FIGURES)
         return _save(verdict, Path(folder))
 
