@@ -159,13 +159,16 @@ def generate_files(
 
 def _end_what_was_killed(folder: Path, recipe: Recipe) -> None:
     """Does for a whole file what the process that made it could not: writes its card, removes its chunks."""
-    if not card_path(recipe.file(folder)).exists():
-        _write_card(recipe.file(folder), recipe)
-    stem = recipe.file(folder).stem
+    path = recipe.file(folder)
+    stem = path.stem
+    if not card_path(path).exists():
+        _write_card(path, recipe)
     left = list(folder.glob(f".{stem}_*.chunks"))
     if not left and not (folder / f".{stem}.lock").exists():
         return
     with contextlib.suppress(OSError), locked(folder, "generation of these jets", stem):  # or somebody is at it
+        for one in (path, card_path(path)):
+            remove_partial(folder, one.name)
         for work in left:
             remove_partial(work)
             for number, _ in recipe.chunks():
@@ -238,8 +241,8 @@ def _generate(
     old = _jets_to_extend(path, versions) if path.exists() and not overwrite else None
     kept = 0 if old is None else len(old.jet_features)
     work.mkdir(exist_ok=True)
-    for left in (*work.glob(".*.partial"), *folder.glob(f".{path.name}.*.partial")):
-        left.unlink(missing_ok=True)  # of a process that was killed
+    remove_partial(work)  # of a process that was killed
+    remove_partial(folder, path.name)
     started = time.perf_counter()
     whole = kept // recipe.chunk_jets  # chunks that the old file has whole
     chunks = recipe.chunks()[whole:]
