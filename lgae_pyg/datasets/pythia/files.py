@@ -160,21 +160,20 @@ def generate_files(
 def _end_what_was_killed(folder: Path, recipe: Recipe) -> None:
     """Does for a whole file what the process that made it could not: writes its card, removes its chunks."""
     path = recipe.file(folder)
-    stem = path.stem
     if not card_path(path).exists():
         _write_card(path, recipe)
-    left = list(folder.glob(f".{stem}_*.chunks"))
-    if not left and not (folder / f".{stem}.lock").exists():
+    left = list(folder.glob(f".{path.stem}_*.chunks"))
+    if not left and not (folder / f".{path.stem}.lock").exists():
         return
-    with contextlib.suppress(OSError), locked(folder, "generation of these jets", stem):  # or somebody is at it
-        for one in (path, card_path(path)):
-            remove_partial(folder, one.name)
+    with contextlib.suppress(OSError), locked(folder, "generation of these jets", path.stem):  # or somebody is at it
         for work in left:
             remove_partial(work)
             for number, _ in recipe.chunks():
                 (work / f"{number:06d}.npz").unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # there are more, of a file that was being extended
                 work.rmdir()
+        remove_partial(folder, path.name)
+        remove_partial(folder, card_path(path).name)
 
 
 def is_complete(path: Path, recipe: Recipe) -> bool:
@@ -386,9 +385,7 @@ def _ignored_interrupts() -> Iterator[None]:
 
 def _cores() -> int:
     """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _bar(recipe: Recipe, done: int, progress: bool) -> Any:
