@@ -158,14 +158,14 @@ def generate_files(
 
 
 def _end_what_was_killed(folder: Path, recipe: Recipe) -> None:
-    """Does for a whole file what the process that made it could not: writes its card, removes its chunks."""
+    """Does for a whole file what the process that made it could not, unless somebody is at it: card, clearing up."""
     path = recipe.file(folder)
     if not card_path(path).exists():
         _write_card(path, recipe)
     left = list(folder.glob(f".{path.stem}_*.chunks"))
     if not left and not (folder / f".{path.stem}.lock").exists():
         return
-    with contextlib.suppress(OSError), locked(folder, "generation of these jets", path.stem):  # or somebody is at it
+    with contextlib.suppress(OSError), locked(folder, "generation of these jets", path.stem):
         for work in left:
             remove_partial(work)
             for number, _ in recipe.chunks():
