@@ -158,7 +158,7 @@ def generate_files(
 
 
 def _end_what_was_killed(folder: Path, recipe: Recipe) -> None:
-    """Does for a whole file what the process that made it could not, unless somebody is at it: card, clearing up."""
+    """Does for a whole file what the process that made it could not: its card, and clearing up, alone."""
     path = recipe.file(folder)
     if not card_path(path).exists():
         _write_card(path, recipe)
