@@ -206,7 +206,7 @@ def test_evaluate_and_report(inputs: Path, tmp_path: Path) -> None:
 
     def tables(folder: Path) -> Any:
         found = Results.load(folder / "evaluation" / "tagging")
-        return {name: table.rows for name, table in found.tables.items()}, sorted(os.listdir(folder))
+        return str({name: table.rows for name, table in found.tables.items()}), sorted(os.listdir(folder))
 
     assert killed_everywhere(work, tmp_path / "work", tables, every=EVERY) > 2
     assert main(["evaluate", str(run), "--studies", "tagging", "--quiet"]) == 0
