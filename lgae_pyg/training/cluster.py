@@ -67,7 +67,8 @@ def agree(trainer: pl.Trainer, *wishes: bool) -> list[bool]:
     if trainer.world_size == 1:
         return list(wishes)
     found = torch.tensor(wishes, dtype=torch.int32, device=trainer.strategy.root_device)
-    return [bool(one) for one in trainer.strategy.reduce(found, reduce_op="max").tolist()]
+    torch.distributed.all_reduce(found, torch.distributed.ReduceOp.MAX)
+    return [bool(one) for one in found.tolist()]
 
 
 def of_each(trainer: pl.Trainer, value: Any) -> list[Any]:
