@@ -153,7 +153,8 @@ def _backwards(rest: Tensor, momenta: Tensor, steps: list[Merging], imbalances: 
     jets, places = rest.shape[:2]
     e = energy(rest)
     left = e > 0
-    order = e.masked_fill(~left, -torch.inf).argsort(dim=1, descending=True, stable=True)
+    key = e + rounding(energy(momenta))  # two particles alone have one rest energy: the energy decides
+    order = key.masked_fill(~left, -torch.inf).argsort(dim=1, descending=True, stable=True)
     momenta = momenta.gather(1, order.unsqueeze(-1).expand_as(momenta))
     imbalance, parents = e.new_zeros(jets, places - 1), left.new_full((jets, places - 1), -1, dtype=torch.long)
     if not steps:
