@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lgae_pyg.lorentz.frames import rest_frame, rounding
-from lgae_pyg.lorentz.kinematics import energy, spatial
+from lgae_pyg.lorentz.kinematics import energy, minkowski_dot, spatial
 
 
 class Clustering(NamedTuple):
@@ -153,7 +153,9 @@ def _backwards(rest: Tensor, momenta: Tensor, steps: list[Merging], imbalances: 
     jets, places = rest.shape[:2]
     e = energy(rest)
     left = e > 0
-    key = e + rounding(energy(momenta))  # two particles alone have one rest energy: the energy decides
+    total = momenta.sum(1, keepdim=True)
+    key = minkowski_dot(momenta, total)
+    key = key + rounding(energy(momenta) * energy(total))  # two alone have one rest energy: their energy decides
     order = key.masked_fill(~left, -torch.inf).argsort(dim=1, descending=True, stable=True)
     momenta = momenta.gather(1, order.unsqueeze(-1).expand_as(momenta))
     imbalance, parents = e.new_zeros(jets, places - 1), left.new_full((jets, places - 1), -1, dtype=torch.long)
