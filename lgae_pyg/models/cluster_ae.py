@@ -84,7 +84,7 @@ class ClusterAE(Autoencoder):
         return 1 + self.num_particles - self.clusters
 
     def fit(self, batches: Iterable[Any]) -> "ClusterAE":
-        """The model itself: there is nothing to fit."""
+        """The model itself: there is nothing to fit to the jets of some ``batches``."""
         return self
 
     def encode(self, batch: Any) -> Latent:
@@ -150,6 +150,11 @@ def cluster_sizes(latent_vectors: int, latent_scalars: int, num_particles: int) 
     :math:`2\tau - 1` clusters, three invariants for each of some more, and the rest for imbalances.
 
     As many clusters are written in invariants as leave room for the imbalances of all others' mergings.
+
+    Args:
+        latent_vectors: :math:`\tau_V`, complex vectors.
+        latent_scalars: :math:`\tau_S`, complex scalars.
+        num_particles: largest number of particles of a jet.
     """
     vectors = min(2 * latent_vectors - 1, num_particles)
     room = vectors + 2 * latent_scalars
