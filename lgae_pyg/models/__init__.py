@@ -2,6 +2,7 @@
 
 from lgae_pyg.models.base import Autoencoder, Model, Tagger, contract_of, stated_unit
 from lgae_pyg.models.behaviour import Behaviour
+from lgae_pyg.models.cluster_ae import ClusterAE
 from lgae_pyg.models.cnnae import CNNAE
 from lgae_pyg.models.gnnae import GNNAE
 from lgae_pyg.models.lgae import LGAE
@@ -24,6 +25,7 @@ __all__ = [
     "PFN",
     "Autoencoder",
     "Behaviour",
+    "ClusterAE",
     "Images",
     "LGATrSlim",
     "LGNClassifier",

@@ -11,6 +11,7 @@ from torch import nn
 
 from lgae_pyg.data.tensor_file import as_bytes
 from lgae_pyg.models.base import Model, contract_of
+from lgae_pyg.models.cluster_ae import ClusterAE
 from lgae_pyg.models.cnnae import CNNAE
 from lgae_pyg.models.gnnae import GNNAE
 from lgae_pyg.models.lgae import LGAE
@@ -25,6 +26,7 @@ from lgae_pyg.registry import choose, locate, suggestion
 
 MODELS: dict[str, type[nn.Module]] = {
     "CNNAE": CNNAE,
+    "ClusterAE": ClusterAE,
     "GNNAE": GNNAE,
     "LGAE": LGAE,
     "LGATrSlim": LGATrSlim,

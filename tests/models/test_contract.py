@@ -15,6 +15,7 @@ from lgae_pyg.models import (
     GNNAE,
     LGAE,
     Autoencoder,
+    ClusterAE,
     LinearAE,
     Reconstruction,
     ShellLGAE,
@@ -28,6 +29,7 @@ SMALL = {"num_bells": 3, "mlp_depth": 1, "encoder_channels": (2, 2), "decoder_ch
 MODELS = {
     "LGAE": lambda: LGAE("min&max", 30, 2, **SMALL),
     "ShellLGAE": lambda: ShellLGAE(order="rest_energy", latent_vectors=3, **SMALL),
+    "ClusterAE": lambda: ClusterAE(latent_vectors=3),
     "LinearAE": lambda: LinearAE(3, conserve_momentum=True),
     "GNNAE": lambda: GNNAE("particle", 3, scale=2),
     "CNNAE": lambda: CNNAE(5, pixels=8, channels=4),
@@ -81,6 +83,7 @@ def test_recorded_arguments_make_the_same_model(name):
         (LGAE("mix", conserve_momentum=True), "LGAE mix τ=9, P conserved"),
         (LGAE("min&max"), "LGAE min&max τ=4"),
         (ShellLGAE("rest_energy"), "ShellLGAE by rest energy τ=9"),
+        (ClusterAE(), "ClusterAE τ=9"),
         (LinearAE(4), "LinearAE τ=4"),
         (GNNAE("particle"), "GNNAE-PL 2×30"),
         (CNNAE(), "CNNAE L=55"),

@@ -5,13 +5,14 @@ import torch
 from torch import nn
 
 from lgae_pyg.losses import jet_sum
-from lgae_pyg.models import CNNAE, GNNAE, LGAE, LinearAE, Reconstruction, ShellLGAE
+from lgae_pyg.models import CNNAE, GNNAE, LGAE, ClusterAE, LinearAE, Reconstruction, ShellLGAE
 
 SMALL = {"encoder_channels": (2, 2), "decoder_channels": (2, 2), "num_bells": 4, "mlp_depth": 1, "mlp_width": 2}
 MODELS = {
     "lgae": lambda: LGAE("min&max", 30, 2, **SMALL),
     "lgae, P conserved, slots": lambda: LGAE("mix", 30, 3, conserve_momentum=True, decode="slots", **SMALL),
     "shell": lambda: ShellLGAE("rest_energy", 30, 4, **SMALL),
+    "clusters": lambda: ClusterAE(30, 4),
     "gnnae of jets": lambda: GNNAE("jet", 6),
     "gnnae of particles": lambda: GNNAE("particle", 2, padded=True, decode="slots"),
     "cnnae": lambda: CNNAE(7, pixels=8, channels=4),

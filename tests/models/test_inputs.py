@@ -13,7 +13,7 @@ from lgae_pyg.checkpoint import load_model, save_checkpoint
 from lgae_pyg.data import JetData, JetLoader, JetStore
 from lgae_pyg.data.jet import check_mark, set_mark
 from lgae_pyg.lorentz import boost, equivariance_error
-from lgae_pyg.models import LGAE, LinearAE, ShellLGAE, Tagger, stated_unit
+from lgae_pyg.models import LGAE, ClusterAE, LinearAE, ShellLGAE, Tagger, stated_unit
 from lgae_pyg.ops.jets import jet_sum
 
 SMALL = {"encoder_channels": (2, 2), "decoder_channels": (2, 2), "mlp_depth": 1, "mlp_width": 2, "num_bells": 3}
@@ -42,11 +42,15 @@ def shell(jets: Batch) -> ShellLGAE:
     return ShellLGAE(latent_vectors=2, encoder_channels=(2, 2), decoder_channels=(2, 2), mlp_depth=1, mlp_width=2)
 
 
+def clusters(jets: Batch) -> ClusterAE:
+    return ClusterAE(latent_vectors=2)
+
+
 def tagger(jets: Batch) -> Energies:
     return Energies()
 
 
-MODELS = pytest.mark.parametrize("make", [fitted, lgae, shell, tagger])
+MODELS = pytest.mark.parametrize("make", [fitted, lgae, shell, clusters, tagger])
 
 
 def parts(jets: Batch) -> list[torch.Tensor]:
