@@ -2,6 +2,7 @@ r"""Lorentz message passing: the equivariant convolution of the LGAE."""
 
 import math
 from collections import defaultdict
+from itertools import takewhile
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +34,7 @@ from lgae_pyg.ops.products import (
     zonal_functions,
 )
 from lgae_pyg.ops.split_messages import split_messages
-from lgae_pyg.ops.tensor_levels import LevelTables, level_tables, tensor_level
+from lgae_pyg.ops.tensor_levels import LevelTables, TensorLevel, level_tables, tensor_level
 
 
 class LMPConv(MessagePassing):
@@ -271,11 +272,13 @@ class LMPConv(MessagePassing):
 
     def _tensor_level(self, x: Tensor, pos: Tensor, ptr: Tensor) -> Tensor | None:
         """The level without its perceptron through kernels for any irreps; none where they may not or cannot."""
-        if self.tables is None or not (self._takes_split_form() and is_exactly(self.mix, MixReps)):
+        if self.tables is None or pos.is_complex() or self.mixed_precision or not self._takes_split_form():
             return None
-        bells, mixing = self._bells(pos.real.dtype), (list(self.mix.weights.values()), self.mix.plan)
-        options = (self.self_loops, self.masked_origin, self.backend)
-        return tensor_level(x, pos, self.tables, bells, mixing, ptr, *options)
+        if self.radial.constant or not is_exactly(self.mix, MixReps):
+            return None
+        radial = (self.radial.a, self.radial.b, self.radial.c, self.radial.weight, self.radial.bias)
+        options = (list(self.mix.weights.values()), self.mix.plan, self.self_loops, self.masked_origin)
+        return tensor_level(x, pos, TensorLevel(self.tables, radial, *options), ptr, self.backend)
 
     def _closed_form_messages(
         self, features: dict[Irrep, Tensor], pos: Tensor, ptr: Tensor, present: Tensor | None
@@ -351,9 +354,10 @@ class LMPConv(MessagePassing):
         """Features whose scalars have gone through the perceptron."""
         if self.mlp is None:
             return mixed
-        parts = unpack(mixed, self.irreps_out)
-        parts[SCALAR] = self.mlp(parts[SCALAR].squeeze(-1)).unsqueeze(-1)
-        return torch.cat([parts[irrep].flatten(-2) for _, irrep in self.irreps_out], -1)
+        others = takewhile(lambda one: one[1] != SCALAR, self.irreps_out)
+        before = sum(channels * irrep.dim for channels, irrep in others)
+        behind = before + self.irreps_out.multiplicity(SCALAR)
+        return torch.cat([mixed[:, :before], self.mlp(mixed[:, before:behind]), mixed[:, behind:]], -1)
 
     def __repr__(self) -> str:
         scale = "" if self.scale == 1 else f", scale={self.scale:g}"

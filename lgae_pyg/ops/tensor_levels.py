@@ -4,7 +4,8 @@ neighbours, and products of two numbers of a node out of a table.
 What a particle hears is linear in :math:`p_i - p_j` (see :mod:`lgae_pyg.ops.split_messages`). So the columns
 :math:`F_j` and :math:`[p_j \otimes F_j]` are summed, weighted with the radial factor of the pair; then messages
 :math:`[p_i \otimes \sum_j f_{ij} F_j] - \sum_j f_{ij} [p_j \otimes F_j]`, features and their products are entries
-of one table. The definitions of both are those of :mod:`lgae_pyg.ops.backends.compiled_tensors`.
+of one table. The definitions are
+:func:`filtered_sum` and :func:`table_products`.
 """
 
 from collections import defaultdict
@@ -16,11 +17,13 @@ from torch import Tensor
 
 from lgae_pyg.lorentz.clebsch_gordan import clebsch_gordan
 from lgae_pyg.lorentz.irreps import Irrep, Irreps
+from lgae_pyg.lorentz.kinematics import minkowski_square
 from lgae_pyg.ops.backends.choice import choose_backend
-from lgae_pyg.ops.bells import Bells
+from lgae_pyg.ops.bells import Bells, bell_sum
 from lgae_pyg.ops.couplings import Coupling
+from lgae_pyg.ops.graphs import node_to_graph
 from lgae_pyg.ops.mixing import MixedIrrep
-from lgae_pyg.ops.products import SCALAR, as_complex
+from lgae_pyg.ops.products import SCALAR
 
 Entry = tuple[int, int, int, complex]
 
@@ -104,6 +107,22 @@ def level_tables(
     return LevelTables(columns, counts, _table(entries, mixed.dim))
 
 
+def square_table(places: Sequence[tuple[int, Irrep]], numbers: int) -> Table:
+    """The invariants of irreps: scalars themselves, and the scalars among the squares of others.
+
+    Args:
+        places: where each begins among the numbers of a node, and which irrep it is.
+        numbers: how many a node has.
+    """
+    entries: list[Entry] = []
+    for place, (begin, irrep) in enumerate(places):
+        if irrep == SCALAR:
+            entries += _copies(place, begin, 1, numbers)
+        else:
+            entries += _products(place, begin, begin, (irrep, irrep, SCALAR))
+    return _table(entries, len(places))
+
+
 def _columns(irreps: Irreps, messages: Sequence[Coupling]) -> tuple[Table, list[int], dict[tuple, int]]:
     """The table of the columns, their numbers, and where they begin by edge, irrep, product and channel."""
     features, momentum, one = _begins(irreps), irreps.dim, irreps.dim + 4
@@ -161,28 +180,93 @@ def _table(entries: Sequence[Entry], width: int) -> Table:
     return Table(numbers, values, width)
 
 
-def tensor_level(
-    x: Tensor,
-    pos: Tensor,
-    tables: LevelTables,
-    bells: Bells,
-    mixing: tuple[Sequence[Tensor], Sequence[MixedIrrep]],
-    ptr: Tensor,
-    loops: bool = False,
-    masked_origin: bool = False,
-    backend: str = "auto",
-) -> Tensor | None:
+def table_products(x: Tensor, table: Table, backend: str = "auto") -> Tensor:
+    r"""The products of a table.
+
+    Args:
+        x: numbers of each node.
+        table: the products.
+        backend: ``auto`` and ``fused`` use a compiled kernel on the CPU, the others this plain definition.
+
+    Raises:
+        ValueError: for an unknown back-end.
+
+    Shapes:
+        - x: :math:`(n, d)`, complex
+        - **output:** :math:`(n, \text{table.width})`
+    """
+    if choose_backend(backend, "products", x.device.type, x.real.dtype) == "compiled":
+        from lgae_pyg.ops.backends.compiled_tensors import compiled_products
+
+        return compiled_products(x, table)
+    padded = torch.cat([x, torch.ones_like(x[:, :1])], -1)
+    out, left, right = table.entries.to(x.device).unbind(-1)
+    terms = table.coefficients.to(x) * padded[:, left] * padded[:, right]
+    return x.new_zeros(len(x), table.width).index_add(-1, out, terms)
+
+
+def filtered_sum(
+    columns: Tensor, pos: Tensor, bells: Bells, counts: Sequence[int], ptr: Tensor, loops: bool, masked: bool
+) -> Tensor:
+    r"""Sums over the neighbours of columns, each with the radial factor of a degree and channel,
+
+    .. math:: S_{ik} = \sum_{j \ne i} f_{o(k)}(|p_{ij}^2|)\, G_{jk} ,
+
+    as a definition, which stores all pairs.
+
+    Args:
+        columns: :math:`G`.
+        pos: real momenta.
+        bells: the radial functions :math:`f_o` of two degrees.
+        counts: how many columns go with each, degree by degree and channel by channel.
+        ptr: offsets of the jets.
+        loops: whether :math:`j = i` counts.
+        masked: leave the bells out where :math:`p_{ij}^2 = 0`.
+
+    Shapes:
+        - columns: :math:`(n, K)`, complex, pos: :math:`(n, 4)`, ptr: :math:`(B+1,)`
+        - **output:** :math:`(n, K)`
+    """
+    jets = node_to_graph(ptr, len(pos))
+    square = minkowski_square(pos.unsqueeze(1) - pos)
+    factors = bell_sum(square, bells, square != 0 if masked else None).flatten(-2)
+    edges = jets.unsqueeze(1) == jets
+    if not loops:
+        edges = edges & ~torch.eye(len(pos), dtype=torch.bool, device=pos.device)
+    factors = torch.where(edges.unsqueeze(-1), factors, torch.zeros_like(factors))
+    repeats = torch.tensor(counts, device=pos.device)
+    return torch.einsum("ijk,jk->ik", factors.repeat_interleave(repeats, -1), columns)
+
+
+class TensorLevel(NamedTuple):
+    """The parameters of a level on any irreps.
+
+    Attributes:
+        tables: its products.
+        radial: offsets, amplitudes and inverse widths of the bells, their mixture and its bias; see
+            :class:`~lgae_pyg.ops.levels.Level`.
+        weights: of the mixing.
+        mixed: the irreps that are mixed.
+        loops: whether particles are their own neighbours.
+        masked: whether pairs with :math:`p_{ij}^2 = 0` have no bells.
+    """
+
+    tables: LevelTables
+    radial: Sequence[Tensor]
+    weights: Sequence[Tensor]
+    mixed: Sequence[MixedIrrep]
+    loops: bool = False
+    masked: bool = False
+
+
+def tensor_level(x: Tensor, pos: Tensor, level: TensorLevel, ptr: Tensor, backend: str = "auto") -> Tensor | None:
     r"""A level of message passing without its perceptron by kernels; none where there are none.
 
     Args:
         x: packed features.
         pos: real momenta.
-        tables: the level.
-        bells: the radial functions.
-        mixing: weights of the mixing, and the irreps that are mixed.
+        level: the parameters.
         ptr: offsets of the jets.
-        loops: whether particles are their own neighbours.
-        masked_origin: whether pairs with :math:`p_{ij}^2 = 0` have no bells.
         backend: one of :data:`~lgae_pyg.ops.backends.choice.BACKENDS`.
 
     Raises:
@@ -192,14 +276,9 @@ def tensor_level(
         - x: :math:`(n, d)`, complex, pos: :math:`(n, 4)`, ptr: :math:`(B+1,)`
         - **output:** :math:`(n, d')`, complex
     """
-    dtype, channels = pos.dtype, bells.bias.shape[1]
-    if pos.is_complex() or bells.weight.dtype != dtype:
+    needs = pos.dtype, level.radial[-1].shape[1]
+    if choose_backend(backend, "tensor level", x.device.type, *needs) != "compiled":
         return None
-    if choose_backend(backend, "tensor level", x.device.type, dtype, channels) != "compiled":
-        return None
-    from lgae_pyg.ops.backends.compiled_tensors import filtered_sum, table_products
+    from lgae_pyg.ops.backends.compiled_tensors import compiled_tensor_level
 
-    momenta = as_complex(pos)
-    columns = table_products(torch.cat([x, momenta], -1), tables.columns)
-    sums = filtered_sum(columns, pos, bells, tables.counts, ptr, loops, masked_origin)
-    return table_products(torch.cat([sums, x, momenta], -1), tables.update, *mixing)
+    return compiled_tensor_level(x, pos, level, ptr)

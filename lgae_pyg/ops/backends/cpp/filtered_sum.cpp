@@ -20,12 +20,45 @@ size_t whole(size_t count) { return (count + V - 1) / V * V; }
 vec load(const T* x) { return Simd<T>::load(x); }
 void add(T* x, vec value) { Simd<T>::store(x, load(x) + value); }
 
+// The radial functions f_o(x) = beta_o + sum_k W_ok (a_k + b_k / (1 + c_k^2 x)), from what a module holds: offsets a,
+// amplitudes b, inverse widths c, mixture W (OUT, bells) and biases beta.
 struct Radial {
+    enum { offset, amplitude, width, mixture, bias };
     size_t bells;
-    const T *squared_width, *weight, *bias, *masked;  // weight: (bells, OUT); masked: factors where there are no bells
-    Radial(const T* from, size_t bells)
-        : bells(bells), squared_width(from), weight(from + bells), bias(weight + bells * OUT), masked(bias + OUT) {}
+    const T* const* from;
+    std::vector<T> squared_width, weight, constant;  // folded: c^2, W b as (bells, OUT), beta + W a
+
+    Radial(const T* const* from, size_t bells)
+        : bells(bells), from(from), squared_width(bells), weight(bells * OUT), constant(from[bias], from[bias] + OUT) {
+        for (size_t k = 0; k < bells; ++k) {
+            squared_width[k] = from[width][k] * from[width][k];
+            for (int o = 0; o < OUT; ++o) {
+                const T share = from[mixture][o * bells + k];
+                constant[o] += share * from[offset][k];
+                weight[k * OUT + o] = share * from[amplitude][k];
+            }
+        }
+    }
+
     size_t parameters() const { return bells * (OUT + 1) + 2 * OUT; }
+
+    // From the gradients of squared widths, weights, constants and of the biases where there are no bells.
+    void gradients(const T* grad, T* const* out) const {
+        const T *to_weight = grad + bells, *to_constant = to_weight + bells * OUT, *to_masked = to_constant + OUT;
+        for (size_t k = 0; k < bells; ++k) {
+            T to_offset = 0, to_amplitude = 0;
+            for (int o = 0; o < OUT; ++o) {
+                const T share = from[mixture][o * bells + k], up = to_weight[k * OUT + o];
+                to_offset += to_constant[o] * share;
+                to_amplitude += up * share;
+                out[mixture][o * bells + k] = up * from[amplitude][k] + to_constant[o] * from[offset][k];
+            }
+            out[offset][k] = to_offset;
+            out[amplitude][k] = to_amplitude;
+            out[width][k] = 2 * from[width][k] * grad[k];
+        }
+        for (int o = 0; o < OUT; ++o) out[bias][o] = to_constant[o] + to_masked[o];
+    }
 };
 
 // Where the columns of each filter begin, in real numbers: packed in a row of a tensor, and in a row of our own, in which
@@ -65,9 +98,7 @@ struct Columns {
 
 struct Inputs {
     const T *columns, *momenta;
-    const int64_t* ptr;
-    int64_t jets;
-    Radial radial;
+    const Radial& radial;
     Columns layout;
     bool loops, masked;  // whether j = i counts, and whether pairs with p_ij^2 = 0 have no bells
 };
@@ -155,7 +186,7 @@ class Worker {
         std::fill_n(parameters_.reserve(count), count, T(0));
     }
 
-    // Gradients in the order of the parameters.
+    // Gradients of what the radial parameters were folded into.
     void end_group(T* out) {
         const T* from = parameters_.reserve(0);
         for (size_t k = 0; k < in_.radial.parameters(); ++k) out[k] = Simd<T>::sum(load(from + k * V));
@@ -221,14 +252,14 @@ class Worker {
                 }
                 Simd<T>::store(q_ + r * STRIP + at, square);
                 const vec size = square < 0 ? -square : square;
-                for (int o = 0; o < OUT; ++o) mixed[o] = radial.bias[o] - vec{};
+                for (int o = 0; o < OUT; ++o) mixed[o] = radial.constant[o] - vec{};
                 for (size_t b = 0; b < radial.bells; ++b) {
                     const vec bell = T(1) / (T(1) + radial.squared_width[b] * size);
                     if (KEEP) Simd<T>::store(bells + b * BLOCK + r * STRIP + at, bell);
                     for (int o = 0; o < OUT; ++o) mixed[o] += radial.weight[b * OUT + o] * bell;
                 }
                 for (int o = 0; o < OUT; ++o) {
-                    if (in_.masked) mixed[o] = square == 0 ? radial.masked[o] - vec{} : mixed[o];
+                    if (in_.masked) mixed[o] = square == 0 ? radial.from[Radial::bias][o] - vec{} : mixed[o];
                     Simd<T>::store(f_ + o * BLOCK + r * STRIP + at, mixed[o]);
                 }
             }
@@ -277,7 +308,7 @@ class Worker {
 
     // Gives the gradients of masked pairs to what these pairs have in place of bells.
     void mask(size_t rows, size_t j) {
-        T *grad = grad_factors_.reserve(0), *to = parameters_.reserve(0) + (in_.radial.masked - in_.radial.squared_width) * V;
+        T *grad = grad_factors_.reserve(0), *to = parameters_.reserve(0) + (in_.radial.bells * (OUT + 1) + OUT) * V;
         if (!in_.masked) return;
         for (size_t r = 0; r < rows; ++r)
             for (size_t at = 0; at < strip(j); at += V) {
@@ -364,10 +395,11 @@ class Worker {
 
 }  // namespace
 
-extern "C" void filtered_sum_forward(const T* columns, const T* momenta, const int64_t* ptr, int64_t jets, const T* radial,
-                                     int64_t bells, const int64_t* counts, int loops, int masked, T* out, int threads,
-                                     Parallel parallel) {
-    Inputs in{columns, momenta, ptr, jets, Radial(radial, bells), Columns(counts), bool(loops), bool(masked)};
+extern "C" void filtered_sum_forward(const T* columns, const T* momenta, const int64_t* ptr, int64_t jets,
+                                     const T* const* parameters, int64_t bells, const int64_t* counts, int loops,
+                                     int masked, T* out, int threads, Parallel parallel) {
+    const Radial radial(parameters, bells);
+    Inputs in{columns, momenta, radial, Columns(counts), bool(loops), bool(masked)};
     auto bounds = groups(ptr, jets);
     run_tasks(int64_t(bounds.size()) - 1, {threads, parallel}, [&] {
         return [worker = Worker(in), &bounds, ptr, out](int64_t task) mutable {
@@ -377,14 +409,16 @@ extern "C" void filtered_sum_forward(const T* columns, const T* momenta, const i
     });
 }
 
-extern "C" void filtered_sum_backward(const T* columns, const T* momenta, const int64_t* ptr, int64_t jets, const T* radial,
-                                      int64_t bells, const int64_t* counts, int loops, int masked, const T* upstream,
-                                      T* grad_columns, T* grad_momenta, T* grad_radial, int threads, Parallel parallel) {
-    Inputs in{columns, momenta, ptr, jets, Radial(radial, bells), Columns(counts), bool(loops), bool(masked)};
+extern "C" void filtered_sum_backward(const T* columns, const T* momenta, const int64_t* ptr, int64_t jets,
+                                      const T* const* parameters, int64_t bells, const int64_t* counts, int loops,
+                                      int masked, const T* upstream, T* grad_columns, T* grad_momenta,
+                                      T* const* grad_parameters, int threads, Parallel parallel) {
+    const Radial radial(parameters, bells);
+    Inputs in{columns, momenta, radial, Columns(counts), bool(loops), bool(masked)};
     auto bounds = groups(ptr, jets);
     const int64_t tasks = int64_t(bounds.size()) - 1;
     static thread_local Buffer<T> memory;  // kept for the next call
-    GroupSums<T> sums(memory, tasks, in.radial.parameters());
+    GroupSums<T> sums(memory, tasks, radial.parameters());
     run_tasks(tasks, {threads, parallel}, [&] {
         return [&, worker = Worker(in)](int64_t task) mutable {
             worker.begin_group();
@@ -393,5 +427,5 @@ extern "C" void filtered_sum_backward(const T* columns, const T* momenta, const 
             worker.end_group(sums.row(task));
         };
     });
-    sums.sum(grad_radial, {threads, parallel});
+    radial.gradients(sums.sum({threads, parallel}), grad_parameters);
 }
