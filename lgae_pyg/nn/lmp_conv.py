@@ -205,8 +205,10 @@ class LMPConv(MessagePassing):
             whole = whole_level(x, pos, level, ptr, self.backend, self.mixed_precision)
             if whole is not None:
                 return whole
-        if edge_index is None and present is None and (mixed := self._tensor_level(x, pos, ptr)) is not None:
-            return self._activated(mixed)
+        if edge_index is None and present is None and (level := self._tensor_level(pos)) is not None:
+            whole = tensor_level(x, pos, level, ptr, self.backend)
+            if whole is not None:
+                return whole
         features = unpack(x, self.irreps_in)
         if closed_form:
             messages = self._closed_form_messages(features, pos, ptr, present)
@@ -270,15 +272,23 @@ class LMPConv(MessagePassing):
         scales = (edge, share / 2, 1.0, 1.0, 0.5), (edge, share, 1.0, 1.0)
         return Level(radial, *self.mix.weights.values(), *scales, perceptron)
 
-    def _tensor_level(self, x: Tensor, pos: Tensor, ptr: Tensor) -> Tensor | None:
-        """The level without its perceptron through kernels for any irreps; none where they may not or cannot."""
+    def _tensor_level(self, pos: Tensor) -> TensorLevel | None:
+        """The same as :meth:`_level` for the kernels for any irreps."""
         if self.tables is None or pos.is_complex() or self.mixed_precision or not self._takes_split_form():
             return None
-        if self.radial.constant or not is_exactly(self.mix, MixReps):
+        perceptron = self.mlp.as_plain() if isinstance(self.mlp, ScalarMLP) else None
+        if self.radial.constant or not is_exactly(self.mix, MixReps) or (self.mlp is not None and not perceptron):
             return None
         radial = (self.radial.a, self.radial.b, self.radial.c, self.radial.weight, self.radial.bias)
-        options = (list(self.mix.weights.values()), self.mix.plan, self.self_loops, self.masked_origin)
-        return tensor_level(x, pos, TensorLevel(self.tables, radial, *options), ptr, self.backend)
+        mixing = list(self.mix.weights.values()), self.mix.plan
+        options = (perceptron, self._scalars(), self.self_loops, self.masked_origin)
+        return TensorLevel(self.tables, radial, *mixing, *options)
+
+    def _scalars(self) -> tuple[int, int]:
+        """Where the scalars of the output begin and end."""
+        others = takewhile(lambda one: one[1] != SCALAR, self.irreps_out)
+        begin = sum(channels * irrep.dim for channels, irrep in others)
+        return begin, begin + self.irreps_out.multiplicity(SCALAR)
 
     def _closed_form_messages(
         self, features: dict[Irrep, Tensor], pos: Tensor, ptr: Tensor, present: Tensor | None
@@ -348,16 +358,11 @@ class LMPConv(MessagePassing):
         for coupling, part in zip(self.self_couplings, own):
             blocks[coupling.out].append(part)
         packed = torch.cat([torch.cat(blocks[irrep], -2).flatten(-2) for _, irrep in self.irreps_cat], -1)
-        return self._activated(self.mix(packed))
-
-    def _activated(self, mixed: Tensor) -> Tensor:
-        """Features whose scalars have gone through the perceptron."""
+        mixed = self.mix(packed)
         if self.mlp is None:
             return mixed
-        others = takewhile(lambda one: one[1] != SCALAR, self.irreps_out)
-        before = sum(channels * irrep.dim for channels, irrep in others)
-        behind = before + self.irreps_out.multiplicity(SCALAR)
-        return torch.cat([mixed[:, :before], self.mlp(mixed[:, before:behind]), mixed[:, behind:]], -1)
+        begin, end = self._scalars()
+        return torch.cat([mixed[:, :begin], self.mlp(mixed[:, begin:end]), mixed[:, end:]], -1)
 
     def __repr__(self) -> str:
         scale = "" if self.scale == 1 else f", scale={self.scale:g}"

@@ -22,6 +22,7 @@ from lgae_pyg.ops.backends.choice import choose_backend
 from lgae_pyg.ops.bells import Bells, bell_sum
 from lgae_pyg.ops.couplings import Coupling
 from lgae_pyg.ops.graphs import node_to_graph
+from lgae_pyg.ops.levels import Perceptron
 from lgae_pyg.ops.mixing import MixedIrrep
 from lgae_pyg.ops.products import SCALAR
 
@@ -247,6 +248,8 @@ class TensorLevel(NamedTuple):
             :class:`~lgae_pyg.ops.levels.Level`.
         weights: of the mixing.
         mixed: the irreps that are mixed.
+        perceptron: the perceptron on the scalars, if there is one.
+        scalars: where these begin and end in the mixed features.
         loops: whether particles are their own neighbours.
         masked: whether pairs with :math:`p_{ij}^2 = 0` have no bells.
     """
@@ -255,12 +258,14 @@ class TensorLevel(NamedTuple):
     radial: Sequence[Tensor]
     weights: Sequence[Tensor]
     mixed: Sequence[MixedIrrep]
+    perceptron: Perceptron | None = None
+    scalars: tuple[int, int] = (0, 0)
     loops: bool = False
     masked: bool = False
 
 
 def tensor_level(x: Tensor, pos: Tensor, level: TensorLevel, ptr: Tensor, backend: str = "auto") -> Tensor | None:
-    r"""A level of message passing without its perceptron by kernels; none where there are none.
+    r"""A level of message passing by kernels; none where there are none.
 
     Args:
         x: packed features.

@@ -146,8 +146,8 @@ class LGNClassifier(ReferencedTagger):
             for channels, irrep in irreps:
                 begins[level, irrep] = numbers
                 numbers += channels * irrep.dim
-        places = [(begins[n, irrep] + channel * irrep.dim, irrep) for n, irrep, channel in self.invariant_channels()]
-        return square_table(places, numbers)
+        found = self.invariant_channels()
+        return square_table([(begins[n, irrep] + c * irrep.dim, irrep) for n, irrep, c in found], numbers)
 
     def invariants(self, features: list[Tensor]) -> Tensor:
         """The numbers of :meth:`invariant_channels` of each particle, from the packed features of each level.

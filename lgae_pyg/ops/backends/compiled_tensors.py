@@ -15,6 +15,7 @@ from torch import Tensor
 from lgae_pyg.ops.backends import door
 from lgae_pyg.ops.backends.choice import BackendError
 from lgae_pyg.ops.backends.compiler import NAMES, CompilationError, load_library
+from lgae_pyg.ops.levels import Perceptron
 from lgae_pyg.ops.mixing import MixedIrrep
 from lgae_pyg.ops.products import as_complex
 from lgae_pyg.ops.tensor_levels import Table, TensorLevel
@@ -30,7 +31,8 @@ def compiled_tensor_level(x: Tensor, pos: Tensor, level: TensorLevel, ptr: Tenso
     Raises:
         CompilationError: if the kernels cannot be built.
     """
-    return _Level.apply(x, pos, ptr, level, *level.radial, *level.weights)
+    layers = level.perceptron and [part for pair in zip(*level.perceptron[:2]) for part in pair]
+    return _Level.apply(x, pos, ptr, level, *level.radial, *level.weights, *(layers or ()))
 
 
 @torch.compiler.disable
@@ -65,26 +67,39 @@ def products_library(dtype: torch.dtype) -> ctypes.CDLL:
 
 
 class _Level(torch.autograd.Function):
-    """Columns, their sums over the neighbours, products and mixing."""
+    """Columns, their sums over the neighbours, products, mixing, and the perceptron."""
 
     @staticmethod
     def forward(ctx, x, pos, ptr, level, *parameters):
         tables, momenta = level.tables, as_complex(pos)
-        ctx.types = [part.dtype for part in parameters]
-        *radial, mixture, bias = (part.to(pos.dtype) for part in parameters[:5])
-        weights = [part.to(pos.dtype) for part in parameters[5:]]
-        ctx.level, radial = level, [*radial, mixture, bias]
+        ctx.level, ctx.types = level, [part.dtype for part in parameters]
+        parameters = [part if part.dtype == pos.dtype else part.to(pos.dtype) for part in parameters]
+        radial, weights, layers = _split(level, parameters)
         columns = products(torch.cat([x, momenta], -1), *tables.columns)
         sums = filtered_sum(columns, pos, radial, tables.counts, level.loops, level.masked, ptr)
         numbers = torch.cat([sums, x, momenta], -1)
-        ctx.save_for_backward(pos, ptr, columns, numbers, *radial, *weights)
-        return products(numbers, *tables.update, weights, level.mixed)
+        out = products(numbers, *tables.update, weights, level.mixed)
+        hidden = []
+        if level.perceptron is not None:
+            scalars = torch.view_as_real(out)[:, slice(*level.scalars)]
+            hidden = perceptron_inputs(scalars.flatten(1).clone(), layers, level.perceptron)
+            scalars.copy_(hidden.pop().view_as(scalars))
+        ctx.count = len(hidden)
+        ctx.save_for_backward(pos, ptr, columns, numbers, *hidden, *parameters)
+        return out
 
     @staticmethod
     def backward(ctx, upstream):
         _refuse_second_derivatives()
         pos, ptr, columns, numbers, *parameters = ctx.saved_tensors
-        level, (radial, weights), too = ctx.level, (parameters[:5], parameters[5:]), ctx.needs_input_grad[1]
+        hidden, level, too = parameters[: ctx.count], ctx.level, ctx.needs_input_grad[1]
+        radial, weights, layers = _split(level, parameters[ctx.count :])
+        to_layers = []
+        if level.perceptron is not None:
+            upstream = upstream.clone(memory_format=torch.contiguous_format)
+            scalars = torch.view_as_real(upstream)[:, slice(*level.scalars)]
+            to_scalars, to_layers = perceptron_gradients(scalars.flatten(1), hidden, layers, level.perceptron)
+            scalars.copy_(to_scalars.view_as(scalars))
         width = columns.shape[1]
         to_numbers, to_weights = products_backward(upstream, numbers, *level.tables.update, weights, level.mixed)
         options = (level.tables.counts, level.loops, level.masked, ptr)
@@ -94,8 +109,43 @@ class _Level(torch.autograd.Function):
         to_own, _ = products_backward(to_columns, numbers[:, width:], *level.tables.columns)
         to_own += to_numbers[:, width:]
         to_pos = to_pos + to_own[:, -4:].real if too else None
-        grads = [grad.to(dtype) for grad, dtype in zip([*to_radial, *to_weights], ctx.types)]
+        grads = [grad.to(dtype) for grad, dtype in zip([*to_radial, *to_weights, *to_layers], ctx.types)]
         return to_own[:, :-4], to_pos, None, None, *grads
+
+
+def _split(level: TensorLevel, parameters: Sequence[Tensor]) -> tuple[Sequence[Tensor], ...]:
+    """Parameters of the radial functions, of the mixing, and of the layers of the perceptron."""
+    radial, mixing = len(level.radial), len(level.weights)
+    return parameters[:radial], parameters[radial : radial + mixing], parameters[radial + mixing :]
+
+
+def perceptron_inputs(flat: Tensor, layers: Sequence[Tensor], perceptron: Perceptron) -> list[Tensor]:
+    """The input of the perceptron (:func:`~lgae_pyg.ops.levels.scalar_perceptron`), those of its layers, and its
+    output."""
+    hidden = torch.asinh(flat) if perceptron.squash else flat
+    found = [flat]
+    for layer in range(0, len(layers), 2):
+        if layer:
+            hidden = torch.nn.functional.leaky_relu(hidden, perceptron.slope)
+        found.append(hidden)
+        hidden = torch.addmm(layers[layer + 1], hidden, layers[layer].T)
+    return [*found, hidden + found[1] if perceptron.residual else hidden]
+
+
+def perceptron_gradients(
+    upstream: Tensor, hidden: Sequence[Tensor], layers: Sequence[Tensor], perceptron: Perceptron
+) -> tuple[Tensor, list[Tensor]]:
+    """Gradients of the scalars and of the layers, from what :func:`perceptron_inputs` found but the output."""
+    grad, (flat, *inputs) = upstream, hidden
+    grads: list[Tensor] = []
+    for layer in reversed(range(len(inputs))):
+        grads = [grad.T @ inputs[layer], grad.sum(0), *grads]
+        grad = grad @ layers[2 * layer]
+        if layer:
+            grad = torch.where(inputs[layer] > 0, grad, perceptron.slope * grad)
+    if perceptron.residual:
+        grad = grad + upstream
+    return grad * torch.rsqrt(1 + flat.square()) if perceptron.squash else grad, grads
 
 
 class _Products(torch.autograd.Function):
@@ -198,7 +248,7 @@ def products(
     """
     call = _ProductsCall(x, entries, coefficients, width, weights, mixed)
     out = x.new_empty(len(x), call.width)
-    door.call(call.library.products_forward, *call.values, out)
+    call.run(call.library.products_forward, out)
     return out
 
 
@@ -207,7 +257,7 @@ def products_backward(upstream: Tensor, x: Tensor, *arguments) -> tuple[Tensor, 
     call = _ProductsCall(x, *arguments)
     upstream = door.enter_gradient("the products", upstream, (len(x), call.width), x.dtype)
     grad, grads = torch.empty_like(call.x), [torch.empty_like(weight) for weight in call.weights]
-    door.call(call.library.products_backward, *call.values, upstream, grad, grads)
+    call.run(call.library.products_backward, upstream, grad, grads)
     return grad, grads
 
 
@@ -229,10 +279,8 @@ class _ProductsCall:
         self.entries = door.enter("the entries of the table", entries, (len(entries), 3), torch.int64)
         coefficients, count = coefficients.to(x.dtype), len(entries)
         self.coefficients = door.enter("the coefficients of the table", coefficients, (count,), x.dtype)
-        low, high = torch.aminmax(self.entries, dim=0) if count else (self.entries.new_zeros(3),) * 2
-        within = min(low.tolist()) >= 0 and max(high[1:].tolist()) <= x.shape[1] and int(high[0]) < max(width, 1)
-        if width < 0 or not within or (count and not width):
-            raise ValueError(f"entries up to {high.tolist()} do not fit {x.shape[1]} numbers and {width} products")
+        if width < 0:
+            raise ValueError(f"a table has products, not {width}")
         if len(weights) != len(mixed):
             raise ValueError(f"{len(weights)} weights do not fit {len(mixed)} irreps")
         self.weights, blocks, total = [], [], 0
@@ -247,3 +295,8 @@ class _ProductsCall:
         self.library, self.width = products_library(precision), total if blocks else width
         mixing = ((_Block * len(blocks))(*blocks), len(blocks)) if blocks else (None, 0)
         self.values = (self.x, *x.shape, self.entries, self.coefficients, count, width, *mixing, self.width)
+
+    def run(self, kernel, *more) -> None:
+        if not door.call(kernel, *self.values, *more):  # which looks through the table first
+            what = f"{self.x.shape[1]} numbers and {self.values[6]} products"
+            raise ValueError(f"the entries of the table do not fit {what}")

@@ -11,7 +11,7 @@ namespace {
 
 typedef FEATURE T;
 typedef Simd<T>::vec vec;
-constexpr int64_t V = Simd<T>::lanes, VECTORS = 2, LANES = VECTORS * V;
+constexpr int64_t V = Simd<T>::lanes, VECTORS = 1, LANES = VECTORS * V;  // one: what a block needs is to stay in the cache
 
 // One complex number of each lane.
 struct Number {
@@ -58,6 +58,14 @@ struct Inputs {
     int64_t entries, products;
     const Block* blocks;       // none: the products themselves are the output
     int64_t irreps, out;
+
+    // Whether every entry of the table names numbers that are there.
+    bool fits() const {
+        bool within = true;
+        for (const int64_t *at = table, *end = table + 3 * entries; at < end; at += 3)
+            within &= at[0] >= 0 && at[0] < products && at[1] >= 0 && at[1] <= columns && at[2] >= 0 && at[2] <= columns;
+        return within;
+    }
 
     int64_t weights() const {
         int64_t count = 0;
@@ -143,33 +151,63 @@ class Worker {
         }
     }
 
+    // Up to four outputs at a time, so that each product is read once.
     void mix(const Block& k, Number* y) const {
-        for (int64_t o = 0; o < k.out; ++o)
-            for (int64_t m = 0; m < k.dim; ++m) {
-                const T* w = k.weight + 2 * o * k.in;
-                Number total{};
-                for (int64_t c = 0; c < k.in; ++c)
-                    add_scaled(total, w[2 * c], w[2 * c + 1], z_[k.in_begin + c * k.dim + m]);
-                y[k.out_begin + o * k.dim + m] = total;
+        for (int64_t o = 0; o < k.out; o += 4) switch (std::min<int64_t>(4, k.out - o)) {
+            case 4: mix<4>(k, o, y); break;
+            case 3: mix<3>(k, o, y); break;
+            case 2: mix<2>(k, o, y); break;
+            default: mix<1>(k, o, y);
+        }
+    }
+    template <int OUTPUTS>
+    void mix(const Block& k, int64_t o, Number* y) const {
+        for (int64_t m = 0; m < k.dim; ++m) {
+            Number total[OUTPUTS] = {};
+            const T* w = k.weight + 2 * o * k.in;
+            for (int64_t c = 0; c < k.in; ++c, w += 2) {
+                const Number& z = z_[k.in_begin + c * k.dim + m];
+                for (int t = 0; t < OUTPUTS; ++t) add_scaled(total[t], w[2 * t * k.in], w[2 * t * k.in + 1], z);
             }
+            for (int t = 0; t < OUTPUTS; ++t) y[k.out_begin + (o + t) * k.dim + m] = total[t];
+        }
     }
 
+    // Gradients of the products from those of the mixed features, and of the weights.
     void unmix(const Block& k, const Number* up, Number* g, T* grad_weights) const {
-        for (int64_t o = 0; o < k.out; ++o)
-            for (int64_t c = 0; c < k.in; ++c, grad_weights += 2) {
-                const T* w = k.weight + 2 * (o * k.in + c);
-                Number total{};
-                for (int64_t m = 0; m < k.dim; ++m) {
-                    const Number& from = up[k.out_begin + o * k.dim + m];
-                    const int64_t at = k.in_begin + c * k.dim + m;
-                    add_conjugate(total, from, z_[at]);
-                    add_scaled(g[at], w[0], -w[1], from);
+        for (int64_t o = 0; o < k.out; o += 4) switch (std::min<int64_t>(4, k.out - o)) {
+            case 4: unmix<4>(k, o, up, g, grad_weights); break;
+            case 3: unmix<3>(k, o, up, g, grad_weights); break;
+            case 2: unmix<2>(k, o, up, g, grad_weights); break;
+            default: unmix<1>(k, o, up, g, grad_weights);
+        }
+    }
+    template <int OUTPUTS>
+    void unmix(const Block& k, int64_t o, const Number* up, Number* g, T* grad_weights) const {
+        for (int64_t c = 0; c < k.in; ++c) {
+            const T* w = k.weight + 2 * (o * k.in + c);
+            vec re[OUTPUTS] = {}, im[OUTPUTS] = {};
+            for (int64_t m = 0; m < k.dim; ++m) {
+                const int64_t at = k.in_begin + c * k.dim + m;
+                const Number z = z_[at];
+                Number total = g[at];
+                for (int t = 0; t < OUTPUTS; ++t) {
+                    const Number& from = up[k.out_begin + (o + t) * k.dim + m];
+                    add_scaled(total, w[2 * t * k.in], -w[2 * t * k.in + 1], from);
+                    for (int v = 0; v < VECTORS; ++v) {
+                        re[t] += from.re[v] * z.re[v];
+                        re[t] += from.im[v] * z.im[v];
+                        im[t] += from.im[v] * z.re[v];
+                        im[t] -= from.re[v] * z.im[v];
+                    }
                 }
-                vec re{}, im{};
-                for (int v = 0; v < VECTORS; ++v) re += total.re[v], im += total.im[v];
-                grad_weights[0] += Simd<T>::sum(re);
-                grad_weights[1] += Simd<T>::sum(im);
+                g[at] = total;
             }
+            for (int t = 0; t < OUTPUTS; ++t) {
+                grad_weights[2 * ((o + t) * k.in + c)] += Simd<T>::sum(re[t]);
+                grad_weights[2 * ((o + t) * k.in + c) + 1] += Simd<T>::sum(im[t]);
+            }
+        }
     }
 
     Inputs in_;
@@ -192,18 +230,22 @@ int64_t task_count(int64_t nodes) { return std::clamp<int64_t>(nodes / 128, 1, 6
 
 }  // namespace
 
-extern "C" void products_forward(const T* x, int64_t nodes, int64_t columns, const int64_t* table, const T* coefficients,
+// Both return whether the table fits, and do nothing where it does not.
+extern "C" int products_forward(const T* x, int64_t nodes, int64_t columns, const int64_t* table, const T* coefficients,
                                  int64_t entries, int64_t products, const Block* blocks, int64_t irreps, int64_t width,
                                  T* out, int threads, Parallel parallel) {
     Inputs in{x, nodes, columns, table, coefficients, entries, products, blocks, irreps, width};
+    if (!in.fits()) return 0;
     over_blocks(in, task_count(nodes), {threads, parallel},
                 [&](Worker& worker, int64_t begin, int64_t count, int64_t) { worker.forward(begin, count, out); });
+    return 1;
 }
 
-extern "C" void products_backward(const T* x, int64_t nodes, int64_t columns, const int64_t* table, const T* coefficients,
+extern "C" int products_backward(const T* x, int64_t nodes, int64_t columns, const int64_t* table, const T* coefficients,
                                   int64_t entries, int64_t products, const Block* blocks, int64_t irreps, int64_t width,
                                   const T* upstream, T* grad, T* const* grad_weights, int count, Parallel parallel) {
     Inputs in{x, nodes, columns, table, coefficients, entries, products, blocks, irreps, width};
+    if (!in.fits()) return 0;
     const int64_t tasks = task_count(nodes), weights = in.weights();
     static thread_local Buffer<T> memory;  // kept for the next call
     GroupSums<T> sums(memory, tasks, weights);
@@ -217,4 +259,5 @@ extern "C" void products_backward(const T* x, int64_t nodes, int64_t columns, co
         std::memcpy(grad_weights[b], total, size * sizeof(T));
         total += size;
     }
+    return 1;
 }
