@@ -22,6 +22,8 @@ from lgae_pyg.ops.tensor_levels import Table, TensorLevel
 
 #: Multiplicities up to which the radial factors of a pair lie on the stack.
 MOST_CHANNELS = 512
+#: Products of a node at most.
+MOST_PRODUCTS = 1 << 20
 
 
 @torch.compiler.disable
@@ -279,8 +281,8 @@ class _ProductsCall:
         self.entries = door.enter("the entries of the table", entries, (len(entries), 3), torch.int64)
         coefficients, count = coefficients.to(x.dtype), len(entries)
         self.coefficients = door.enter("the coefficients of the table", coefficients, (count,), x.dtype)
-        if width < 0:
-            raise ValueError(f"a table has products, not {width}")
+        if not 0 <= width <= MOST_PRODUCTS:
+            raise ValueError(f"a table has at most {MOST_PRODUCTS} products, not {width}")
         if len(weights) != len(mixed):
             raise ValueError(f"{len(weights)} weights do not fit {len(mixed)} irreps")
         self.weights, blocks, total = [], [], 0
