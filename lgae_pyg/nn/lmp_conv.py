@@ -2,7 +2,7 @@ r"""Lorentz message passing: the equivariant convolution of the LGAE."""
 
 import math
 from collections import defaultdict
-from typing import NamedTuple
+from itertools import takewhile
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from lgae_pyg.nn.scalar_mlp import ScalarMLP
 from lgae_pyg.nn.unchanged import is_exactly, passes_messages_as
 from lgae_pyg.ops.backends.choice import check_backend
 from lgae_pyg.ops.bells import Bells, bell_sum, lower
+from lgae_pyg.ops.couplings import concatenated, irreps_of, message_couplings, self_couplings
 from lgae_pyg.ops.graphs import complete_graph, dense_layout, edges_or_offsets
 from lgae_pyg.ops.levels import Level, whole_level
 from lgae_pyg.ops.messages import neighbour_sum
@@ -29,21 +30,11 @@ from lgae_pyg.ops.products import (
     couple,
     is_scalar_vector,
     pack,
-    products_within,
-    square_vanishes,
     unpack,
     zonal_functions,
 )
 from lgae_pyg.ops.split_messages import split_messages
-
-
-class Coupling(NamedTuple):
-    """One product of irreps, ``left`` x ``right`` -> ``out``, with its number of channels."""
-
-    left: Irrep
-    right: Irrep
-    out: Irrep
-    channels: int
+from lgae_pyg.ops.tensor_levels import LevelTables, TensorLevel, level_tables, tensor_level
 
 
 class LMPConv(MessagePassing):
@@ -145,10 +136,10 @@ class LMPConv(MessagePassing):
         self.max_weight, self.max_degree = max_weight, max_degree
         self.complex_momenta, self.self_loops = complex_momenta, self_loops
         self.scalar_edge, self.neighbours, self.backend = scalar_edge, neighbours, backend
-        self.message_couplings = self._message_couplings()
-        self.self_couplings = self._self_couplings(ordered_products)
-        self.irreps_message = _irreps_of(self.message_couplings)
-        self.irreps_cat = _concatenated(self.irreps_message, self.irreps_in, _irreps_of(self.self_couplings))
+        self.message_couplings = message_couplings(self.irreps_in, max_degree, max_weight)
+        self.self_couplings = self_couplings(self.irreps_in, max_weight, ordered_products)
+        self.irreps_message = irreps_of(self.message_couplings)
+        self.irreps_cat = concatenated(self.irreps_message, self.irreps_in, irreps_of(self.self_couplings))
         self.closed_form = is_scalar_vector(self.irreps_in) and max_weight == max_degree == 1 and not masked_origin
         self.masked_origin = masked_origin
         self.ordered_products = ordered_products
@@ -158,6 +149,11 @@ class LMPConv(MessagePassing):
             channels, num_bells, max_degree + 1, complex_momenta, constant=constant_radial
         )
         self.mix = MixReps(self.irreps_cat, self.irreps_out, backend)
+        self.tables: LevelTables | None = None
+        if max_degree == 1 and not (self.closed_form or complex_momenta):
+            couplings = (self.message_couplings, self.self_couplings)
+            kinds = (self.irreps_cat, self.irreps_out)
+            self.tables = level_tables(self.irreps_in, *couplings, *kinds, scalar_edge, neighbours)
         scalars = self.irreps_out.multiplicity(SCALAR)
         self.mlp: nn.Module | None = None
         if mlp_depth and scalars:
@@ -166,26 +162,6 @@ class LMPConv(MessagePassing):
         if mixed_precision and self.mlp is not None:
             self.mlp.precision = torch.float32
         self.reset_parameters()
-
-    def _message_couplings(self) -> list[Coupling]:
-        edges = [Irrep(degree / 2, degree / 2) for degree in range(self.max_degree + 1)]
-        return [
-            Coupling(edge, irrep, out, channels)
-            for edge in edges
-            for channels, irrep in self.irreps_in
-            for out in products_within(edge, irrep, self.max_weight)
-        ]
-
-    def _self_couplings(self, ordered: bool) -> list[Coupling]:
-        couplings = []
-        for first, (channels, a) in enumerate(self.irreps_in):
-            for second, (others, b) in enumerate(self.irreps_in):
-                if second < first and not ordered:
-                    continue
-                for out in products_within(a, b, self.max_weight):
-                    if ordered or a != b or not square_vanishes(a, out):
-                        couplings.append(Coupling(a, b, out, min(channels, others)))
-        return couplings
 
     def reset_parameters(self) -> None:
         """Initialises the parts so that features keep their size from level to level.
@@ -227,6 +203,10 @@ class LMPConv(MessagePassing):
         closed_form = edge_index is None and self._takes_closed_form()
         if closed_form and present is None and (level := self._level()) is not None:
             whole = whole_level(x, pos, level, ptr, self.backend, self.mixed_precision)
+            if whole is not None:
+                return whole
+        if edge_index is None and present is None and (level := self._tensor_level(pos)) is not None:
+            whole = tensor_level(x, pos, level, ptr, self.backend)
             if whole is not None:
                 return whole
         features = unpack(x, self.irreps_in)
@@ -291,6 +271,24 @@ class LMPConv(MessagePassing):
         edge = self.scalar_edge * share
         scales = (edge, share / 2, 1.0, 1.0, 0.5), (edge, share, 1.0, 1.0)
         return Level(radial, *self.mix.weights.values(), *scales, perceptron)
+
+    def _tensor_level(self, pos: Tensor) -> TensorLevel | None:
+        """The same as :meth:`_level` for the kernels for any irreps."""
+        if self.tables is None or pos.is_complex() or self.mixed_precision or not self._takes_split_form():
+            return None
+        perceptron = self.mlp.as_plain() if isinstance(self.mlp, ScalarMLP) else None
+        if self.radial.constant or not is_exactly(self.mix, MixReps) or (self.mlp is not None and not perceptron):
+            return None
+        radial = (self.radial.a, self.radial.b, self.radial.c, self.radial.weight, self.radial.bias)
+        mixing = list(self.mix.weights.values()), self.mix.plan
+        options = (perceptron, self._scalars(), self.self_loops, self.masked_origin)
+        return TensorLevel(self.tables, radial, *mixing, *options)
+
+    def _scalars(self) -> tuple[int, int]:
+        """Where the scalars of the output begin and end."""
+        others = takewhile(lambda one: one[1] != SCALAR, self.irreps_out)
+        begin = sum(channels * irrep.dim for channels, irrep in others)
+        return begin, begin + self.irreps_out.multiplicity(SCALAR)
 
     def _closed_form_messages(
         self, features: dict[Irrep, Tensor], pos: Tensor, ptr: Tensor, present: Tensor | None
@@ -363,9 +361,8 @@ class LMPConv(MessagePassing):
         mixed = self.mix(packed)
         if self.mlp is None:
             return mixed
-        parts = unpack(mixed, self.irreps_out)
-        parts[SCALAR] = self.mlp(parts[SCALAR].squeeze(-1)).unsqueeze(-1)
-        return torch.cat([parts[irrep].flatten(-2) for _, irrep in self.irreps_out], -1)
+        begin, end = self._scalars()
+        return torch.cat([mixed[:, :begin], self.mlp(mixed[:, begin:end]), mixed[:, end:]], -1)
 
     def __repr__(self) -> str:
         scale = "" if self.scale == 1 else f", scale={self.scale:g}"
@@ -377,24 +374,3 @@ def _rescaled(packed: Tensor, irreps: Irreps, scale: float) -> Tensor:
     if scale == 1:
         return packed
     return pack({irrep: scale**irrep.weight * part for irrep, part in unpack(packed, irreps).items()}, irreps)
-
-
-def _irreps_of(couplings: list[Coupling]) -> Irreps:
-    """Total multiplicities of the outputs of some products, lowest irreps first."""
-    total: dict[Irrep, int] = defaultdict(int)
-    for coupling in couplings:
-        total[coupling.out] += coupling.channels
-    return Irreps([(total[irrep], irrep) for irrep in sorted(total, key=_order)])
-
-
-def _concatenated(*parts: Irreps) -> Irreps:
-    total: dict[Irrep, int] = defaultdict(int)
-    for irreps in parts:
-        for channels, irrep in irreps:
-            total[irrep] += channels
-    return Irreps([(total[irrep], irrep) for irrep in sorted(total, key=_order)])
-
-
-def _order(irrep: Irrep) -> tuple[int, int, int]:
-    first, second = irrep.doubled
-    return irrep.weight, -first, -second

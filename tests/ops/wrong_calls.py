@@ -19,7 +19,9 @@ from lgae_pyg.ops.backends import (  # noqa: F401
     compiled_level,
     compiled_lorentz,
     compiled_nodes,
+    compiled_tensors,
 )
+from lgae_pyg.ops.mixing import MixedIrrep
 
 OPS = torch.ops.lgae_pyg
 ERRORS = (ValueError, TypeError, RuntimeError)
@@ -58,7 +60,7 @@ def calls() -> dict[str, tuple[Callable, list]]:
     found["mixing, backward"] = OPS.mix_channels_backward, [draw(NODES, 7), *common, True]
     found["extremum"] = OPS.extremum, [draw(NODES, 10), PTR, [2, 1, 2, 4], True, False, 1e-12]
     found["extremum, backward"] = OPS.extremum_backward, [draw(3, 10), real(NODES, 8), PTR, [2, 1, 2, 4]]
-    return found | lorentz_calls() | convolution_calls()
+    return found | lorentz_calls() | convolution_calls() | tensor_calls()
 
 
 def lorentz_calls() -> dict[str, tuple[Callable, list]]:
@@ -92,6 +94,32 @@ def convolution_calls() -> dict[str, tuple[Callable, list]]:
         "edge mean": (own.edge_mean, [*rows, edges, share]),
         "edge activation, backward": (own.edge_norm_backward, [real(4, 3), *rows, *columns, True]),
         "edge mean, backward": (own.edge_norm_backward, [real(NODES, 3), *rows, *columns, True, edges, share]),
+    }
+
+
+def tensor_calls() -> dict[str, tuple[Callable, list]]:
+    """The kernels of levels on any irreps, which are no operators."""
+    own = compiled_tensors
+    radial = [real(3), real(3), real(3), real(2, 2, 2, 3), real(2, 2, 2)]
+    common = [draw(NODES, 7), real(NODES, 4), radial, [2, 1, 0, 4], False, True, PTR]
+    entries = torch.tensor([[0, 0, 1], [1, 3, 2], [1, 0, 3], [4, 2, 2]])
+    numbers = [draw(NODES, 3), entries, draw(4), 5]
+    mixing = [[real(3, 2, 2), real(1, 3, 2)], [0, 2, 1, 3, 2, 3, 1, 1]]
+
+    def mixed(*given) -> list:
+        *most, weights, irreps = given
+        return [*most, weights, [MixedIrrep(*irreps[i : i + 4]) for i in range(0, len(irreps), 4)]]
+
+    return {
+        "filtered sum": (own.filtered_sum, common),
+        "filtered sum, backward": (own.filtered_sum_backward, [draw(NODES, 7), *common, True]),
+        "products": (own.products, numbers),
+        "products, backward": (own.products_backward, [draw(NODES, 5), *numbers]),
+        "mixed products": (lambda *given: own.products(*mixed(*given)), [*numbers, *mixing]),
+        "mixed products, backward": (
+            lambda *given: own.products_backward(*mixed(*given)),
+            [draw(NODES, 4), *numbers, *mixing],
+        ),
     }
 
 

@@ -3,8 +3,9 @@
     python train/benchmarks/bench_taggers.py [--jets 16] [--repeats 10] [--memory]
 
 prints jets per second of training steps (cross entropy, AdamW; the fastest of the repeats, in seconds of the
-processor and of the clock) at n = 30 and at sizes from 1 to 100, the matrix products' floor, and with --memory the
-peak memory of a step against n. Measure on an otherwise idle machine.
+processor and of the clock) at n = 30 and at sizes from 1 to 100, the floors (LorentzNet's matrix products; all
+multiply-adds of the LGN's levels); with --memory the peak memory of a step against n instead. Measure on an
+otherwise idle machine.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import torch
 from bench_measure import peak_of, random_batch
 
 from lgae_pyg.models import LGNClassifier, LorentzNet, ParticleNet
+from lgae_pyg.nn import LMPConv
 from lgae_pyg.training.memory import keep_freed_memory
 
 BACKENDS = ("fused", "dense")
@@ -53,30 +55,51 @@ def seconds(step: Callable[[], None], repeats: int) -> tuple[float, float]:
     return best
 
 
-def product_speed(width: int, rows: int = 13920) -> float:
+def product_speed(width: int, rows: int = 13920, dtype: torch.dtype = torch.float32) -> float:
     """Operations per second of PyTorch's product of many rows with a square matrix."""
-    left, right, out = torch.rand(rows, width), torch.rand(width, width), torch.empty(rows, width)
+    sizes = (rows, width), (width, width), (rows, width)
+    left, right, out = (torch.rand(*size, dtype=dtype) for size in sizes)
     return 2 * rows * width**2 / seconds(lambda: torch.mm(left, right, out=out), 20)[0]
+
+
+def level_operations(conv: LMPConv, pairs: int, nodes: int) -> int:
+    """Real operations of a level on any irreps, forward and backward: radial factors (twice, and three products
+    for their gradients), sums over neighbours (once, and twice in the gradients), terms of the tables (twice, and
+    once and a half for each factor), mixing (twice, and twice in the gradients); the perceptron is left out."""
+    factors, bells = conv.radial.bias.numel(), len(conv.radial.a)
+    terms = sum(len(table.entries) for table in (conv.tables.columns, conv.tables.update))
+    mixed = sum(weight.shape[0] * weight.shape[1] * irrep.dim for weight, irrep in zip(*mixing(conv)))
+    of_pairs = bells * factors * 5 + 4 * sum(conv.tables.counts) * 3
+    return 2 * (pairs * of_pairs + nodes * (8 * terms * 3.5 + 4 * mixed * 4))
+
+
+def mixing(conv: LMPConv) -> tuple:
+    return list(conv.mix.weights.values()), conv.mix.plan
+
+
+def print_memory(models: dict[str, torch.nn.Module], jets: int) -> None:
+    """Peak memory of a step beyond model and batch; of large jets for the compiled kernel alone."""
+    for n in (30, 100, 200, 400):
+        batch = random_batch(jets, (n, n), torch.float32)
+        peaks = {}
+        for name, model in list(models.items())[: 2 if n <= 100 else 1]:
+            step = training(model, batch)
+            step()
+            peaks[name] = peak_of(step, torch.device("cpu")) or 0
+        words = ", ".join(f"{name} {peak / 2**20:.1f} MiB" for name, peak in peaks.items())
+        print(f"n = {n}: {words}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jets", type=int, default=16, help="per batch (default: 16)")
     parser.add_argument("--repeats", type=int, default=10)
-    parser.add_argument("--memory", action="store_true", help="also the peak memory of a step against n")
+    parser.add_argument("--memory", action="store_true", help="the peak memory of a step against n instead")
     options = parser.parse_args()
     torch.set_num_threads(1)
     models = {name: LorentzNet(backend=name) for name in BACKENDS}
-    if options.memory:  # before freed memory is kept
-        for n in (30, 60, 100, 150, 200):
-            batch = random_batch(options.jets, (n, n), torch.float32)
-            peaks = {}
-            for name, model in models.items():
-                step = training(model, batch)
-                step()
-                peaks[name] = peak_of(step, torch.device("cpu")) or 0
-            words = ", ".join(f"{name} {peak / 2**20:.1f} MiB" for name, peak in peaks.items())
-            print(f"n = {n}: {words}", flush=True)
+    if options.memory:  # where freed memory is not kept
+        return print_memory(models, options.jets)
     keep_freed_memory()
     speed, width, blocks = product_speed(72), 72, 6
     for label, bounds in SIZES.items():
@@ -87,6 +110,10 @@ def main() -> None:
         floor = products * 2 * width**2 * pairs / speed
         alone = f"{options.jets / floor:.0f} jets/s at {speed / 1e9:.0f} GFlop/s"
         print(f"n = {label}: {pairs} pairs, products alone {alone}")
+        lgn, nodes, double = LGNClassifier(), int(sizes.sum()), product_speed(256, 4096, torch.float64)
+        floor = sum(level_operations(conv, pairs, nodes) for conv in lgn.convs) / double
+        alone = f"{options.jets / floor:.0f} jets/s at {double / 1e9:.0f} GFlop/s"
+        print(f"  LGN in float64: multiply-adds alone {alone}")
         others = {name: make() for name, make in OTHERS.items()}
         for name, model in {**models, **others}.items():
             cpu, wall = seconds(training(model, batch), options.repeats)

@@ -15,8 +15,9 @@ from lgae_pyg.nn.mix_reps import MixReps
 from lgae_pyg.ops.graphs import node_to_graph
 from lgae_pyg.ops.jets import jet_sum
 from lgae_pyg.ops.precision import without_autocast
-from lgae_pyg.ops.products import SCALAR, VECTOR, as_complex, couple, reachable, unpack
+from lgae_pyg.ops.products import SCALAR, VECTOR, as_complex, reachable
 from lgae_pyg.ops.references import check_scale, reference_vectors, root_masses, with_references
+from lgae_pyg.ops.tensor_levels import Table, square_table, table_products
 from lgae_pyg.registry import check_choice
 
 READOUTS = ("invariants", "scalars", "last_scalars")
@@ -125,6 +126,7 @@ class LGNClassifier(ReferencedTagger):
             kinds.append(reachable(kinds[-1], max_weight, max_degree))
         self.levels = [Irreps([(tau, irrep) for irrep in found]) for tau, found in zip(channels, kinds)]
         self.convs = nn.ModuleList(LMPConv(*pair, **options) for pair in pairwise(self.levels))
+        self.squares, self.backend = self._squares(), backend
         self.output = nn.Linear(2 * len(self.invariant_channels()), num_classes)
 
     def invariant_channels(self) -> list[tuple[int, Irrep, int]]:
@@ -137,6 +139,16 @@ class LGNClassifier(ReferencedTagger):
                     found += [(number, irrep, channel) for channel in range(channels)]
         return found
 
+    def _squares(self) -> Table:
+        """The table of the invariants, from the features of all levels one after another."""
+        begins, numbers = {}, 0
+        for level, irreps in enumerate(self.levels):
+            for channels, irrep in irreps:
+                begins[level, irrep] = numbers
+                numbers += channels * irrep.dim
+        found = self.invariant_channels()
+        return square_table([(begins[n, irrep] + c * irrep.dim, irrep) for n, irrep, c in found], numbers)
+
     def invariants(self, features: list[Tensor]) -> Tensor:
         """The numbers of :meth:`invariant_channels` of each particle, from the packed features of each level.
 
@@ -144,13 +156,7 @@ class LGNClassifier(ReferencedTagger):
             - features: :math:`(n, \\text{irreps.dim})` for each level
             - **output:** :math:`(n, K)`, complex
         """
-        parts = [unpack(packed, irreps) for packed, irreps in zip(features, self.levels)]
-        columns = []
-        for number, irrep in dict.fromkeys((number, irrep) for number, irrep, _ in self.invariant_channels()):
-            part = parts[number][irrep]
-            square = part if irrep == SCALAR else couple(part, part, irrep, irrep, SCALAR)
-            columns.append(square.squeeze(-1))
-        return torch.cat(columns, -1)
+        return table_products(torch.cat(features, -1), self.squares, self.backend)
 
     def features(self, p4: Tensor, scalars: Tensor, ptr: Tensor) -> list[Tensor]:
         """Packed features of the particles in the input and after each level.

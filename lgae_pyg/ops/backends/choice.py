@@ -16,6 +16,8 @@ BACKENDS = ("auto", "edge_list", "dense", "fused")
 FUSED = {
     "neighbour sum": {"cpu": ("compiled", "compiled.sum_library"), "cuda": ("triton", "triton.require_kernels")},
     "level": {"cpu": ("compiled", "compiled_level.level_library")},
+    "tensor level": {"cpu": ("compiled", "compiled_tensors.tensor_libraries"), "cuda": ("dense", "")},
+    "products": {"cpu": ("compiled", "compiled_tensors.products_library"), "cuda": ("dense", "")},
     "edge network": {"cpu": ("compiled", "compiled_edges.edge_library")},
     "LorentzNet block": {"cpu": ("compiled", "compiled_lorentz.block_libraries")},
     "edge convolution": {"cpu": ("compiled", "compiled_convolution.edge_library"), "cuda": ("dense", "")},
@@ -23,7 +25,7 @@ FUSED = {
     "extremum": {"cpu": ("compiled", "compiled_nodes.extremum_library"), "cuda": ("dense", "")},
 }
 #: Operations made of others, which are asked for in their place where they cannot run as a whole.
-COMPOSED = ("level",)
+COMPOSED = ("level", "tensor level")
 
 
 class BackendError(RuntimeError):

@@ -107,13 +107,14 @@ def precision_of(what: str, tensor: Tensor, is_complex: bool = True) -> torch.dt
     return dtype
 
 
-def call(function: Callable, *arguments: object) -> None:
-    """Calls a kernel with tensors that have passed here and plain numbers, on as many threads as PyTorch uses.
+def call(function: Callable, *arguments: object) -> int:
+    """Calls a kernel with tensors that have passed here and plain numbers, on as many threads as PyTorch uses, and
+    returns what it returns.
 
     In C, a tensor (or ``None``) is an address, a ``bool`` an ``int``, an ``int`` an ``int64_t`` and a ``float`` a
     ``double``; a list of these is an array of them.
     """
-    function(*map(_in_c, arguments), ctypes.c_int(torch.get_num_threads()), _openmp())
+    return function(*map(_in_c, arguments), ctypes.c_int(torch.get_num_threads()), _openmp())
 
 
 def _in_c(value: object) -> object:
