@@ -62,6 +62,8 @@ class Checkpoint:
         epoch: number of completed epochs, ``None`` if unknown.
         metrics: the values of that epoch, e.g. ``{"val/loss": ...}``.
         class_names: names of the classes, of a tagger in the order of its logits; empty if unknown.
+        trained_on: the files of the training's jets (all splits): SHA-256 of each file, and its name without
+            folders; empty if unknown.
         format: format number of the file.
     """
 
@@ -74,6 +76,7 @@ class Checkpoint:
     epoch: int | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     class_names: Sequence[str] = ()
+    trained_on: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT
 
 
@@ -85,6 +88,7 @@ def describe(
     epoch: int | None = None,
     metrics: Mapping[str, float] | None = None,
     class_names: Sequence[str] = (),
+    trained_on: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Returns the header of a checkpoint; the arguments are those of :func:`save_checkpoint`."""
     facts = contract_of(model)
@@ -109,6 +113,7 @@ def describe(
         "epoch": epoch,
         "metrics": metrics or {},
         "class_names": list(class_names) or getattr(model, "class_names", ()),
+        "trained_on": trained_on or {},
     }
     return plain(header, HEADER)
 
@@ -145,7 +150,8 @@ def save_checkpoint(path: str | os.PathLike, model: nn.Module, **description: An
             there may be a wrapper of PyTorch (``torch.compile``, data parallelism).
         **description: any of ``data`` (recipe of the data set), ``unit`` (of the momenta; the model's own when
             omitted, and a warning says so where that is only the default), ``config`` (resolved configuration of
-            the training), ``epoch``, ``metrics``, ``class_names``; plain values.
+            the training), ``epoch``, ``metrics``, ``class_names``, ``trained_on``; plain values, see
+            :class:`Checkpoint`.
 
     Returns:
         The path.

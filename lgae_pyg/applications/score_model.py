@@ -6,7 +6,7 @@ import copy
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,8 @@ class Scorer:
         latents: give the codes, too.
         batch_size: jets per batch.
         density: of the codes of ordinary jets, where scores of the codes are wanted.
+        trained_on: names of the files of its training by their SHA-256, if known.
+        device: where the network computes.
     """
 
     model: nn.Module
@@ -65,10 +67,16 @@ class Scorer:
     latents: bool = False
     batch_size: int = 64
     density: LatentDensity | None = None
+    trained_on: Mapping[str, str] = field(default_factory=dict)
+    device: str = "cpu"
 
     @classmethod
     def of(
-        cls, model: str | os.PathLike[str] | Checkpoint | nn.Module, latents: bool = False, batch_size: int = 64
+        cls,
+        model: str | os.PathLike[str] | Checkpoint | nn.Module,
+        latents: bool = False,
+        batch_size: int = 64,
+        device: str = "cpu",
     ) -> Scorer:
         """A model as it is scored with; a module is copied, not changed.
 
@@ -76,16 +84,19 @@ class Scorer:
             model: a checkpoint or the folder of a run, by path or loaded, or a module.
             latents: give the codes, too.
             batch_size: jets per batch.
+            device: see :func:`choose_device`.
 
         Raises:
-            ValueError: a tagger is asked for codes; or a module is in no known unit.
+            ValueError: a tagger is asked for codes, or there is no such device.
             OSError: there is no such checkpoint.
         """
         found = load_checkpoint(model) if isinstance(model, str | os.PathLike) else model
         if isinstance(found, Checkpoint):
             network, recipe, unit, names = found.model, found.data or {}, found.unit, found.class_names
+            files = found.trained_on
         else:
             network, recipe, unit, names = unwrapped(found), {}, stated_unit(unwrapped(found)), ()
+            files = {}
             if unit is None:
                 unit = contract_of(network).unit
                 warnings.warn(f"the unit of the model is not known, {unit} is taken: set model.unit", stacklevel=3)
@@ -94,8 +105,9 @@ class Scorer:
             raise ValueError(f"{facts.label} is a tagger and has no codes: leave the latents out")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        device = choose_device(device)
         return cls(
-            copy.deepcopy(network).eval().double(),
+            copy.deepcopy(network).eval().double().to(device),
             facts.label,
             model_fingerprint(network),
             unit,
@@ -105,6 +117,8 @@ class Scorer:
             card,
             latents,
             batch_size,
+            trained_on=files,
+            device=device,
         )
 
     def fitted(self, codes: Tensor) -> Scorer:
@@ -171,7 +185,7 @@ class Scorer:
         """Scores of checked jets by name, largest relative error of rebuilt momenta, names of the latents."""
         of = self._tagged if self.facts.task == "classification" else self._rebuilt
         parts, names = [], []
-        for batch, result in run_model(self.model, store.to(torch.float64), self.batch_size):
+        for batch, result in run_model(self.model, store.to(torch.float64), self.batch_size, device=self.device):
             parts.append(of(batch, result))
             names = names or (latent_names(result.latent) if self.latents else [])
         found = {name: torch.cat([part[name] for part in parts]).cpu().numpy() for name in parts[0]}
@@ -203,6 +217,24 @@ class Scorer:
         if self.latents:
             found["latents"] = latent_numbers(result.latent, factor)
         return found
+
+
+def choose_device(name: str) -> str:
+    """The device of a name: ``cpu``; ``cuda`` or ``cuda:1``, if it is there; ``auto``: ``cuda`` if there is one.
+
+    Raises:
+        ValueError: for another name, or a device that is not there.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or not (number.isdigit() or name == kind):
+        raise ValueError(f"unknown device '{name}': choose cpu, cuda, cuda:1 (the second one), or auto")
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if kind == "cuda" and int(number or 0) >= found:
+        there = f"there are {found}, counted from 0" if found else "PyTorch finds no GPU here"
+        raise ValueError(f"device '{name}' is not there ({there}): choose cpu, or auto, which takes what there is")
+    return "cpu" if kind == "cpu" else name
 
 
 def latent_numbers(latent: Latent, unit_in_gev: float = 1.0) -> Tensor:

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch import nn
 
+from lgae_pyg.data.store import raw_files
 from lgae_pyg.datasets import asked_classes
 from lgae_pyg.lock import locked
 from lgae_pyg.models import LinearAE, build_model, contract_of, registry, warm_start_from_linear
@@ -191,6 +192,7 @@ def prepare(task: Task, data: JetDataModule, config: Mapping[str, Any]) -> None:
     model.unit = data.train.unit
     task.class_names = tuple(data.train.class_names)
     known = {"data": data.train.recipe, "unit": data.train.unit, "class_names": task.class_names}
+    known["trained_on"] = raw_files(data.train.store.meta)
     task.provenance |= known
     if task.facts.task == "classification":
         model.class_names = task.class_names
