@@ -85,11 +85,12 @@ def score(
             for _, part in job.scored(scorer, [pieces[number] for number in numbers])
         ]
         about = {**scorer.about(), "card": card.to_dict(), "notes": job.notes(scorer)}
-        for note in about["notes"]:
+        for note in set(about["notes"]) - set(scorer.notes()):
             warnings.warn(note, stacklevel=2)
         return table_of(joined(parts or [Scored({})]), about, short_names(files))
     flat, names, checked = _flat(jets, scorer.unit)
-    return table_of(replace(scorer(flat, checked=checked), class_names=names), scorer.about(), [""])
+    about = {**scorer.about(), "notes": scorer.notes()}
+    return table_of(replace(scorer(flat, checked=checked), class_names=names), about, [""])
 
 
 def _are_paths(jets: Any) -> bool:

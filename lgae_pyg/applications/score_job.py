@@ -76,13 +76,15 @@ class ScoreJob:
 
     def notes(self, scorer: Scorer) -> list[str]:
         """What is to be known of these jets and this model together, in sentences."""
+        notes = scorer.notes()
         if not scorer.trained_on:
-            return []
+            return notes
         seen = [os.path.basename(path) for path, digest in self.digests.items() if digest in scorer.trained_on]
         if not seen:
-            return []
+            return notes
         listed = ", ".join(seen[:3]) + (f" and {len(seen) - 3} more" if len(seen) > 3 else "")
         return [
+            *notes,
             f"{scorer.label} was trained on {listed}: what its scores of these jets are worth says little of new "
             "ones. `lgae evaluate` takes the jets that were kept aside."
         ]

@@ -23,7 +23,7 @@ from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.datasets.cards import Card, read_card
 from lgae_pyg.datasets.jet_files import collect
 from lgae_pyg.datasets.reading import store_fields
-from lgae_pyg.evaluation.anomaly.density import LatentDensity
+from lgae_pyg.evaluation.anomaly.density import LatentDensity, Mahalanobis
 from lgae_pyg.evaluation.anomaly.study import FITTED, model_scores, sample_codes
 from lgae_pyg.evaluation.latent.codes import latent_invariants
 from lgae_pyg.evaluation.sample import Sample
@@ -51,7 +51,9 @@ class Scorer:
         card: the data card of its training, if known.
         latents: give the codes, too.
         batch_size: jets per batch.
-        density: of the codes of ordinary jets, where scores of the codes are wanted.
+        density: of the codes of ordinary jets, where scores of the codes are wanted, or the model brings it along.
+        detector: what the model says of itself as an anomaly detector
+            (:attr:`~lgae_pyg.checkpoint.Checkpoint.detector`).
         trained_on: names of the files of its training by their SHA-256, if known.
         device: where the network computes.
     """
@@ -66,7 +68,8 @@ class Scorer:
     card: Card | None = None
     latents: bool = False
     batch_size: int = 64
-    density: LatentDensity | None = None
+    density: LatentDensity | Mahalanobis | None = None
+    detector: Mapping[str, Any] = field(default_factory=dict)
     trained_on: Mapping[str, str] = field(default_factory=dict)
     device: str = "cpu"
 
@@ -93,10 +96,10 @@ class Scorer:
         found = load_checkpoint(model) if isinstance(model, str | os.PathLike) else model
         if isinstance(found, Checkpoint):
             network, recipe, unit, names = found.model, found.data or {}, found.unit, found.class_names
-            files = found.trained_on
+            files, detector, density = found.trained_on, found.detector, _density(found)
         else:
             network, recipe, unit, names = unwrapped(found), {}, stated_unit(unwrapped(found)), ()
-            files = {}
+            files, detector, density = {}, {}, None
             if unit is None:
                 unit = contract_of(network).unit
                 warnings.warn(f"the unit of the model is not known, {unit} is taken: set model.unit", stacklevel=3)
@@ -117,13 +120,16 @@ class Scorer:
             card,
             latents,
             batch_size,
+            density,
+            detector,
             trained_on=files,
             device=device,
         )
 
     def fitted(self, codes: Tensor) -> Scorer:
-        """The same with scores of the codes, fitted on those of ordinary jets (:func:`reference_codes`)."""
-        return replace(self, density=LatentDensity(codes.double().numpy()))
+        """The same with scores of the codes, fitted on those of ordinary jets (:func:`reference_codes`), to which
+        thresholds of others do not belong."""
+        return replace(self, density=LatentDensity(codes.double().numpy()), detector={})
 
     @property
     def facts(self) -> Any:
@@ -134,10 +140,22 @@ class Scorer:
         """What a score file says of the model."""
         known: dict[str, Any] = {"model": self.label, "model_sha256": self.fingerprint, "task": self.facts.task}
         known |= {"model_unit": self.unit, "unit": "GeV", "version": __version__, "rules": vars(self.rules)}
+        known |= {"detector": dict(self.detector)} if self.detector else {}
         if self.facts.task == "classification":
             names = [self.class_name(number) for number in range(self.facts.num_classes)]
             return known | {"model_classes": names, "class_columns": self.class_columns}
-        return known | {"headline": column_name(self.facts.anomaly_score)}
+        return known | {"headline": self.detector.get("score") or column_name(self.facts.anomaly_score)}
+
+    def notes(self) -> list[str]:
+        """What is to be known of the scores of any jets, in sentences."""
+        if not self.detector:
+            return []
+        known = self.detector
+        shares = " and ".join(f"{share} above {value:.5g}" for share, value in known["thresholds"].items())
+        return [
+            f"The anomaly score is {known['score']}: of {known['jets']:,} ordinary jets ({known['ordinary']}) a share "
+            f"of {shares}; of jets of other pT, radius or detector for other shares."
+        ]
 
     def class_name(self, number: int) -> str:
         """The name of a class of the model, or its number where it has none."""
@@ -235,6 +253,20 @@ def choose_device(name: str) -> str:
         there = f"there are {found}, counted from 0" if found else "PyTorch finds no GPU here"
         raise ValueError(f"device '{name}' is not there ({there}): choose cpu, or auto, which takes what there is")
     return "cpu" if kind == "cpu" else name
+
+
+def _density(found: Checkpoint) -> Mahalanobis | None:
+    """What a published model computes its score of the codes with.
+
+    Raises:
+        ValueError: it does not fit together.
+    """
+    if not found.density:
+        return None
+    mean, matrix = (found.density.get(name, torch.empty(0)).double().numpy() for name in ("mean", "matrix"))
+    if mean.ndim != 1 or matrix.ndim != 2 or len(matrix) != len(mean) or not np.isfinite(matrix).all():
+        raise ValueError(f"{found.path}: the density of its codes is damaged")
+    return Mahalanobis(mean, matrix)
 
 
 def latent_numbers(latent: Latent, unit_in_gev: float = 1.0) -> Tensor:

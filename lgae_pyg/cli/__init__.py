@@ -16,6 +16,7 @@ COMMANDS = {
     "evaluate": "write the tables and figures of a trained model",
     "score": "apply a trained model to files of jets: a row of scores per jet",
     "judge": "say what the scores in a file are worth, and how much of them is jet mass",
+    "publish": "write a trained model as safetensors with a card, for others",
     "report": "write one HTML page on evaluated runs, and their tables side by side",
     "efficiency": "train models on few jets and many, over seeds, and compare them",
     "export": "write a trained tagger as one file for ONNX Runtime or PyTorch",

@@ -15,8 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "lgae compress [MODEL] IN... OUT [options]"
     add("paths", nargs="+", metavar="[MODEL] IN... OUT",
         help="files of jets (ROOT, HDF5, Parquet, NumPy, stores), folders or patterns; last the file to be "
-        "written; first, if one is to be tried, an autoencoder: a checkpoint, the folder of a run, or the name of one that "
-        "comes with the package")
+        "written; first, if one is to be tried, an autoencoder: checkpoint, folder of a run, or name of a "
+        "shipped one")
     add("--pt", type=float, default=0.01, metavar="SHARE",
         help="largest relative error of a particle's pT, and of its mass if it has any (default 0.01)")
     add("--angle", type=float, default=1.0, metavar="X",
@@ -84,7 +84,7 @@ def _left_out(card: Any, files: Sequence[str]) -> list[str]:
 
 
 def _is_model(text: str) -> bool:
-    """Whether a word is a checkpoint, the folder of a run or of a published model, or the name of a shipped one."""
+    """Whether a word is a checkpoint, folder of a run or a published model, or name of a shipped one."""
     from lgae_pyg.weights import MODEL, is_weights, shipped_model
 
     path = Path(text)

@@ -55,7 +55,8 @@ class CardColumns:
     @property
     def unnamed(self) -> list[str]:
         """Columns of the file that the card names nowhere, and that are not read."""
-        return [name for name in self.reader.columns if name not in self.needed]
+        named = {*self.needed, self.card.labels.get("names")}
+        return [name for name in self.reader.columns if name not in named]
 
     def chunks(self, rows: int = ROWS, first: int = 0, stop: int | None = None) -> Iterator[dict[str, Any]]:
         """The columns that the card names, a few rows at a time; numbered columns and axes have their names."""

@@ -57,8 +57,8 @@ def test_wrong_calls_say_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def test_columns_that_are_left_out_are_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    jets, ptr = np.abs(np.random.default_rng(0).normal(size=(9, 4))) + [9, 0, 0, 0], np.array([0, 4, 9])
-    known = {"p4": jets, "ptr": ptr, "label": np.array([0, 1])}
+    jets, ptr = np.random.default_rng(0).normal(size=(9, 4)) + np.eye(4)[0] * 9, np.array([0, 4, 9])
+    known = {"p4": jets, "ptr": ptr, "label": np.array([0, 1]), "class_names": np.array(["a", "b"])}
     np.savez(tmp_path / "jets.npz", **known, charge=np.ones(9), weight_of_run=np.ones(2))
     words = ["compress", str(tmp_path / "jets.npz"), str(tmp_path / "a")]
     assert main([*words, "--card", "neutral"]) == 0
