@@ -112,7 +112,7 @@ def test_a_detector_brings_its_score_and_thresholds(run: Path, tmp_path: Path, m
         assert abs((table["latent_mahalanobis"] > threshold).mean() - float(share)) < 4 * error
     assert any(f"0.01 above {found['thresholds']['0.01']:.5g}" in note for note in table.meta["notes"])
     own = lgae_pyg.score("odd", tmp_path / "elsewhere.npz", card="neutral", reference=tmp_path / "elsewhere.npz")
-    assert "detector" not in own.meta and "latent_forest" in own.columns  # thresholds of others do not belong to it
+    assert "detector" not in own.meta and "latent_forest" in own.columns  # those thresholds are of others
     card = (tmp_path / "models" / "odd" / "README.md").read_text()
     assert "anomaly-detection" in card and f"| {found['thresholds']['0.1']:.6g} |" in card
     assert load_checkpoint("odd").model.encoder.dtype == torch.float32

@@ -34,8 +34,8 @@ def calibrate(
         classes: names of the classes that are ordinary among them; all when empty.
 
     Returns:
-        ``score``, ``thresholds`` by share, number of ``jets`` and which were ``ordinary``, as plain values; and the
-        tensors of :class:`~lgae_pyg.evaluation.anomaly.density.Mahalanobis` by name, for scores of the codes.
+        ``score``, ``thresholds`` by share, number of ``jets`` and which were ``ordinary``, as plain values; and
+        the tensors of :class:`~lgae_pyg.evaluation.anomaly.density.Mahalanobis` by name, for scores of the codes.
 
     Raises:
         ValueError: there is no such score or class, or there are too few jets.
@@ -54,7 +54,7 @@ def calibrate(
         origin = f"jets of {os.path.basename(ordinary)}" if isinstance(ordinary, str | os.PathLike) else "jets"
     table = score_jets(found, ordinary)
     chosen = np.isfinite(table[score])
-    names = table.meta["class_names"]
+    names = table.meta["class_names"] or list(map(str, range(int(table["y"].max(initial=-1)) + 1)))
     if missing := [name for name in classes if name not in names]:
         raise ValueError(f"no ordinary jets of {', '.join(missing)}: there are {', '.join(names) or 'no classes'}")
     if classes:

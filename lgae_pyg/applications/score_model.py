@@ -96,7 +96,7 @@ class Scorer:
         found = load_checkpoint(model) if isinstance(model, str | os.PathLike) else model
         if isinstance(found, Checkpoint):
             network, recipe, unit, names = found.model, found.data or {}, found.unit, found.class_names
-            files, detector, density = found.trained_on, found.detector, _density(found)
+            files, detector, density = found.trained_on, found.detector, density_of(found)
         else:
             network, recipe, unit, names = unwrapped(found), {}, stated_unit(unwrapped(found)), ()
             files, detector, density = {}, {}, None
@@ -153,8 +153,8 @@ class Scorer:
         known = self.detector
         shares = " and ".join(f"{share} above {value:.5g}" for share, value in known["thresholds"].items())
         return [
-            f"The anomaly score is {known['score']}: of {known['jets']:,} ordinary jets ({known['ordinary']}) a share "
-            f"of {shares}; of jets of other pT, radius or detector for other shares."
+            f"The anomaly score is {known['score']}: of {known['jets']:,} ordinary jets ({known['ordinary']}) a "
+            f"share of {shares}; of jets of other pT, radius or detector for other shares."
         ]
 
     def class_name(self, number: int) -> str:
@@ -255,7 +255,7 @@ def choose_device(name: str) -> str:
     return "cpu" if kind == "cpu" else name
 
 
-def _density(found: Checkpoint) -> Mahalanobis | None:
+def density_of(found: Checkpoint) -> Mahalanobis | None:
     """What a published model computes its score of the codes with.
 
     Raises:

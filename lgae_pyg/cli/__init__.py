@@ -19,7 +19,7 @@ COMMANDS = {
     "publish": "write a trained model as safetensors with a card, for others",
     "report": "write one HTML page on evaluated runs, and their tables side by side",
     "efficiency": "train models on few jets and many, over seeds, and compare them",
-    "export": "write a trained tagger as one file for ONNX Runtime or PyTorch",
+    "export": "write a trained model as one file for ONNX Runtime or PyTorch",
     "compress": "write jets into a file in which no particle is moved by more than a bound",
     "decompress": "take the jets out of such a file",
     "import": "turn weights of the published LGAE or GNNAE code into a checkpoint",
