@@ -9,6 +9,8 @@ import torch
 
 import lgae_pyg
 from lgae_pyg import weights
+from lgae_pyg.applications.judge.files import judge_file
+from lgae_pyg.applications.score_formats import read_scores
 from lgae_pyg.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from lgae_pyg.cli import main
 from lgae_pyg.data.flat import FlatJets
@@ -144,3 +146,13 @@ def test_the_distance_of_codes_is_that_of_their_covariance() -> None:
         np.testing.assert_allclose(found.scores(codes)["latent_mahalanobis"], wanted, rtol=1e-9)
     with pytest.raises(ValueError, match="all codes are alike"):
         Mahalanobis.fit(np.ones((5, 2)))
+
+
+def test_the_score_of_a_detector_is_judged(run: Path, tmp_path: Path, capsys) -> None:
+    folder = lgae_pyg.publish(run, tmp_path / "odd", score="latent_mahalanobis")
+    out = tmp_path / "scores.npz"
+    assert main(["score", str(folder), str(tmp_path / "jets.npz"), "--out", str(out), "--latents", "--quiet"]) == 0
+    assert "The anomaly score is latent_mahalanobis" in capsys.readouterr().out
+    verdict = judge_file(out, resamples=2)
+    assert "latent_mahalanobis" in verdict.words and not any(one.startswith("latent_0") for one in verdict.words)
+    assert verdict.about["model_sha256"] == read_scores(out).meta["model_sha256"]

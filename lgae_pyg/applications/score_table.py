@@ -70,7 +70,7 @@ class ScoreTable:
     def scores(self) -> list[str]:
         """Names of the columns that are scores."""
         known = (*JET_COLUMNS, *EVENT_COLUMNS)
-        return [name for name in self.columns if name not in known and not name.startswith("latent_")]
+        return [name for name in self.columns if name not in known and not re.fullmatch(r"latent_\d+", name)]
 
     @property
     def latents(self) -> np.ndarray:

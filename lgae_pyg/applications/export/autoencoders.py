@@ -54,7 +54,7 @@ def padded_linear(model: LinearAE, p4: Tensor, exists: Tensor) -> Rebuilt:
     found = model.decoder @ vectors
     if model.conserve_momentum:
         found = _restored(found, vectors[:, 0] / model.encoder[0, 0], exists)
-    latent = Latent(vectors.new_zeros(len(vectors), 0), vectors)
+    latent = Latent(vectors[:, :0, 0], vectors)
     return Rebuilt(found, exists, latent_invariants(latent))
 
 

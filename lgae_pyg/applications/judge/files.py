@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -169,9 +170,8 @@ def choose_columns(file: ScoreFile, scores: Sequence[str], given: Mapping[str, s
 
 def _ours(file: ScoreFile, taken: Iterable[str]) -> list[str]:
     """The scores of a file of ours; of two classes with a score of each, only that of the signal."""
-    names = [
-        name for name in file.columns if name not in {*OURS, *taken} and not name.startswith("latent_")
-    ]
+    known = {*OURS, *taken}
+    names = [name for name in file.columns if name not in known and not re.fullmatch(r"latent_\d+", name)]
     classes = [name for name in names if name.startswith("score_")]
     return [name for name in names if name not in classes] if "score" in names and len(classes) == 2 else names
 
