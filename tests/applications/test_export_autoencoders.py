@@ -60,7 +60,9 @@ def model_of(name: str, jets: Batch) -> torch.nn.Module:
             if not one.any():
                 one.normal_(std=0.3)
         if isinstance(model, GNNAE):  # whose negative pT would count as zero
-            model.decoder.network.convs[-1].node_layers[-1].bias += 0.5
+            last = model.decoder.network.convs[-1].node_layers[-1]
+            last.weight *= 0.1 / last(torch.ones(1, last.in_features).double()).abs().max()
+            last.bias.fill_(0.3)
     model.unit = "TeV"
     return model
 
