@@ -151,7 +151,8 @@ class Scorer:
         if not self.detector:
             return []
         known = self.detector
-        shares = " and ".join(f"{share} above {value:.5g}" for share, value in known["thresholds"].items())
+        cuts = sorted(known["thresholds"].items(), reverse=True)
+        shares = " and ".join(f"{share} above {value:.5g}" for share, value in cuts)
         return [
             f"The anomaly score is {known['score']}: of {known['jets']:,} ordinary jets ({known['ordinary']}) a "
             f"share of {shares}; of jets of other pT, radius or detector for other shares."

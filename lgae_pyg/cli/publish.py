@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     folder = publish(options.model, options.folder, about, options.licence, options.results, **kept)
     found = load_checkpoint(folder)
     print(f"{found.path}: {found.path.stat().st_size:,} bytes; card: {folder / 'README.md'}")
-    for share, value in found.detector.get("thresholds", {}).items():
+    for share, value in sorted(found.detector.get("thresholds", {}).items(), reverse=True):
         print(f"{found.detector['score']} > {value:.6g}: {share} of {found.detector['jets']:,} ordinary jets")
     print(f"Use it: lgae score {folder} JETS --out scores.parquet")
     return 0
