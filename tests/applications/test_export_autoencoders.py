@@ -125,8 +125,19 @@ def test_what_cannot_be_exported_says_why() -> None:
         PaddedAutoencoder(GNNAE("jet", 6, SLOTS), num_particles=9)
 
 
-@pytest.mark.parametrize("ending", [".onnx", ".pt2"])
-@pytest.mark.parametrize("name", ["LGAE, P conserved", "ShellLGAE by rest energy", "GNNAE-JL", "CNNAE"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "name, ending",
+    [
+        ("LinearAE", ".onnx"),
+        ("CNNAE", ".pt2"),
+        ("LGAE, P conserved", ".pt2"),
+        *(pytest.param(name, ".onnx", marks=SLOW) for name in ("LGAE, P conserved", "GNNAE-JL", "CNNAE")),
+        *(pytest.param("ShellLGAE by rest energy", ending, marks=SLOW) for ending in (".onnx", ".pt2")),
+    ],
+)  # tracing takes the longer, the more operations there are
 def test_files_give_what_pytorch_gives(name: str, ending: str, tev_jets: Batch, tmp_path: Path) -> None:
     if ending == ".onnx":
         for package in ("onnx", "onnxscript", "onnxruntime"):
