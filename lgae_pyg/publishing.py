@@ -16,7 +16,7 @@ from lgae_pyg.weights import CARD, MODEL
 #: The tables of the studies that a card shows, by the task of the model or, for an anomaly detector, its name.
 TABLES = {
     "classification": "tagging/tagging.md",
-    "reconstruction": "reconstruction/reconstruction.md",
+    "reconstruction": "reconstruction/particle_reconstruction.md",
     "detector": "anomaly/anomaly.md",
 }
 #: Entries of a recipe of data that are places on one machine.
