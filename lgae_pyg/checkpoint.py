@@ -36,7 +36,7 @@ from lgae_pyg.weights import MODEL, read_weights, shipped_model, shipped_models,
 
 FORMAT = 1
 HEADER = "lgae_pyg"
-PREFIX = "model."
+PREFIX, DENSITY = "model.", "density."
 #: Whole numbers up to this are believed in the configuration of a model, and so many bytes of buffers that are
 #: made anew; larger ones need a larger file.
 LARGEST, SPARE_BYTES = 10_000, 1 << 28
@@ -62,6 +62,10 @@ class Checkpoint:
         epoch: number of completed epochs, ``None`` if unknown.
         metrics: the values of that epoch, e.g. ``{"val/loss": ...}``.
         class_names: names of the classes, of a tagger in the order of its logits; empty if unknown.
+        trained_on: the files of the training's jets (all splits): SHA-256 of each file, and its name without
+            folders; empty if unknown.
+        detector: of a published anomaly detector, see :func:`lgae_pyg.publish`; empty otherwise.
+        density: by what its score of the codes is computed, ``mean`` and ``matrix``.
         format: format number of the file.
     """
 
@@ -74,6 +78,9 @@ class Checkpoint:
     epoch: int | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     class_names: Sequence[str] = ()
+    trained_on: dict[str, str] = field(default_factory=dict)
+    detector: dict[str, Any] = field(default_factory=dict)
+    density: dict[str, Tensor] = field(default_factory=dict)
     format: int = FORMAT
 
 
@@ -85,6 +92,8 @@ def describe(
     epoch: int | None = None,
     metrics: Mapping[str, float] | None = None,
     class_names: Sequence[str] = (),
+    trained_on: Mapping[str, str] | None = None,
+    detector: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Returns the header of a checkpoint; the arguments are those of :func:`save_checkpoint`."""
     facts = contract_of(model)
@@ -109,6 +118,8 @@ def describe(
         "epoch": epoch,
         "metrics": metrics or {},
         "class_names": list(class_names) or getattr(model, "class_names", ()),
+        "trained_on": trained_on or {},
+        **({"detector": detector} if detector else {}),
     }
     return plain(header, HEADER)
 
@@ -136,16 +147,20 @@ def unwrapped(model: nn.Module) -> nn.Module:
             return model
 
 
-def save_checkpoint(path: str | os.PathLike, model: nn.Module, **description: Any) -> Path:
+def save_checkpoint(
+    path: str | os.PathLike, model: nn.Module, density: Mapping[str, Tensor] | None = None, **description: Any
+) -> Path:
     """Writes a model as a self-describing checkpoint, atomically.
 
     Args:
         path: file to write, by its suffix as safetensors; an older one is replaced.
         model: network with an attribute ``config`` that :func:`lgae_pyg.models.build_model` understands; around it
             there may be a wrapper of PyTorch (``torch.compile``, data parallelism).
+        density: see :class:`Checkpoint`.
         **description: any of ``data`` (recipe of the data set), ``unit`` (of the momenta; the model's own when
             omitted, and a warning says so where that is only the default), ``config`` (resolved configuration of
-            the training), ``epoch``, ``metrics``, ``class_names``; plain values.
+            the training), ``epoch``, ``metrics``, ``class_names``, ``trained_on``, ``detector``; plain
+            values, see :class:`Checkpoint`.
 
     Returns:
         The path.
@@ -164,6 +179,7 @@ def save_checkpoint(path: str | os.PathLike, model: nn.Module, **description: An
     if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
         warnings.warn(f"{type(model).__name__} has forward hooks, which are not in the checkpoint", stacklevel=2)
     state = {PREFIX + name: tensor for name, tensor in model.state_dict().items()}
+    state |= {DENSITY + name: tensor for name, tensor in (density or {}).items()}
     if Path(path).suffix == SAFETENSORS:
         return write_weights(path, header, state)
     content = {HEADER: header, "state_dict": state}
@@ -307,7 +323,10 @@ def load_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> Check
     file = find_checkpoint(path)
     content = read_checkpoint(file, map_location)
     header = content[HEADER]
-    state = {k.removeprefix(PREFIX): v for k, v in content["state_dict"].items() if k.startswith(PREFIX)}
+    state, density = (
+        {name.removeprefix(start): one for name, one in content["state_dict"].items() if name.startswith(start)}
+        for start in (PREFIX, DENSITY)
+    )
     try:
         check_size(file, header["model"])
         model = build_model(header["model"])
@@ -320,9 +339,9 @@ def load_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> Check
     model.unit = header["unit"]
     if header.get("class_names") and hasattr(model, "class_names"):
         model.class_names = tuple(header["class_names"])
-    known = set(Checkpoint.__dataclass_fields__) - {"model", "path"}
+    known = set(Checkpoint.__dataclass_fields__) - {"model", "path", "density"}
     described = {key: header[key] for key in known if key in header}
-    return Checkpoint(model=model.eval(), path=file, **described)
+    return Checkpoint(model=model.eval(), path=file, density=density, **described)
 
 
 def check_size(path: Path, config: Mapping[str, Any]) -> None:

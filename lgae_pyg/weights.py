@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lgae_pyg.data.errors import DataFileError
-from lgae_pyg.data.tensor_file import read_tensors, write_tensors
+from lgae_pyg.data.tensor_file import metadata_of, read_tensors, write_tensors
 from lgae_pyg.files import plain
 
 #: The file of a published model, in a folder of its own beside its card.
@@ -30,6 +30,16 @@ def shipped_model(name: str | os.PathLike[str]) -> Path | None:
     """The file of a shipped model; ``None`` if that is not the name of one."""
     text = os.fspath(name)
     return SHIPPED / text / MODEL if re.fullmatch(r"[a-z0-9_]+", text) and text in shipped_models() else None
+
+
+def is_weights(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a model in safetensors, by its header; of stores of jets it says no."""
+    if Path(path).suffix != Path(MODEL).suffix:
+        return False
+    try:
+        return ENTRY in metadata_of(path)
+    except DataFileError:
+        return False
 
 
 def write_weights(path: str | os.PathLike[str], header: Mapping[str, Any], state: Mapping[str, Any]) -> Path:

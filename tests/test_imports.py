@@ -35,11 +35,11 @@ FLOORS = {
     "models": 3,
     "weights": 3.9,
     "checkpoint": 4.0,
-    "publishing": 4.05,
     "legacy": 4.1,
     "training": 4.2,
     "evaluation": 4.3,
     "applications": 4.4,
+    "publishing": 4.45,
     "cli": 5,
 }
 OPTIONAL = ("jetnet", "wandb", "fastjet", "pythia8mc", "awkward", "matplotlib", "lightning", "hydra")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,7 @@ from torch import nn
 
 from lgae_pyg.applications.score_job import ScoreJob, check_features, choose_card, short_names, stretches_of
 from lgae_pyg.applications.score_model import Scorer, reference_codes
-from lgae_pyg.applications.score_table import Scored, ScoreTable, joined, table_of
+from lgae_pyg.applications.score_table import EVENT_COLUMNS, Scored, ScoreTable, joined, table_of
 from lgae_pyg.checkpoint import Checkpoint
 from lgae_pyg.data import JetData, JetStore
 from lgae_pyg.data.flat import FlatJets
@@ -30,6 +31,7 @@ def score(
     reference: str | os.PathLike[str] | None = None,
     labels: bool = True,
     batch_size: int = 64,
+    device: str = "cpu",
 ) -> ScoreTable:
     """Scores jets: probabilities of a tagger's classes, or an autoencoder's anomaly scores.
 
@@ -55,6 +57,7 @@ def score(
             files; the jets themselves are never fitted on. Only for checkpoints by path.
         labels: whether classes are read from the files.
         batch_size: jets per batch.
+        device: where the network computes: ``cpu``, ``cuda``, ``cuda:1`` or ``auto`` (a GPU where there is one).
 
     Returns:
         The table, a row per jet in their order.
@@ -63,7 +66,7 @@ def score(
         OSError: a file or checkpoint is not there.
         ValueError: for jets or a model that cannot be used; it says why.
     """
-    scorer = Scorer.of(model, latents, batch_size)
+    scorer = Scorer.of(model, latents, batch_size, device)
     codes = None
     if reference is not None:
         if not isinstance(model, str | os.PathLike):
@@ -81,11 +84,13 @@ def score(
             for numbers in stretches_of(range(len(pieces)), pieces, 1)
             for _, part in job.scored(scorer, [pieces[number] for number in numbers])
         ]
-        return table_of(
-            joined(parts or [Scored({})]), {**scorer.about(), "card": card.to_dict()}, short_names(files)
-        )
+        about = {**scorer.about(), "card": card.to_dict(), "notes": job.notes(scorer)}
+        for note in set(about["notes"]) - set(scorer.notes()):
+            warnings.warn(note, stacklevel=2)
+        return table_of(joined(parts or [Scored({})]), about, short_names(files))
     flat, names, checked = _flat(jets, scorer.unit)
-    return table_of(replace(scorer(flat, checked=checked), class_names=names), scorer.about(), [""])
+    about = {**scorer.about(), "notes": scorer.notes()}
+    return table_of(replace(scorer(flat, checked=checked), class_names=names), about, [""])
 
 
 def _are_paths(jets: Any) -> bool:
@@ -125,7 +130,7 @@ def _of_store(store: JetStore, unit: str) -> FlatJets:
     if "x" in store.particle_fields:
         names = store.meta.get("x_names") or range(batch.x.shape[1])
         particles = {str(name): column.numpy() for name, column in zip(names, batch.x.T)}
-    kept = ("y", "weight", "jet_id")
+    kept = ("y", "weight", "jet_id", *EVENT_COLUMNS)
     jets = {name: store.jet_field(name).numpy() for name in kept if name in store.jet_fields}
     rows = jets.pop("jet_id", None)
     return FlatJets(

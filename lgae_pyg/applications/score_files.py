@@ -91,7 +91,7 @@ def score_files(
             _score_missing(todo, scorer, shard or (1, 1), workers, progress, check)
             if shard is not None:
                 return None
-            about = {**scorer.about(), "card": job.card.to_dict(), "job": signature}
+            about = {**scorer.about(), "card": job.card.to_dict(), "job": signature, "notes": job.notes(scorer)}
             assemble(folder, out, about, job.files, len(pieces))
         shutil.rmtree(folder, ignore_errors=True)
     return out
@@ -139,7 +139,7 @@ def assemble(folder: Path, out: Path, about: Mapping[str, Any], files: Sequence[
                     found = {name: file.get_tensor(name) for name in names if name in one["columns"]}
                 yield summary.rows_of(names, found, one["statuses"], one["jets"])
 
-    meta = {**about, **described(summary, short_names(files))}
+    meta = {**about, **described(summary, short_names(files), about.get("notes", ()))}
     return write_scores(out, summary.columns, summary.rows, parts, plain(meta, "meta"))
 
 

@@ -15,7 +15,7 @@ from unittest import mock
 
 import numpy as np
 
-from lgae_pyg.applications.score_table import ScoreTable, in_words
+from lgae_pyg.applications.score_table import EVENT_COLUMNS, ScoreTable, in_words
 from lgae_pyg.data import DataFileError
 from lgae_pyg.files import new_file
 
@@ -127,7 +127,7 @@ def _words_of(name: str, meta: Mapping[str, Any]) -> list[str]:
 
 
 def _type_of(name: str) -> str:
-    return "i8" if name in (*WORDS, "jet", "y", "num_particles") else "f8"
+    return "i8" if name in (*WORDS, *EVENT_COLUMNS, "jet", "y", "num_particles") else "f8"
 
 
 def _write_parquet(path: Path, columns: Sequence[str], rows: int, parts: Parts, meta: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor
@@ -40,6 +41,7 @@ class ScoreJob:
             (:func:`~lgae_pyg.applications.score_model.reference_codes`).
         batch_size: jets per batch.
         piece_rows: rows of a piece.
+        device: where the network computes, see :func:`~lgae_pyg.applications.score_model.choose_device`.
     """
 
     model: str
@@ -49,20 +51,43 @@ class ScoreJob:
     codes: Tensor | None = None
     batch_size: int = 64
     piece_rows: int = PIECE_ROWS
+    device: str = "cpu"
 
     def scorer(self) -> Scorer:
         """The model, loaded."""
-        scorer = Scorer.of(self.model, self.latents, self.batch_size)
+        scorer = Scorer.of(self.model, self.latents, self.batch_size, self.device)
         return scorer if self.codes is None else scorer.fitted(self.codes)
 
     def recipe(self, scorer: Scorer) -> dict[str, Any]:
         """Plain values by which an interrupted job is known again."""
         codes = None if self.codes is None else hashlib.sha256(self.codes.numpy().tobytes()).hexdigest()
         about = {key: value for key, value in scorer.about().items() if key != "version"}
-        inputs = {os.path.abspath(path): fingerprint(path) for path in self.files}
+        inputs = {os.path.abspath(path): digest for path, digest in self.digests.items()}
         options = {"latents": self.latents, "batch_size": self.batch_size, "piece_rows": self.piece_rows}
+        if scorer.device != "cpu":  # whose roundings are others
+            options["device"] = scorer.device
         job = {"model": about, "input files": inputs, "card": self.card.to_dict(), "reference": codes}
         return plain(job | {"options": options, "version": scorer.about()["version"]}, "job")
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of each file."""
+        return {path: fingerprint(path) for path in self.files}
+
+    def notes(self, scorer: Scorer) -> list[str]:
+        """What is to be known of these jets and this model together, in sentences."""
+        notes = scorer.notes()
+        if not scorer.trained_on:
+            return notes
+        seen = [os.path.basename(path) for path, digest in self.digests.items() if digest in scorer.trained_on]
+        if not seen:
+            return notes
+        listed = ", ".join(seen[:3]) + (f" and {len(seen) - 3} more" if len(seen) > 3 else "")
+        return [
+            *notes,
+            f"{scorer.label} was trained on {listed}: what its scores of these jets are worth says little of new "
+            "ones. `lgae evaluate` takes the jets that were kept aside."
+        ]
 
     def pieces(self) -> list[Piece]:
         """The parts of the work: some rows of a file each; all of a file whose jets are linked to candidates.

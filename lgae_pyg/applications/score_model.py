@@ -6,7 +6,7 @@ import copy
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.datasets.cards import Card, read_card
 from lgae_pyg.datasets.jet_files import collect
 from lgae_pyg.datasets.reading import store_fields
-from lgae_pyg.evaluation.anomaly.density import LatentDensity
+from lgae_pyg.evaluation.anomaly.density import LatentDensity, Mahalanobis
 from lgae_pyg.evaluation.anomaly.study import FITTED, model_scores, sample_codes
 from lgae_pyg.evaluation.latent.codes import latent_invariants
 from lgae_pyg.evaluation.sample import Sample
@@ -51,7 +51,11 @@ class Scorer:
         card: the data card of its training, if known.
         latents: give the codes, too.
         batch_size: jets per batch.
-        density: of the codes of ordinary jets, where scores of the codes are wanted.
+        density: of the codes of ordinary jets, where scores of the codes are wanted, or the model brings it along.
+        detector: what the model says of itself as an anomaly detector
+            (:attr:`~lgae_pyg.checkpoint.Checkpoint.detector`).
+        trained_on: names of the files of its training by their SHA-256, if known.
+        device: where the network computes.
     """
 
     model: nn.Module
@@ -64,11 +68,18 @@ class Scorer:
     card: Card | None = None
     latents: bool = False
     batch_size: int = 64
-    density: LatentDensity | None = None
+    density: LatentDensity | Mahalanobis | None = None
+    detector: Mapping[str, Any] = field(default_factory=dict)
+    trained_on: Mapping[str, str] = field(default_factory=dict)
+    device: str = "cpu"
 
     @classmethod
     def of(
-        cls, model: str | os.PathLike[str] | Checkpoint | nn.Module, latents: bool = False, batch_size: int = 64
+        cls,
+        model: str | os.PathLike[str] | Checkpoint | nn.Module,
+        latents: bool = False,
+        batch_size: int = 64,
+        device: str = "cpu",
     ) -> Scorer:
         """A model as it is scored with; a module is copied, not changed.
 
@@ -76,16 +87,19 @@ class Scorer:
             model: a checkpoint or the folder of a run, by path or loaded, or a module.
             latents: give the codes, too.
             batch_size: jets per batch.
+            device: see :func:`choose_device`.
 
         Raises:
-            ValueError: a tagger is asked for codes; or a module is in no known unit.
+            ValueError: a tagger is asked for codes, or there is no such device.
             OSError: there is no such checkpoint.
         """
         found = load_checkpoint(model) if isinstance(model, str | os.PathLike) else model
         if isinstance(found, Checkpoint):
             network, recipe, unit, names = found.model, found.data or {}, found.unit, found.class_names
+            files, detector, density = found.trained_on, found.detector, density_of(found)
         else:
             network, recipe, unit, names = unwrapped(found), {}, stated_unit(unwrapped(found)), ()
+            files, detector, density = {}, {}, None
             if unit is None:
                 unit = contract_of(network).unit
                 warnings.warn(f"the unit of the model is not known, {unit} is taken: set model.unit", stacklevel=3)
@@ -94,8 +108,9 @@ class Scorer:
             raise ValueError(f"{facts.label} is a tagger and has no codes: leave the latents out")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        device = choose_device(device)
         return cls(
-            copy.deepcopy(network).eval().double(),
+            copy.deepcopy(network).eval().double().to(device),
             facts.label,
             model_fingerprint(network),
             unit,
@@ -105,11 +120,16 @@ class Scorer:
             card,
             latents,
             batch_size,
+            density,
+            detector,
+            trained_on=files,
+            device=device,
         )
 
     def fitted(self, codes: Tensor) -> Scorer:
-        """The same with scores of the codes, fitted on those of ordinary jets (:func:`reference_codes`)."""
-        return replace(self, density=LatentDensity(codes.double().numpy()))
+        """The same with scores of the codes, fitted on those of ordinary jets (:func:`reference_codes`), to which
+        thresholds of others do not belong."""
+        return replace(self, density=LatentDensity(codes.double().numpy()), detector={})
 
     @property
     def facts(self) -> Any:
@@ -120,10 +140,23 @@ class Scorer:
         """What a score file says of the model."""
         known: dict[str, Any] = {"model": self.label, "model_sha256": self.fingerprint, "task": self.facts.task}
         known |= {"model_unit": self.unit, "unit": "GeV", "version": __version__, "rules": vars(self.rules)}
+        known |= {"detector": dict(self.detector)} if self.detector else {}
         if self.facts.task == "classification":
             names = [self.class_name(number) for number in range(self.facts.num_classes)]
             return known | {"model_classes": names, "class_columns": self.class_columns}
-        return known | {"headline": column_name(self.facts.anomaly_score)}
+        return known | {"headline": self.detector.get("score") or column_name(self.facts.anomaly_score)}
+
+    def notes(self) -> list[str]:
+        """What is to be known of the scores of any jets, in sentences."""
+        if not self.detector:
+            return []
+        known = self.detector
+        cuts = sorted(known["thresholds"].items(), reverse=True)
+        shares = " and ".join(f"{share} above {value:.5g}" for share, value in cuts)
+        return [
+            f"The anomaly score is {known['score']}: of {known['jets']:,} ordinary jets ({known['ordinary']}) a "
+            f"share of {shares}; of jets of other pT, radius or detector for other shares."
+        ]
 
     def class_name(self, number: int) -> str:
         """The name of a class of the model, or its number where it has none."""
@@ -171,7 +204,7 @@ class Scorer:
         """Scores of checked jets by name, largest relative error of rebuilt momenta, names of the latents."""
         of = self._tagged if self.facts.task == "classification" else self._rebuilt
         parts, names = [], []
-        for batch, result in run_model(self.model, store.to(torch.float64), self.batch_size):
+        for batch, result in run_model(self.model, store.to(torch.float64), self.batch_size, device=self.device):
             parts.append(of(batch, result))
             names = names or (latent_names(result.latent) if self.latents else [])
         found = {name: torch.cat([part[name] for part in parts]).cpu().numpy() for name in parts[0]}
@@ -203,6 +236,38 @@ class Scorer:
         if self.latents:
             found["latents"] = latent_numbers(result.latent, factor)
         return found
+
+
+def choose_device(name: str) -> str:
+    """The device of a name: ``cpu``; ``cuda`` or ``cuda:1``, if it is there; ``auto``: ``cuda`` if there is one.
+
+    Raises:
+        ValueError: for another name, or a device that is not there.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or not (number.isdigit() or name == kind):
+        raise ValueError(f"unknown device '{name}': choose cpu, cuda, cuda:1 (the second one), or auto")
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if kind == "cuda" and int(number or 0) >= found:
+        there = f"there are {found}, counted from 0" if found else "PyTorch finds no GPU here"
+        raise ValueError(f"device '{name}' is not there ({there}): choose cpu, or auto, which takes what there is")
+    return "cpu" if kind == "cpu" else name
+
+
+def density_of(found: Checkpoint) -> Mahalanobis | None:
+    """What a published model computes its score of the codes with.
+
+    Raises:
+        ValueError: it does not fit together.
+    """
+    if not found.density:
+        return None
+    mean, matrix = (found.density.get(name, torch.empty(0)).double().numpy() for name in ("mean", "matrix"))
+    if mean.ndim != 1 or matrix.ndim != 2 or len(matrix) != len(mean) or not np.isfinite(matrix).all():
+        raise ValueError(f"{found.path}: the density of its codes is damaged")
+    return Mahalanobis(mean, matrix)
 
 
 def latent_numbers(latent: Latent, unit_in_gev: float = 1.0) -> Tensor:

@@ -24,6 +24,9 @@ FORMAT = 1
 #: Columns of every table, before the scores. ``file`` and ``status`` are numbers into lists of words.
 JET_COLUMNS = ("file", "jet", "y", "jet_pt", "jet_eta", "jet_phi", "jet_mass", "num_particles", "status")
 
+#: Columns of jets that are linked to candidates in events, after ``jet``.
+EVENT_COLUMNS = ("event", "jet_in_event")
+
 #: What a model that gives NaN or infinity for a sound jet has as its status.
 NO_NUMBER = "no finite score"
 
@@ -37,7 +40,8 @@ class ScoreTable:
 
     Args:
         columns: arrays by name, a value per jet: ``file`` (words), ``jet`` (place in the file, from 0), ``y``
-            (class number, -1 where unknown), ``jet_pt``, ``jet_eta``, ``jet_phi``, ``jet_mass`` (of all particles,
+            (class number, -1 where unknown), of jets in events ``event`` and ``jet_in_event`` (-1 where there is
+            none), ``jet_pt``, ``jet_eta``, ``jet_phi``, ``jet_mass`` (of all particles,
             GeV), ``num_particles``, ``status`` (why there is no score; empty where there is one), and the scores.
         meta: what a score file says of itself: model, classes, card, files, what the gate did.
 
@@ -65,7 +69,8 @@ class ScoreTable:
     @property
     def scores(self) -> list[str]:
         """Names of the columns that are scores."""
-        return [name for name in self.columns if name not in JET_COLUMNS and not name.startswith("latent_")]
+        known = (*JET_COLUMNS, *EVENT_COLUMNS)
+        return [name for name in self.columns if name not in known and not re.fullmatch(r"latent_\d+", name)]
 
     @property
     def latents(self) -> np.ndarray:
@@ -122,6 +127,7 @@ class Summary:
     def __init__(self, parts: Iterable[Mapping[str, Any]]) -> None:
         parts = [part for part in parts if part["jets"]]
         everything = [name for part in parts for name in part["columns"] if name not in JET_COLUMNS]
+        events = [name for name in EVENT_COLUMNS if name in everything]
         self.rows = sum(part["jets"] for part in parts)
         self.statuses = list(dict.fromkeys(["", *(word for part in parts for word in part["statuses"])]))
         self.admission = sum((Admission.from_dict(part["admission"]) for part in parts), Admission())
@@ -134,7 +140,7 @@ class Summary:
         if set(conserved) & set(everything):
             self.notes.append(f"Scores of the whole jet are left out: its momentum comes back to {error:.0e}.")
         scores = [name for name in everything if name not in conserved]
-        self.columns = list(dict.fromkeys([*JET_COLUMNS, *scores]))
+        self.columns = list(dict.fromkeys([*JET_COLUMNS[:2], *events, *JET_COLUMNS[2:], *scores]))
 
     def rows_of(
         self, names: Sequence[str], columns: Mapping[str, np.ndarray], statuses: Sequence[str], jets: int
@@ -147,7 +153,7 @@ class Summary:
             statuses: its words.
             jets: its number of jets.
         """
-        found = {name: columns.get(name, np.full(jets, np.nan)) for name in names}
+        found = {name: columns[name] if name in columns else _missing(name, jets) for name in names}
         if "status" in found:
             places = np.array([self.statuses.index(word) for word in statuses], dtype=np.int64)
             found["status"] = places[found["status"]]
@@ -168,9 +174,11 @@ def jet_columns(jets: FlatJets, file: int) -> dict[str, np.ndarray]:
     totals = np.stack([np.bincount(owner, one, sizes) for one in jets.columns], 1) * UNITS_IN_GEV[jets.unit]
     p4 = torch.from_numpy(totals)
     y = jets.jets.get("y")
+    events = {name: np.asarray(jets.jets[name], np.int64) for name in EVENT_COLUMNS if name in jets.jets}
     return {
         "file": np.full(sizes, file),
         "jet": np.asarray(jets.rows, dtype=np.int64),
+        **{name: values.reshape(sizes) for name, values in events.items()},
         "y": np.full(sizes, -1) if y is None else np.asarray(y, dtype=np.int64).reshape(sizes),
         "jet_pt": transverse_momentum(p4).numpy(),
         "jet_eta": pseudorapidity(p4).numpy(),
@@ -178,6 +186,11 @@ def jet_columns(jets: FlatJets, file: int) -> dict[str, np.ndarray]:
         "jet_mass": mass(p4).numpy(),
         "num_particles": np.bincount(owner[jets.columns[0] != 0], minlength=sizes),
     }
+
+
+def _missing(name: str, jets: int) -> np.ndarray:
+    """What stands in a column for jets that have no value."""
+    return np.full(jets, -1) if name in EVENT_COLUMNS else np.full(jets, np.nan)
 
 
 def column_name(name: str) -> str:
@@ -198,7 +211,7 @@ def joined(parts: Sequence[Scored]) -> Scored:
     for part in parts:
         places = np.array([statuses.index(word) for word in part.statuses], dtype=np.int64)
         for name in names:
-            values = part.columns.get(name, np.full(len(part), np.nan))
+            values = part.columns[name] if name in part.columns else _missing(name, len(part))
             columns[name].append(places[values] if name == "status" else values)
     return Scored(
         {name: np.concatenate(values) for name, values in columns.items()},
@@ -218,12 +231,12 @@ def table_of(part: Scored, meta: Mapping[str, Any], files: Sequence[str]) -> Sco
         columns = summary.rows_of(summary.columns, part.columns, part.statuses, len(part))
     else:
         columns = {name: np.empty(0) for name in summary.columns}
-    meta = {**meta, **described(summary, files)}
+    meta = {**meta, **described(summary, files, meta.get("notes", ()))}
     return ScoreTable(in_words(columns, meta), meta)
 
 
-def described(summary: Summary, files: Sequence[str]) -> dict[str, Any]:
-    """What a table's meta says of its jets."""
+def described(summary: Summary, files: Sequence[str], notes: Sequence[str] = ()) -> dict[str, Any]:
+    """What a table's meta says of its jets; ``notes`` are sentences before those of the summary."""
     return {
         "format": FORMAT,
         "columns": summary.columns,
@@ -232,7 +245,7 @@ def described(summary: Summary, files: Sequence[str]) -> dict[str, Any]:
         "statuses": summary.statuses,
         "latents": summary.latents,
         "admission": summary.admission.to_dict(),
-        "notes": summary.notes,
+        "notes": [*notes, *summary.notes],
     }
 
 

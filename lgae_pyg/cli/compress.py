@@ -1,7 +1,12 @@
 """``lgae compress``: jets into a file in which no particle is moved by more than a bound."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+#: Columns that are listed by name.
+SHOWN = 12
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -10,7 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "lgae compress [MODEL] IN... OUT [options]"
     add("paths", nargs="+", metavar="[MODEL] IN... OUT",
         help="files of jets (ROOT, HDF5, Parquet, NumPy, stores), folders or patterns; last the file to be "
-        "written; first, if one is to be tried, a checkpoint of an autoencoder or the folder of a run")
+        "written; first, if one is to be tried, an autoencoder: checkpoint, folder of a run, or name of a "
+        "shipped one")
     add("--pt", type=float, default=0.01, metavar="SHARE",
         help="largest relative error of a particle's pT, and of its mass if it has any (default 0.01)")
     add("--angle", type=float, default=1.0, metavar="X",
@@ -33,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     from lgae_pyg.processes import GracefulStop
 
     *inputs, out = options.paths
-    model = inputs.pop(0) if inputs and _is_model(Path(inputs[0])) else None
+    model = inputs.pop(0) if inputs and _is_model(inputs[0]) else None
     if not inputs:
         raise ValueError("lgae compress [MODEL] IN... OUT: give the jets, and last the file to be written")
     if Path(out).is_dir():
@@ -41,6 +47,7 @@ def run(options: argparse.Namespace) -> int:
     if _is_jets(Path(out)):
         raise ValueError(f"{out} is a file of jets, and would be replaced: last comes the file to be written")
     jets = JetFiles(inputs, options.card, num_particles=options.particles, unit=options.unit)
+    print("".join(f"{line}\n" for line in _left_out(jets.card, jets.files)), end="")
     drop = [name for name in options.drop.split(",") if name]
     begin = time.perf_counter()
     bounds = {"pt": options.pt, "angle": options.angle}
@@ -54,9 +61,39 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _is_model(path: Path) -> bool:
-    """Whether a path is a checkpoint or the folder of a run."""
-    return path.suffix == ".ckpt" or (path / "checkpoints").is_dir()
+def _left_out(card: Any, files: Sequence[str]) -> list[str]:
+    """Which columns of the files are not kept, since the card does not name them, and how to name them."""
+    from lgae_pyg.datasets.cards import preset_names
+    from lgae_pyg.datasets.columns import CardColumns
+
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for path in files:
+        groups.setdefault(tuple(CardColumns(card, path).unnamed), []).append(Path(path).name)
+    lines = []
+    for names, paths in groups.items():
+        if names:
+            listed = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN:,} more" if names[SHOWN:] else "")
+            more = f" and {len(paths) - 1:,} more files" if paths[1:] else ""
+            plural = "s" if names[1:] else ""
+            what = f"{len(names):,} column{plural} that {card} does not name"
+            lines.append(f"left out of {paths[0]}{more}: {what}: {listed}")
+    if lines:
+        base = f"base: {card.name}" if card.name in preset_names() else "the entries of `lgae data inspect`"
+        lines.append(
+            f"To keep some, name them in a card of your own (--card mine.yaml): {base}; features: [columns of the "
+            "particles]; observers: [columns of the jets]; both become single precision"
+        )
+    return lines
+
+
+def _is_model(text: str) -> bool:
+    """Whether a word is a checkpoint, folder of a run or a published model, or name of a shipped one."""
+    from lgae_pyg.weights import MODEL, is_weights, shipped_model
+
+    path = Path(text)
+    if path.is_file():
+        return path.suffix == ".ckpt" or is_weights(path)
+    return (path / "checkpoints").is_dir() or (path / MODEL).is_file() or shipped_model(text) is not None
 
 
 def _is_jets(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""``lgae export``: a trained tagger as one file for ONNX Runtime or PyTorch."""
+"""``lgae export``: a trained model as one file for ONNX Runtime or PyTorch."""
 
 import argparse
 from pathlib import Path
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     made = export_model(options.model, options.out, options.unit, options.particles, classes, dtype)
     facts = made.description
     cut = f", the {facts['num_particles']} leading particles" if facts["num_particles"] else ""
-    names = ", ".join(facts["classes"])
+    names = ", ".join(facts.get("classes") or [f"{facts['headline']} (main)", *facts["score_names"]])
     print(f"{made.path}: {facts['model']}, momenta in {facts['unit']}{cut}; scores of {names}")
     print(f"against PyTorch on {made.comparison}")
     if made.path.suffix == ".pt2":

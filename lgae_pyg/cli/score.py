@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="autoencoders: also scores of the codes, fitted on these ordinary jets; train: on the training jets",
     )
     add("--batch-size", type=int, default=64, metavar="N", help="jets per batch (default 64)")
+    add("--device", default="cpu", help="cpu (default), cuda, cuda:1, or auto: a GPU where there is one")
     add("--workers", type=int, default=1, metavar="K", help="processes, of one thread each (default 1)")
     add(
         "--shard",
@@ -43,14 +44,15 @@ def run(options: argparse.Namespace) -> int:
 
     format_of(options.out)
     files = find_files(options.files)
-    trained = Scorer.of(options.model, options.latents, options.batch_size).card
+    trained = Scorer.of(options.model, options.latents, options.batch_size, options.device).card
     card = choose_card(options.card, files, trained, not options.no_labels)
     print(f"the jets are read with {card}", file=sys.stderr)
     codes = None
     if options.reference is not None:
         with limited_threads(1):  # the same numbers whenever the job goes on
             codes = reference_codes(options.model, options.reference, options.card, options.batch_size)
-    job = ScoreJob(options.model, tuple(files), card, options.latents, codes, options.batch_size)
+    sizes = {"batch_size": options.batch_size, "device": options.device}
+    job = ScoreJob(options.model, tuple(files), card, options.latents, codes, **sizes)
     with GracefulStop("finishing this piece") as stop, _Progress(options.out.name, options.quiet) as progress:
         out = score_files(job, options.out, options.workers, options.shard, progress, stop.check)
     if out is None:

@@ -15,7 +15,7 @@ IMPLAUSIBLE_MASS = 15_000.0
 #: Mass in GeV that jets of more than five particles have at least.
 LEAST_MASS = 0.5
 
-_LARGEST = ("pt_worst", "mass_worst", "reference_worst")
+_LARGEST = ("cut_to", "pt_worst", "mass_worst", "reference_worst")
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Admission:
         sorted: jets whose particles were sorted by falling pT.
         unsorted: jets that are not sorted by falling pT and were left so.
         cut: jets that were cut to fewer particles.
+        cut_to: number of particles that they were cut to.
         cut_particles: particles cut away.
         pt: sum of the particles' pT before the cut.
         pt_lost: what the cut took of it.
@@ -60,6 +61,7 @@ class Admission:
     sorted: int = 0
     unsorted: int = 0
     cut: int = 0
+    cut_to: int = 0
     cut_particles: int = 0
     pt: float = 0.0
     pt_lost: float = 0.0
@@ -129,10 +131,12 @@ class Admission:
         if self.unsorted:
             lines.append(f"{self.unsorted:,} jets are not sorted by falling pT, and were left so")
         if self.cut:
+            first = "first" if self.unsorted else "leading"  # by pT
+            to = f" to the {self.cut_to} {first} particles" if self.cut_to else ""  # not known to earlier versions
             lines.append(
-                f"{self.cut:,} jets cut ({self.cut_particles:,} particles): lost {_share(self.pt_lost, self.pt)} "
-                f"of the pT and {_share(self.mass_lost, self.mass)} of the jet mass of all jets (worst jet: "
-                f"{self.pt_worst:.1%} and {self.mass_worst:.1%})"
+                f"{self.cut:,} jets cut{to} ({self.cut_particles:,} left out): lost "
+                f"{_share(self.pt_lost, self.pt)} of the pT and {_share(self.mass_lost, self.mass)} "
+                f"of the jet mass of all jets (worst jet: {self.pt_worst:.1%} and {self.mass_worst:.1%})"
             )
         if self.reference_mass:
             side = "above" if self.reference_lost < 0 else "below"

@@ -208,7 +208,7 @@ def _cut(jets: FlatJets, num_particles: int | None) -> tuple[FlatJets, dict[str,
         jets = jets.take_particles(place < num_particles)
         pt_left, left = _pt_and_mass(jets)
         pt_lost, mass_lost = (pt - pt_left)[large], np.maximum(mass - left, 0)[large]
-        report |= {"cut": int(large.sum()), "cut_particles": particles - len(jets.p4)}
+        report |= {"cut": int(large.sum()), "cut_particles": particles - len(jets.p4), "cut_to": num_particles}
         report |= {"pt_lost": float(pt_lost.sum()), "pt_worst": _worst(pt_lost, pt[large])}
         report |= {"mass_lost": float(mass_lost.sum()), "mass_worst": _worst(mass_lost, mass[large])}
         mass = left

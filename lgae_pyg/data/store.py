@@ -29,6 +29,11 @@ _VERSION = 1
 _METADATA = {"format", "version", "meta"}
 
 
+def raw_files(meta: Mapping[str, Any]) -> dict[str, str]:
+    """The files that the jets of a store were read from, by its ``meta``: SHA-256 and name without folders."""
+    return {digest: os.path.basename(name) for name, digest in meta.get("raw", {}).items()}
+
+
 class JetStore:
     r"""Jets of different sizes as flat tensors.
 

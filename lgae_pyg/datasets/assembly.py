@@ -13,7 +13,7 @@ from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.datasets.base import AZIMUTH_STREAM, SPLITS
 from lgae_pyg.datasets.cards import FILE_UNITS, Card
 from lgae_pyg.datasets.columns import CardColumns
-from lgae_pyg.datasets.layouts import layout_of
+from lgae_pyg.datasets.layouts import LinkedJets, layout_of
 from lgae_pyg.datasets.momenta import four_momenta
 from lgae_pyg.datasets.readers import refuse
 
@@ -24,6 +24,7 @@ def assemble(
     first: int,
     unit: str = "GeV",
     azimuth_seed: tuple[int, ...] = (0,),
+    first_event: int = 0,
 ) -> FlatJets:
     r"""The jets of a chunk of a file.
 
@@ -34,10 +35,12 @@ def assemble(
         unit: unit that the momenta are converted to.
         azimuth_seed: seed of the jets' azimuths, where momenta are relative to jets whose azimuth is not given.
             The azimuth of a jet depends on it and on the jet's number alone.
+        first_event: how many events of the file came before, where jets are linked to candidates in events.
 
     Returns:
         The jets, unchecked: ``particles`` holds the features, ``jets`` the fields ``y``, ``weight``, ``jet_ref``
-        (pt, eta, phi, mass), ``observers`` and ``split`` as far as the card gives them.
+        (pt, eta, phi, mass), ``observers`` and ``split`` as far as the card gives them; of linked jets ``event``
+        (row of the file, from 0) and ``jet_in_event`` (place among the jets of the event, from 0).
 
     Raises:
         DataFileError: if columns do not fit together, or a label is none.
@@ -62,6 +65,8 @@ def assemble(
         p4 = p4 * np.asarray(scale, p4.dtype)
     features = {name: layout.of_particles(values, f"features.{name}") for name, values in read["features"].items()}
     fields = _labels(source, chunk, layout, first)
+    if isinstance(layout, LinkedJets):
+        fields |= {"event": first_event + layout.event, "jet_in_event": layout.jet_in_event}
     if card.weight:
         fields["weight"] = layout.of_jets(source.value(card.weight, chunk), "weight").astype(np.float32)
     if reference:

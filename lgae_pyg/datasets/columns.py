@@ -52,6 +52,12 @@ class CardColumns:
         """The file."""
         return self.reader.path
 
+    @property
+    def unnamed(self) -> list[str]:
+        """Columns of the file that the card names nowhere, and that are not read."""
+        named = {*self.needed, self.card.labels.get("names")}
+        return [name for name in self.reader.columns if name not in named]
+
     def chunks(self, rows: int = ROWS, first: int = 0, stop: int | None = None) -> Iterator[dict[str, Any]]:
         """The columns that the card names, a few rows at a time; numbered columns and axes have their names."""
         for raw in self.reader.chunks(self.needed, rows, first, stop):

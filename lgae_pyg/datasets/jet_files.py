@@ -76,6 +76,11 @@ class CardJets(JetDataset):
         super().__init__(root, recipe, split, transform=transform, force_reload=force_reload)
 
     @property
+    def files(self) -> list[str]:
+        """Absolute paths of the files that are there."""
+        return list(self._files)
+
+    @property
     def raw_file_names(self) -> list[str]:
         """Absolute paths of the files; of a store in a folder, of what is written last."""
         return [os.path.join(path, INDEX) if os.path.isdir(path) else path for path in self._files]

@@ -106,6 +106,16 @@ class LinkedJets(RowJets):
         self._candidate = candidate[order]
         self.ptr = np.concatenate([[0], np.cumsum(np.bincount(jet, minlength=self.jets))]).astype(np.int64)
 
+    @property
+    def event(self) -> np.ndarray:
+        """The event of each jet, counted in the chunk."""
+        return np.repeat(np.arange(len(self._jets)), self._jets)
+
+    @property
+    def jet_in_event(self) -> np.ndarray:
+        """The place of each jet among those of its event."""
+        return np.arange(self.jets) - np.repeat(np.cumsum(self._jets) - self._jets, self._jets)
+
     def of_particles(self, values: Any, name: str) -> np.ndarray:
         """A column with a value per candidate, for the candidates of each jet in turn."""
         if getattr(values, "ndim", 0) < 2:

@@ -162,7 +162,7 @@ class JetReading:
         split = split_of(source.card, source.path)
         first = done = self.piece.first if self.piece else 0
         for chunk in source.chunks(rows, done, self.piece.stop if self.piece else None):
-            jets = assemble(source, chunk, first, self.unit, (self.seed, number))
+            jets = assemble(source, chunk, first, self.unit, (self.seed, number), done)
             first, done = first + self._count(jets, chunk, source), done + len(next(iter(chunk.values())))
             more = {"file_id": np.full(len(jets), number)} if len(self.files) > 1 else {}
             more |= {} if split is None else {"split": np.full(len(jets), split)}

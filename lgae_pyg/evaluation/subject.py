@@ -1,9 +1,10 @@
 """A trained model, and the samples of jets that a study asks it about."""
 
+import copy
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -342,18 +343,37 @@ def files_recipe(
 
 
 def run_model(
-    model: torch.nn.Module, store: JetStore, batch_size: int = 64, tick: Callable[[], object] = lambda: None
+    model: torch.nn.Module,
+    store: JetStore,
+    batch_size: int = 64,
+    tick: Callable[[], object] = lambda: None,
+    device: str = "cpu",
 ) -> Iterator[tuple[Any, Any]]:
-    """Batches of jets and what the model makes of them, in order, without gradients.
+    """Batches of jets and what the model makes of them, in order, without gradients, both on the CPU.
 
     Args:
         model: takes a batch.
         store: the jets.
         batch_size: jets per batch; small batches stay in the processor's cache.
         tick: called after each batch.
+        device: where the model is.
     """
     for batch in JetLoader(store, batch_size):
         with torch.inference_mode():
-            result = model(batch)
+            if device == "cpu":
+                result = model(batch)
+            else:  # moved as a copy: PyG moves a batch in place
+                result = _on_cpu(model(copy.copy(batch).to(device)))
         yield batch, result
         tick()
+
+
+def _on_cpu(result: Any) -> Any:
+    """What a model returned, with all of its tensors on the CPU."""
+    if isinstance(result, torch.Tensor):
+        return result.cpu()
+    if isinstance(result, tuple) and hasattr(result, "_fields"):
+        return type(result)(*map(_on_cpu, result))
+    if is_dataclass(result):
+        return replace(result, **{one.name: _on_cpu(getattr(result, one.name)) for one in fields(result)})
+    return result

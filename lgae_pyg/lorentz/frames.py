@@ -78,9 +78,9 @@ def body_frame(total: Tensor, momenta: Tensor) -> Tensor:
     first = _unit(space[:, 0], -minkowski_square(space[:, 0]), own[:, 0].square())
     across = space + minkowski_dot(space, first.unsqueeze(1)).unsqueeze(-1) * first.unsqueeze(1)
     lengths = -minkowski_square(across)
-    widest = lengths.argmax(1)
-    jets = torch.arange(len(total), device=total.device)
-    second = _unit(across[jets, widest], lengths[jets, widest], own.square().amax(1))
+    widest = lengths.argmax(1, keepdim=True)
+    chosen = across.gather(1, widest.unsqueeze(-1).expand(-1, -1, 4)).squeeze(1)
+    second = _unit(chosen, lengths.gather(1, widest).squeeze(1), own.square().amax(1))
     return torch.stack([time, first, second, _orthogonal(time, first, second)], 1)
 
 

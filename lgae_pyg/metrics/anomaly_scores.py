@@ -33,10 +33,10 @@ from lgae_pyg.lorentz.kinematics import (
     energy,
     minkowski_square,
     pseudorapidity,
+    relative_coordinates,
     transverse_momentum,
     wrap_angle,
 )
-from lgae_pyg.metrics.features import particle_features
 from lgae_pyg.ops.graphs import graph_sizes, node_to_graph
 from lgae_pyg.ops.jets import check_jets, jet_sum, pad_jets
 from lgae_pyg.ops.threads import solve_jets
@@ -103,12 +103,15 @@ def jet_scores(p4: Tensor, ptr: Tensor, target: Tensor, target_ptr: Tensor) -> d
 
     Args and shapes are those of :func:`particle_scores`.
     """
-    found, true = jet_sum(p4, ptr), jet_sum(target, target_ptr)
+    return total_scores(jet_sum(p4, ptr), jet_sum(target, target_ptr))
+
+
+def total_scores(found: Tensor, true: Tensor) -> dict[str, Tensor]:
+    """The scores of :func:`jet_scores` from the momenta of the jets, :math:`(B, 4)`."""
     polar = _polar(found) - _polar(true)
-    polar[..., 3] = wrap_angle(polar[..., 3])
     return {
         "jet_cartesian": (found - true).square().sum(-1),
-        "jet_polar": polar.square().sum(-1),
+        "jet_polar": polar[..., :3].square().sum(-1) + wrap_angle(polar[..., 3]).square(),
         "jet_lorentz": minkowski_square(found - true).abs(),
         "jet_mass": (minkowski_square(found) - minkowski_square(true)).abs(),
     }
@@ -134,15 +137,15 @@ def _scaled(values: Tensor, columns: int, scale: Tensor) -> Tensor:
     return torch.cat([values[..., :columns] / scale.unsqueeze(-1), values[..., columns:]], -1)
 
 
-#: Coordinates of the particles of a space, from momenta, offsets and the scale of each particle's jet; and which
-#: column is an angle.
+#: Coordinates of the particles of a space, from momenta, those of their jets and a scale; and which column is an
+#: angle.
 _COORDINATES: Mapping[str, tuple[Callable[[Tensor, Tensor, Tensor], Tensor], int | None]] = {
-    "cartesian": (lambda p4, ptr, scale: p4, None),
-    "polar": (lambda p4, ptr, scale: _polar(p4), 3),
-    "scaled_cartesian": (lambda p4, ptr, scale: _scaled(p4, 4, scale), None),
-    "scaled_polar": (lambda p4, ptr, scale: _scaled(_polar(p4), 2, scale), 3),
-    "relative": (lambda p4, ptr, scale: particle_features(p4, ptr), 2),
-    "lorentz": (lambda p4, ptr, scale: p4, None),
+    "cartesian": (lambda p4, jet, scale: p4, None),
+    "polar": (lambda p4, jet, scale: _polar(p4), 3),
+    "scaled_cartesian": (lambda p4, jet, scale: _scaled(p4, 4, scale), None),
+    "scaled_polar": (lambda p4, jet, scale: _scaled(_polar(p4), 2, scale), 3),
+    "relative": (lambda p4, jet, scale: relative_coordinates(p4, jet), 2),
+    "lorentz": (lambda p4, jet, scale: p4, None),
 }
 
 
@@ -150,16 +153,52 @@ def _distances(
     space: str, p4: Tensor, ptr: Tensor, target: Tensor, target_ptr: Tensor, scale: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Distances :math:`(B, n, m)` of rebuilt and true particles, and which of either are real."""
-    coordinates, angle = _COORDINATES[space]
-    here = coordinates(p4, ptr, scale[node_to_graph(ptr)])
-    there = coordinates(target, target_ptr, scale[node_to_graph(target_ptr)])
+    coordinates, _ = _COORDINATES[space]
+    jet, jet_there = node_to_graph(ptr), node_to_graph(target_ptr)
+    here = coordinates(p4, jet_sum(p4, ptr)[jet], scale[jet])
+    there = coordinates(target, jet_sum(target, target_ptr)[jet_there], scale[jet_there])
     (here, real), (there, real_there) = pad_jets(here, ptr), pad_jets(there, target_ptr)
-    difference = here.unsqueeze(2) - there.unsqueeze(1)
+    return _apart(space, here, there), real, real_there
+
+
+def _apart(space: str, here: Tensor, there: Tensor) -> Tensor:
+    """Distances of all pairs in a space, :math:`(B, n, F)` and :math:`(B, m, F)` to :math:`(B, n, m)`."""
+    difference, angle = here.unsqueeze(2) - there.unsqueeze(1), _COORDINATES[space][1]
     if space == "lorentz":
-        return minkowski_square(difference).abs().sqrt(), real, real_there
-    if angle is not None:
-        difference[..., angle] = wrap_angle(difference[..., angle])
-    return torch.linalg.vector_norm(difference, dim=-1), real, real_there
+        return minkowski_square(difference).abs().sqrt()
+    if angle is not None:  # which is the last column
+        difference = torch.cat([difference[..., :angle], wrap_angle(difference[..., angle:])], -1)
+    return torch.linalg.vector_norm(difference, dim=-1)
+
+
+def padded_scores(
+    p4: Tensor, here: Tensor, target: Tensor, there: Tensor, spaces: Sequence[str], ways: Sequence[str]
+) -> dict[str, Tensor]:
+    """The scores of :func:`particle_scores` that need no assignment, of jets that lie padded, without any checks.
+
+    Args:
+        p4: rebuilt momenta in GeV.
+        here: which of them are particles.
+        target: true momenta.
+        there: which of them are particles; for ``mse`` the same.
+        spaces: some of :data:`SPACES`.
+        ways: ``chamfer``, ``mse``.
+
+    Shapes:
+        - **p4**: :math:`(B, N, 4)`, **here**: :math:`(B, N)`
+        - **target**: :math:`(B, M, 4)`, **there**: :math:`(B, M)`
+        - **output**: each :math:`(B,)`
+    """
+    p4, target = (torch.where(real.unsqueeze(-1), one, 0.0) for one, real in ((p4, here), (target, there)))
+    own, true = p4.sum(1, keepdim=True), target.sum(1, keepdim=True)
+    scale, scores = transverse_momentum(true), {}
+    for space in spaces:
+        coordinates, _ = _COORDINATES[space]
+        distance = _apart(space, coordinates(p4, own, scale), coordinates(target, true, scale))
+        for way in ways:
+            score = _chamfer(distance, here, there) if way == "chamfer" else _mean_square(distance, here)
+            scores[f"{way}_{space}"] = score
+    return scores
 
 
 def _chamfer(distance: Tensor, here: Tensor, there: Tensor) -> Tensor:
@@ -172,6 +211,10 @@ def _chamfer(distance: Tensor, here: Tensor, there: Tensor) -> Tensor:
 def _diagonal(distance: Tensor, here: Tensor, there: Tensor) -> Tensor:
     if here.shape != there.shape or not bool((here == there).all()):
         raise ValueError("mse needs jets of as many particles as their targets: choose chamfer or hungarian")
+    return _mean_square(distance, here)
+
+
+def _mean_square(distance: Tensor, here: Tensor) -> Tensor:
     squares = distance.diagonal(dim1=1, dim2=2).square().masked_fill(~here, 0)
     return squares.sum(1) / here.sum(1)
 

@@ -144,4 +144,4 @@ class CNNAE(Autoencoder):
     def _encode(self, normalised: Tensor) -> Latent:
         features = self.contract(normalised.unsqueeze(1)).permute(0, 2, 3, 1)  # TensorFlow's order, no copy
         codes = self.to_code(features.flatten(1))
-        return Latent(codes, codes.new_zeros(len(codes), 0, 4))
+        return Latent(codes, codes.new_zeros(codes.shape[0], 0, 4))

@@ -119,7 +119,11 @@ class ScalarMLP(nn.Module):
 
     @without_autocast
     def forward(self, scalars: Tensor) -> Tensor:
-        flat = torch.view_as_real(scalars).flatten(-2)
+        out = self.on_parts(torch.view_as_real(scalars).flatten(-2))
+        return torch.view_as_complex(out.unflatten(-1, (-1, 2)))
+
+    def on_parts(self, flat: Tensor) -> Tensor:
+        """The same on real and imaginary parts in turn, :math:`(*, 2\\tau)`."""
         if self.squash:
             flat = torch.asinh(flat)
         out = flat.to(self.precision or flat.dtype)
@@ -131,9 +135,7 @@ class ScalarMLP(nn.Module):
                 own = next(layer.parameters(), out)
                 out = layer(out.to(own.dtype)).to(out.dtype)
         out = out.to(flat.dtype)
-        if self.residual:
-            out = out + flat
-        return torch.view_as_complex(out.unflatten(-1, (-1, 2)))
+        return out + flat if self.residual else out
 
 
 def _slope(activation: nn.Module) -> float | None:

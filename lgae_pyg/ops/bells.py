@@ -54,10 +54,10 @@ def bell_sum(invariant: Tensor, bells: Bells, present: Tensor | None = None) -> 
     dtype = torch.promote_types(invariant.dtype, torch.complex64)
     low = bells.weight.dtype
     if bells.complex_argument:
-        parts = _evaluate(torch.view_as_real(invariant).abs().to(low), bells).unbind(-3)
+        parts = evaluate_bells(torch.view_as_real(invariant).abs().to(low), bells).unbind(-3)
         factors = torch.complex(*parts).to(dtype)
     else:
-        factors = torch.view_as_complex(_evaluate(invariant.abs().to(low), bells)).to(dtype)
+        factors = torch.view_as_complex(evaluate_bells(invariant.abs().to(low), bells)).to(dtype)
     if present is not None:
         factors = torch.where(present[..., None, None], factors, masked_factor(bells))
     return factors
@@ -92,7 +92,13 @@ def _as_complex(parts: Tensor, bells: Bells) -> Tensor:
     return torch.view_as_complex(parts.contiguous())
 
 
-def _evaluate(argument: Tensor, bells: Bells) -> Tensor:
+def evaluate_bells(argument: Tensor, bells: Bells) -> Tensor:
+    r"""The parts of the radial factors of arguments that are not negative.
+
+    Shapes:
+        - argument: :math:`(*)`
+        - **output:** :math:`(*, L, \tau, 2)` or, for complex invariants, :math:`(*, L, \tau)`
+    """
     resonance = 1 / (1 + argument.unsqueeze(-1) * bells.squared_width)
     mixed = torch.nn.functional.linear(resonance, bells.weight.flatten(0, -2), bells.bias.flatten())
     return mixed.view(*argument.shape, *bells.bias.shape)

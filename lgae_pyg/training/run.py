@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch.callbacks import ProgressBar
 from torch import nn
 
+from lgae_pyg.data.store import raw_files
 from lgae_pyg.datasets import asked_classes
 from lgae_pyg.files import remove_partial
 from lgae_pyg.lock import locked
@@ -197,6 +198,7 @@ def prepare(task: Task, data: JetDataModule, config: Mapping[str, Any]) -> None:
     model.unit = data.train.unit
     task.class_names = tuple(data.train.class_names)
     known = {"data": data.train.recipe, "unit": data.train.unit, "class_names": task.class_names}
+    known["trained_on"] = raw_files(data.train.store.meta)
     task.provenance |= known
     if task.facts.task == "classification":
         model.class_names = task.class_names

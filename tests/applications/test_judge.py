@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lgae_pyg
+from lgae_pyg.applications.judge.figures import score_edges
 from lgae_pyg.evaluation.anomaly.tables import anomaly_tables
 from lgae_pyg.metrics.equal_mass import equal_mass_with_error
 from lgae_pyg.metrics.roc import figures_of_merit
@@ -291,3 +292,24 @@ def test_few_jets_of_the_background_are_said():
 def test_jets_without_labels_are_called_so():
     with pytest.raises(ValueError, match=r"gives none of the 3 jets a class: .* \(--label; labels=\)"):
         lgae_pyg.judge([0.1, 0.2, 0.3], [np.nan] * 3)
+
+
+def test_axes_of_scores_that_span_orders_of_magnitude() -> None:
+    odds = RNG.normal(0, 5, 2000)
+    probability = 1 / (1 + np.exp(-odds))
+    for values, scale in (
+        (probability, "logit"),
+        (np.append(probability, [1.0, 1.0]), "logit"),
+        (np.exp(odds), "log"),
+        (1e-3 * np.exp(odds.clip(max=5)) / 150, "log"),
+        (RNG.uniform(0.2, 0.8, 2000), "linear"),
+        (np.ones(50), "linear"),
+        (np.full(50, 0.7), "linear"),
+        (np.append(RNG.normal(size=500), [np.inf, -np.inf]), "linear"),
+    ):
+        edges, found = score_edges(values)
+        assert found == scale and (np.diff(edges) > 0).all() and np.isfinite(edges).all()
+        inside = np.histogram(values.clip(edges[0], edges[-1]), edges)[0]
+        assert inside.sum() == len(values)
+        if scale != "linear":
+            assert inside.max() < 0.2 * len(values)  # no class in one bin

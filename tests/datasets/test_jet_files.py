@@ -191,7 +191,8 @@ def test_particles_are_sorted_cut_and_counted(tmp_path: Path, jets: Jets):
     first = jets.ptr[:-1][::-1]
     assert deviation(found, jets.p4[np.stack([first, first + 1], axis=1).flatten()]) == 0
     text = " ".join(found.summary)
-    assert f"{len(jets)} jets sorted" in text and "jets cut" in text
+    assert f"{len(jets)} jets sorted" in text
+    assert f"{(jets.sizes > 2).sum()} jets cut to the 2 leading particles (" in text
 
 
 def test_class_choice_renumbers_and_first_jets_are_taken(tmp_path: Path, jets: Jets):

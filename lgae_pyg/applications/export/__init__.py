@@ -1,4 +1,4 @@
-"""Trained taggers as one file that needs nothing of this package: momenta in, scores out.
+"""Trained models as one file that needs nothing of this package: momenta in, scores (and rebuilt jets) out.
 
 :func:`export_model` writes such a file and checks it against the model, :func:`open_export` opens it again.
 """
@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from lgae_pyg.applications.export.check import Comparison, check_export
+from lgae_pyg.applications.export.anomaly import PaddedAutoencoder
+from lgae_pyg.applications.export.check import Comparison, Program, check_export
 from lgae_pyg.applications.export.files import (
     ExportError,
     open_export,
@@ -18,9 +19,12 @@ from lgae_pyg.applications.export.files import (
     write_export,
 )
 from lgae_pyg.applications.export.program import PaddedTagger
+from lgae_pyg.applications.score_model import density_of
+from lgae_pyg.applications.score_table import column_name
 from lgae_pyg.checkpoint import Checkpoint, load_checkpoint, package_versions
 from lgae_pyg.files import new_file
 from lgae_pyg.lock import writing
+from lgae_pyg.models import contract_of
 from lgae_pyg.models.registry import model_fingerprint
 
 __all__ = ["ExportError", "Exported", "export_model", "open_export", "read_description"]
@@ -30,7 +34,13 @@ INPUTS = {
     "p4": "(jets, particles, 4), E, px, py, pz of each particle, in 'unit' and 'dtype'; two places at least",
     "count": "(jets,), int64, how many of the places of each jet hold a particle: the first ones",
 }
-OUTPUTS = {"scores": "(jets, classes), softmax; NaN for a jet that no network can read"}
+OUTPUTS = {
+    "classification": {"scores": "(jets, classes), softmax; NaN for a jet that no network can read"},
+    "reconstruction": {
+        "scores": "(jets, score_names), larger for more unusual jets; NaN for a jet that no model can read",
+        "rebuilt": "(jets, places, 4), E, px, py, pz in 'unit' and 'dtype'; zero where there is no particle",
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,7 @@ class Exported:
     path: Path
     description: dict[str, Any]
     comparison: Comparison
-    program: PaddedTagger
+    program: Program
 
 
 def export_model(
@@ -58,14 +68,15 @@ def export_model(
     classes: list[str] | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Exported:
-    """Writes a trained tagger with all that comes before and after it as one file, and compares it with PyTorch.
+    """Writes a trained model with all that comes before and after it as one file, and compares it with PyTorch.
 
     Args:
         source: a checkpoint, or the folder of a run.
         path: the file: ``.onnx``, or ``.pt2`` for :func:`torch.export.load`.
         unit: unit of the momenta that the file takes.
         num_particles: jets are cut to so many leading particles; as in the training when omitted.
-        classes: names of the classes by their number; those of the checkpoint, or their numbers, when omitted.
+        classes: of a tagger, names of the classes by their number; those of the checkpoint, or their numbers, when
+            omitted.
         dtype: precision of the momenta that the file takes.
 
     Raises:
@@ -74,8 +85,8 @@ def export_model(
         ImportError: without the packages for ONNX.
     """
     found = source if isinstance(source, Checkpoint) else load_checkpoint(source)
-    cut = num_particles or (found.data or {}).get("num_particles")
-    program = PaddedTagger(found.model, unit, cut, dtype)
+    program = _program(found, unit, num_particles, dtype)
+    task = contract_of(found.model).task
     description = {
         "format": 1,
         "model": found.model.config["name"],
@@ -84,9 +95,9 @@ def export_model(
         "unit": unit,
         "dtype": str(dtype).removeprefix("torch."),
         "num_particles": program.num_particles,
-        "classes": _class_names(found, classes),
+        **_scores(found, program, classes),
         "inputs": INPUTS,
-        "outputs": OUTPUTS,
+        "outputs": OUTPUTS[task],
         "versions": package_versions(),
     }
     path = Path(path)
@@ -94,6 +105,27 @@ def export_model(
         write_export(program, untried, description)
         comparison = check_export(program, open_export(untried, threads=1))
     return Exported(path, description, comparison, program)
+
+
+def _program(found: Checkpoint, unit: str, num_particles: int | None, dtype: torch.dtype) -> Program:
+    """What the file is to compute."""
+    trained = (found.data or {}).get("num_particles")
+    if contract_of(found.model).task == "classification":
+        return PaddedTagger(found.model, unit, num_particles or trained, dtype)
+    slots = found.model.num_particles
+    cut = num_particles or (min(trained, slots or trained) if trained else None)
+    return PaddedAutoencoder(found.model, unit, cut, dtype, density_of(found))
+
+
+def _scores(found: Checkpoint, program: Program, classes: list[str] | None) -> dict[str, Any]:
+    """What the description says of the scores."""
+    if isinstance(program, PaddedTagger):
+        return {"classes": _class_names(found, classes)}
+    if classes:
+        raise ValueError(f"{found.model.label} is an autoencoder and has no classes: leave them out")
+    headline = found.detector.get("score") or found.model.anomaly_score
+    more = {"detector": found.detector} if found.detector else {}
+    return {"score_names": program.names, "headline": column_name(headline), **more}
 
 
 def _class_names(found: Checkpoint, given: list[str] | None) -> list[str]:

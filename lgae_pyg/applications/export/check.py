@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lgae_pyg.applications.export.anomaly import PaddedAutoencoder
 from lgae_pyg.applications.export.files import ExportError, Scorer
 from lgae_pyg.applications.export.program import PaddedTagger
-from lgae_pyg.data import JetData
 from lgae_pyg.data.flat import FlatJets
 from lgae_pyg.data.gate import Rules, admit
 from lgae_pyg.data.units import unit_factor
@@ -21,22 +21,32 @@ from lgae_pyg.ops.jets import pad_jets
 BATCH = 20
 #: Sizes of the jets that a fresh export is tried with: one particle, few, and more than there are neighbours.
 TRIAL_SIZES = (1, 2, 3, 5, 8, 12, 17, 18, 24, 30, 40, 60)
-#: What scores may be off by, through roundings alone, by the precision of the network.
-LIMITS = {torch.float32: 1e-4, torch.float64: 1e-8}
 PION, TEV = 0.13957, 1000.0
+
+
+Program = PaddedTagger | PaddedAutoencoder
+
+
+def limit_of(program: Program) -> float:
+    """What numbers may be off by, through roundings alone."""
+    numbers = (*program.model.parameters(), *program.model.buffers())
+    low = any(one.dtype == torch.float32 for one in numbers)
+    return program.limits[torch.float32 if low else torch.float64]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Scores of a file beside those of PyTorch.
+    """What a file gives beside what PyTorch gives.
 
     Attributes:
-        file: scores of the file, :math:`(J, C)`.
-        model: scores of the model on graphs, :math:`(J, C)`.
+        file: numbers of the file, scores or what ``comparable`` makes of an autoencoder's, :math:`(J, C)`.
+        model: those of the model on graphs, :math:`(J, C)`.
+        decides: whether they are scores of classes.
     """
 
     file: NDArray
     model: NDArray
+    decides: bool = True
 
     @property
     def largest(self) -> float:
@@ -49,7 +59,8 @@ class Comparison:
         return int((self.file.argmax(1) != self.model.argmax(1)).sum())
 
     def __str__(self) -> str:
-        return f"{len(self.file)} jets: largest difference {self.largest:.1e}, other decisions {self.decisions}"
+        decisions = f", other decisions {self.decisions}" if self.decides else " (in units of the jet's energy)"
+        return f"{len(self.file)} jets: largest difference {self.largest:.1e}{decisions}"
 
 
 def trial_jets(unit: str, dtype: torch.dtype, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -71,7 +82,7 @@ def trial_jets(unit: str, dtype: torch.dtype, seed: int = 0) -> tuple[Tensor, Te
 
 
 @torch.no_grad()
-def compare(program: PaddedTagger, score: Scorer, p4: Tensor, ptr: Tensor, spare: int = 0) -> Comparison:
+def compare(program: Program, score: Scorer, p4: Tensor, ptr: Tensor, spare: int = 0) -> Comparison:
     """Scores jets by a file, padded, and by the model, as graphs.
 
     Jets of many particles are cut for the model by the gate through which jets go in training. The padding of the
@@ -97,27 +108,25 @@ def compare(program: PaddedTagger, score: Scorer, p4: Tensor, ptr: Tensor, spare
         jets = torch.cat([p4[ptr[jet] : ptr[jet + 1]] for jet in some.tolist()]).to(program.dtype)
         count, part = sizes[some], pointers(sizes[some])
         padded, exists = pad_jets(jets, part, max(2, int(count.max()) + spare))
-        ours.append(score(torch.where(exists.unsqueeze(-1), padded, 7.0).numpy(), count.numpy()))
+        given = score(torch.where(exists.unsqueeze(-1), padded, 7.0).numpy(), count.numpy())
+        total = torch.where(exists, padded[..., 0], 0.0).sum(1).double().numpy()
+        ours.append(program.comparable(given if isinstance(given, dict) else {"scores": given}, total))
         read, report = admit(FlatJets(jets.numpy(), part.numpy(), unit=program.unit), Rules(program.num_particles))
         if report.kept != len(some):
             raise ValueError(f"{len(some) - report.kept} of the jets cannot be read: leave them out")
-        theirs.append(graph_scores(program, torch.from_numpy(read.p4), torch.from_numpy(read.ptr)))
-    place = order.argsort().numpy()
-    return Comparison(np.concatenate(ours)[place], np.concatenate(theirs)[place])
+        known = program.on_graphs(torch.from_numpy(read.p4), torch.from_numpy(read.ptr))
+        theirs.append(program.comparable(known, total))
+    place, decides = order.argsort().numpy(), isinstance(program, PaddedTagger)
+    return Comparison(np.concatenate(ours)[place], np.concatenate(theirs)[place], decides)
 
 
-def graph_scores(program: PaddedTagger, p4: Tensor, ptr: Tensor) -> NDArray:
-    """Scores of jets by the model itself, on graphs, :math:`(n, 4)` and :math:`(B+1,)` to :math:`(B, C)`."""
-    return program.model.scores(JetData(pos=p4, ptr=ptr.long(), unit=program.unit)).numpy()
-
-
-def check_export(program: PaddedTagger, score: Scorer) -> Comparison:
+def check_export(program: Program, score: Scorer) -> Comparison:
     """Compares a file with the model on :func:`trial_jets`, padded in two ways.
 
     Raises:
-        ExportError: if scores differ by more than :data:`LIMITS`, or a score depends on the padding by more.
+        ExportError: if scores differ by more than the program's limit, or a score depends on the padding by more.
     """
-    jets, limit = trial_jets(program.unit, program.dtype), LIMITS[program.model.dtype]
+    jets, limit = trial_jets(program.unit, program.dtype), limit_of(program)
     found = compare(program, score, *jets)
     padded = compare(program, score, *jets, spare=5)
     apart = np.abs(found.file - padded.file).max()

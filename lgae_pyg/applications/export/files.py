@@ -7,16 +7,16 @@ import logging
 import os
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from lgae_pyg.applications.export.double import DECOMPOSITIONS
-from lgae_pyg.applications.export.program import PaddedTagger
 from lgae_pyg.files import first_line, write_atomically
 from lgae_pyg.registry import check_choice
 
@@ -29,15 +29,15 @@ JETS, PARTICLES = 3, 21
 #: A description is not longer than this.
 MAX_BYTES = 1 << 20
 
-#: Scores of padded jets, (B, N, 4) and (B,) to (B, C).
-Scorer = Callable[[NDArray, NDArray], NDArray]
+#: Scores of padded jets, (B, N, 4) and (B,) to (B, C); of autoencoders also other arrays, by name.
+Scorer = Callable[[NDArray, NDArray], NDArray | dict[str, NDArray]]
 
 
 class ExportError(ValueError):
     """A model that cannot be exported as it is, or a file that is no export of this package."""
 
 
-def write_export(program: PaddedTagger, path: str | os.PathLike[str], description: dict[str, Any]) -> Path:
+def write_export(program: nn.Module, path: str | os.PathLike[str], description: dict[str, Any]) -> Path:
     """Writes a program as ONNX or as a program of :func:`torch.export.export`, by the ending of the file.
 
     Numbers of jets and of particles are left open (two places at least). ``.pt2`` files hold no pickles; example
@@ -65,7 +65,7 @@ def write_export(program: PaddedTagger, path: str | os.PathLike[str], descriptio
         try:
             exported = torch.export.export(program, (p4, count), dynamic_shapes=shapes, strict=False)
             if path.suffix == ".onnx":
-                content = _onnx(exported, text)
+                content = _onnx(exported, program.outputs, text)
                 return write_atomically(path, lambda file: file.write(content))
         except Exception as error:
             raise ExportError(f"{type(program.model).__name__} cannot be exported: {first_line(error)}") from error
@@ -73,11 +73,11 @@ def write_export(program: PaddedTagger, path: str | os.PathLike[str], descriptio
         return write_atomically(path, lambda file: torch.export.save(exported, file, extra_files={KEY: text}))
 
 
-def _onnx(exported: torch.export.ExportedProgram, description: str) -> bytes:
+def _onnx(exported: torch.export.ExportedProgram, outputs: Sequence[str], description: str) -> bytes:
     found = torch.onnx.export(
         exported.run_decompositions(DECOMPOSITIONS),
         input_names=["p4", "count"],
-        output_names=["scores"],
+        output_names=list(outputs),
         dynamo=True,
         verbose=False,
     )
@@ -119,7 +119,8 @@ def read_description(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def open_export(path: str | os.PathLike[str], threads: int | None = None) -> Scorer:
-    """A function of padded jets, momenta :math:`(B, N, 4)` and counts :math:`(B,)`, that gives their scores.
+    """A function of padded jets, momenta :math:`(B, N, 4)` and counts :math:`(B,)`, that gives their scores; of an
+    autoencoder a dictionary, ``scores`` and ``rebuilt``.
 
     An ``.onnx`` file is data: ONNX Runtime computes its operations and does nothing else. A ``.pt2`` file is a
     program: what PyTorch finds in it, it may run. Open only those that you made.
@@ -131,7 +132,9 @@ def open_export(path: str | os.PathLike[str], threads: int | None = None) -> Sco
     Raises:
         ExportError: if it is no export of this package, or a ``.pt2`` that holds pickles.
     """
-    path, dtype = Path(path), np.dtype(read_description(path)["dtype"])
+    facts = read_description(path)
+    path, dtype, outputs = Path(path), np.dtype(facts["dtype"]), list(facts.get("outputs", ("scores",)))
+    outputs = sorted(outputs, key="scores".__ne__)  # as they come, whatever the order of the description
     if path.suffix == ".pt2":
         _refuse_pickles(path)
         program = torch.export.load(path).module()
@@ -139,7 +142,8 @@ def open_export(path: str | os.PathLike[str], threads: int | None = None) -> Sco
         def scores(p4: NDArray, count: NDArray) -> NDArray:
             with torch.inference_mode():
                 momenta = torch.from_numpy(np.ascontiguousarray(p4, dtype))
-                return program(momenta, torch.from_numpy(np.ascontiguousarray(count, np.int64))).numpy()
+                found = program(momenta, torch.from_numpy(np.ascontiguousarray(count, np.int64)))
+            return _named(outputs, [one.numpy() for one in (found if isinstance(found, tuple) else [found])])
 
         return scores
     need("onnxruntime")
@@ -151,9 +155,13 @@ def open_export(path: str | os.PathLike[str], threads: int | None = None) -> Sco
 
     def scores(p4: NDArray, count: NDArray) -> NDArray:
         inputs = {"p4": np.asarray(p4, dtype), "count": np.asarray(count, np.int64)}
-        return session.run(["scores"], inputs)[0]
+        return _named(outputs, session.run(outputs, inputs))
 
     return scores
+
+
+def _named(names: Sequence[str], values: Sequence[NDArray]) -> NDArray | dict[str, NDArray]:
+    return values[0] if len(names) == 1 else dict(zip(names, values))
 
 
 def _refuse_pickles(path: Path) -> None:

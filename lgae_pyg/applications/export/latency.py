@@ -7,9 +7,8 @@ from functools import partial
 import numpy as np
 import torch
 
-from lgae_pyg.applications.export.check import graph_scores
+from lgae_pyg.applications.export.check import Program
 from lgae_pyg.applications.export.files import Scorer
-from lgae_pyg.applications.export.program import PaddedTagger
 from lgae_pyg.lorentz.kinematics import from_pt_eta_phi_m
 from lgae_pyg.tables import Table
 
@@ -33,7 +32,7 @@ def latencies(call: Callable[[], object], repeats: int) -> np.ndarray:
 
 @torch.inference_mode()
 def latency_table(
-    program: PaddedTagger, files: Mapping[str, Scorer], repeats: int = 300, sizes: Sequence[int] = SIZES
+    program: Program, files: Mapping[str, Scorer], repeats: int = 300, sizes: Sequence[int] = SIZES
 ) -> Table:
     """Times one jet through files of an export and through the model on graphs.
 
@@ -50,7 +49,7 @@ def latency_table(
         p4 = from_pt_eta_phi_m(20 * pt + 0.1, eta - 0.5, phi - 0.5).to(program.dtype)
         ptr, padded, count = torch.tensor([0, size]), p4.unsqueeze(0).numpy(), np.array([size])
         calls = {name: partial(score, padded, count) for name, score in files.items()}
-        calls["PyTorch on graphs"] = partial(graph_scores, program, p4, ptr)
+        calls["PyTorch on graphs"] = partial(program.on_graphs, p4, ptr)
         for name, call in calls.items():
             found = latencies(call, repeats)
             rows.append((name, size, *(float(np.quantile(found, place)) for place in QUANTILES.values())))

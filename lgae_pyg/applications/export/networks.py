@@ -12,14 +12,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lgae_pyg.models import PFN, LorentzNet, LorentzNetBase, ParticleNet, ParticleNetLite
+from lgae_pyg.applications.export.levels import coupled, mixed, padded_level, split
+from lgae_pyg.applications.export.pairs import Pair, join
+from lgae_pyg.lorentz.frames import rest_frame
+from lgae_pyg.models import PFN, LGNClassifier, LorentzNet, LorentzNetBase, ParticleNet, ParticleNetLite
 from lgae_pyg.models.taggers.inputs import GeVTagger
 from lgae_pyg.models.taggers.lorentz_net import LorentzNetStack
-from lgae_pyg.nn import LMPConv, MixReps
+from lgae_pyg.nn import MixReps
 from lgae_pyg.ops.jet_features import jet_features
 from lgae_pyg.ops.jets import PaddedJets, on_rows
 from lgae_pyg.ops.lorentz_features import log_feature, pair_feature, psi
 from lgae_pyg.ops.neighbours import at_places, closeness, padded_neighbours
+from lgae_pyg.ops.products import SCALAR
 from lgae_pyg.ops.references import root_masses
 
 PaddedNetwork = Callable[[Any, Tensor, PaddedJets, torch.dtype], Tensor]
@@ -76,6 +80,36 @@ def padded_lorentz_net_base(model: LorentzNetBase, p4: Tensor, jets: PaddedJets,
     return _stack(model.stack, scalars, p4, jets, edge_attr, additions)
 
 
+def padded_lgn(model: LGNClassifier, p4: Tensor, jets: PaddedJets, given: torch.dtype) -> Tensor:
+    """:class:`~lgae_pyg.models.LGNClassifier`, complex numbers as pairs; see :func:`padded_network`."""
+    total, references = jets.sum(p4).unsqueeze(1), model.references.to(p4)
+    count = len(references)
+    p4 = torch.cat([references.expand(p4.shape[0], -1, -1), p4], 1)
+    jets = PaddedJets(torch.nn.functional.pad(jets.exists, (count, 0), value=True))
+    columns = [root_masses(p4, jets, not model.original, given)]
+    if count:
+        is_reference = torch.arange(p4.shape[1], device=p4.device) < count
+        columns.append(torch.where(is_reference, 1.0, -1.0).to(p4).expand_as(columns[0]))
+    scalars = torch.stack(columns, -1).to(model.dtype)
+    p4 = rest_frame(p4, total)
+    if isinstance(model.input, MixReps):
+        x = mixed(model.input, Pair.of(torch.cat([scalars.to(p4.dtype), p4], -1)))
+    else:
+        flat = model.input(scalars).unflatten(-1, (-1, 2))
+        x = Pair(flat[..., 0], flat[..., 1])
+    found = [split(x, model.levels[0])]
+    for conv, irreps in zip(model.convs, model.levels[1:]):
+        x = padded_level(conv, x, p4, jets.exists)
+        found.append(split(x, irreps))
+    parts = []
+    for number, irrep in dict.fromkeys((number, irrep) for number, irrep, _ in model.invariant_channels()):
+        part = found[number][irrep]
+        square = part if irrep == SCALAR else coupled(part, part, irrep, irrep, SCALAR)
+        parts.append(square.map(lambda one: one.squeeze(-1).to(p4.dtype)))
+    pooled = join(parts, -1).map(lambda one: jets.sum(one) / model.neighbours)
+    return model.output(torch.stack([*pooled], -1).flatten(-2).to(model.dtype))
+
+
 def _of_friends(patch: nn.Module | None, p4: Tensor, jets: PaddedJets, blocks: int) -> list:
     """What a patch adds to the input of each block; zeros without one."""
     return blocks * [0.0] if patch is None else patch.padded(p4, jets.exists)
@@ -103,9 +137,8 @@ NETWORKS: dict[type[GeVTagger], PaddedNetwork] = {
     ParticleNetLite: padded_particle_net,
     LorentzNet: padded_lorentz_net,
     LorentzNetBase: padded_lorentz_net_base,
+    LGNClassifier: padded_lgn,
 }
-#: Layers on complex numbers.
-COMPLEX = (LMPConv, MixReps)
 
 
 def padded_network(model: nn.Module) -> PaddedNetwork:
@@ -119,10 +152,10 @@ def padded_network(model: nn.Module) -> PaddedNetwork:
     """
     if type(model) not in NETWORKS:
         names = ", ".join(kind.__name__ for kind in NETWORKS)
-        reason = "its layers have no form for padded jets"
-        if any(isinstance(module, COMPLEX) for module in model.modules()):
-            reason = "its features are complex numbers, which ONNX lacks"
-        raise ValueError(f"{type(model).__name__} cannot be exported: {reason}; these can be: {names}")
+        raise ValueError(
+            f"{type(model).__name__} cannot be exported: its layers have no form for padded jets; these taggers "
+            f"can be: {names}"
+        )
     if getattr(model, "extra_scalars", 0):
         raise ValueError(
             f"this {type(model).__name__} reads {model.extra_scalars} extra_scalars of each particle; exported "

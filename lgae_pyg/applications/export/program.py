@@ -1,12 +1,15 @@
 """What a file of an export computes: from momenta as a trigger has them to scores."""
 
 import copy
+from collections.abc import Mapping
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from lgae_pyg.applications.export.networks import padded_network
+from lgae_pyg.data import JetData
 from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.lorentz.kinematics import energy, transverse_momentum
 from lgae_pyg.models.taggers.inputs import GeVTagger
@@ -37,6 +40,10 @@ class PaddedTagger(nn.Module):
         - **output:** scores :math:`(B, C)`, rows that sum to one
     """
 
+    #: What a file gives, and what its scores may be off by, through roundings alone, by the model's precision.
+    outputs = ("scores",)
+    limits = {torch.float32: 1e-4, torch.float64: 1e-8}  # noqa: RUF012
+
     def __init__(
         self,
         model: GeVTagger,
@@ -54,15 +61,29 @@ class PaddedTagger(nn.Module):
         self.unit, self.num_particles, self.dtype = unit, num_particles, dtype
 
     def forward(self, p4: Tensor, count: Tensor) -> Tensor:
-        inside = torch.arange(p4.shape[1], device=p4.device) < count.unsqueeze(-1)
-        exists = inside & (energy(p4) != 0)
-        sound = ~inside | (torch.isfinite(p4).all(-1) & (energy(p4) >= 0))
-        sound = sound.all(1) & exists.any(1) & (count <= p4.shape[1])
-        p4 = torch.where(exists.unsqueeze(-1), p4, 0.0).double()
-        if self.num_particles is not None:
-            p4, exists = _leading(p4, exists, self.num_particles)
+        p4, exists, sound = admitted(p4, count, self.num_particles)
         logits = self.network(self.model, self.model.momentum_scale * p4, PaddedJets(exists), self.dtype)
         return torch.where(sound.unsqueeze(-1), logits.softmax(-1), torch.nan)
+
+
+    def on_graphs(self, p4: Tensor, ptr: Tensor) -> dict[str, NDArray]:
+        """What the model itself gives, on graphs, :math:`(n, 4)` and :math:`(B+1,)`."""
+        return {"scores": self.model.scores(JetData(pos=p4, ptr=ptr.long(), unit=self.unit)).numpy()}
+
+    def comparable(self, outputs: Mapping[str, NDArray], energy: NDArray) -> NDArray:
+        """Numbers of the order of one, in which a file is compared with the model, :math:`(B, C)`."""
+        return outputs["scores"]
+
+
+def admitted(p4: Tensor, count: Tensor, number: int | None) -> tuple[Tensor, Tensor, Tensor]:
+    """The particles that are there, in double precision, cut to the leading ones; which places hold one; and which
+    jets can be read."""
+    inside = torch.arange(p4.shape[1], device=p4.device) < count.unsqueeze(-1)
+    exists = inside & (energy(p4) != 0)
+    sound = ~inside | (torch.isfinite(p4).all(-1) & (energy(p4) >= 0))
+    sound = sound.all(1) & exists.any(1) & (count <= p4.shape[1])
+    p4 = torch.where(exists.unsqueeze(-1), p4, 0.0).double()
+    return (*(_leading(p4, exists, number) if number is not None else (p4, exists)), sound)
 
 
 def _leading(p4: Tensor, exists: Tensor, number: int) -> tuple[Tensor, Tensor]:

@@ -30,7 +30,8 @@ MOST_SIGNALS, MOST_CURVES, MOST_PANELS = 5, 6, 8
 POINTS, BINS, SHOWN = 400, 50, (0.002, 0.998)
 #: Fewest jets whose mass is drawn.
 FEWEST_DRAWN = 30
-#: Ratio of largest and smallest score from which their axis is logarithmic.
+#: Ratio of largest and smallest score from which their axis is logarithmic; of their distances from 1, from which
+#: that of probabilities is one of log odds.
 WIDE = 30
 REFERENCE_STYLES = {
     "mass": {"color": "0.35", "linestyle": (0, (5, 1, 1, 1))},
@@ -84,15 +85,16 @@ def score_figure(verdict: Verdict) -> Figure:
     names = list(verdict.words)[:MOST_PANELS]
     for axes, name in zip(grid(figure, len(names), 3), names):
         values = jets.scores[name]
-        edges, logarithmic = score_edges(values)
+        edges, scale = score_edges(values)
         for place, kind in enumerate(jets.class_names):
             of = values[jets.y == place]
             counts, _ = np.histogram(of.clip(edges[0], edges[-1]), edges)
             style = class_style(place)
             axes.stairs(counts / len(of), edges, label=_plain(kind), linewidth=1.4, **style)
-        if logarithmic:
-            axes.set_xscale("log")
+        axes.set_xscale(scale)
+        if scale == "log":
             label_few_decades(axes.xaxis)
+        if scale != "linear":
             axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set(xlabel=_plain(name), ylabel="share of jets per bin", xlim=(edges[0], edges[-1]), ylim=(0, None))
     legend_above(figure, figure.axes[0], min(len(jets.class_names), 5))
@@ -127,17 +129,24 @@ def mass_figure(verdict: Verdict) -> Figure:
     return figure
 
 
-def score_edges(values: Array) -> tuple[Array, bool]:
-    """Edges of the bins of a score, and whether they are logarithmic; infinite scores fall into the last bins."""
+def score_edges(values: Array) -> tuple[Array, str]:
+    """Edges of the bins of a score, and the scale of its axis: ``linear``, ``log`` or, for probabilities near 1,
+    ``logit``; infinite scores fall into the last bins."""
     low, high = np.quantile(values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1), SHOWN)
     if low == high:
         width = max(abs(low), 1.0) / 2
         low, high = low - width, high + width
     if (values == np.round(values)).all() and high - low < 1e6:  # whole numbers share bins evenly
         step = max(1, int(np.ceil((high - low + 1) / BINS)))
-        return np.arange(np.floor(low) - 0.5, np.ceil(high) + step, step), False
+        return np.arange(np.floor(low) - 0.5, np.ceil(high) + step, step), "linear"
+    below = values[values < 1]
+    if low > 0 and below.size and (values <= 1).all():
+        top = min(high, below.max())  # where rounded to 1, the odds would be infinite
+        if top > low and 1 - low > WIDE * (1 - top):
+            odds = np.linspace(np.log(low / (1 - low)), np.log(top / (1 - top)), BINS + 1)
+            return 1 / (1 + np.exp(-odds)), "logit"
     logarithmic = bool(low > 0 and high > WIDE * low)
-    return (np.geomspace if logarithmic else np.linspace)(low, high, BINS + 1), logarithmic
+    return (np.geomspace if logarithmic else np.linspace)(low, high, BINS + 1), "log" if logarithmic else "linear"
 
 
 def thinned(passing: Array, efficiency: Array) -> NDArray[np.int64]:

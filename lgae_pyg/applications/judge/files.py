@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +35,8 @@ SCORES += "logits yhat ypred yprob proba tagger nn dnn bdt mva"
 #: Beginning of columns that hold 1 for jets of one class and 0 for others.
 ONE_HOT = "label_"
 #: Columns of our own files that are no scores.
-OURS = ("file", "jet", "y", "jet_pt", "jet_eta", "jet_phi", "jet_mass", "num_particles", "status")
+OURS = ("file", "jet", "event", "jet_in_event", "y", "jet_pt", "jet_eta", "jet_phi", "jet_mass")
+OURS += ("num_particles", "status")
 #: Median masses in GeV outside of which the unit is doubted.
 LIKELY = (1.0, 3000.0)
 OPTIONS = {"labels": "--label", "mass": "--mass", "num_particles": "--num-particles", "pt": "--pt"}
@@ -113,7 +115,7 @@ def judge_file(
     chosen = choose_columns(file, scores, given)
     columns, notes = _columns(file, chosen, factor, unit)
     about = {"file": os.path.basename(file.path), "columns": {"scores": list(chosen.scores), **chosen.roles}}
-    model = {key: file.meta[key] for key in ("model", "sha256") if isinstance(file.meta.get(key), str)}
+    model = {key: file.meta[key] for key in ("model", "model_sha256") if isinstance(file.meta.get(key), str)}
     try:
         return judge_columns(
             columns, background, signals, resamples, progress, about | model, [*file.notes, chosen.note(), *notes]
@@ -168,9 +170,8 @@ def choose_columns(file: ScoreFile, scores: Sequence[str], given: Mapping[str, s
 
 def _ours(file: ScoreFile, taken: Iterable[str]) -> list[str]:
     """The scores of a file of ours; of two classes with a score of each, only that of the signal."""
-    names = [
-        name for name in file.columns if name not in {*OURS, *taken} and not name.startswith("latent_")
-    ]
+    known = {*OURS, *taken}
+    names = [name for name in file.columns if name not in known and not re.fullmatch(r"latent_\d+", name)]
     classes = [name for name in names if name.startswith("score_")]
     return [name for name in names if name not in classes] if "score" in names and len(classes) == 2 else names
 

@@ -112,8 +112,8 @@ def latent_invariants(latent: Latent) -> Tensor:
     scalars, vectors = (torch.cat(_parts(part.detach().cpu()), dim) for part, dim in zip(latent, (-1, 1)))
     if vectors.shape[1] == 0:
         return scalars
-    first, second = torch.triu_indices(vectors.shape[1], vectors.shape[1])
-    products = minkowski_dot(vectors[:, first], vectors[:, second])
+    first, second = np.triu_indices(vectors.shape[1])
+    products = minkowski_dot(vectors[:, first.tolist()], vectors[:, second.tolist()])
     return torch.cat([scalars, products.sign() * products.abs().sqrt()], -1)
 
 

@@ -1,6 +1,8 @@
 """Scores of jets: those of the studies, in the order of the jets, with a row for every jet."""
 
 import os
+import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +14,18 @@ from score_jets import EMPTY, JETS, NAMES, NEGATIVE, NOT_FINITE, SLOTS
 
 import lgae_pyg
 from lgae_pyg.applications.score_job import choose_card, cut
-from lgae_pyg.applications.score_model import Scorer
+from lgae_pyg.applications.score_model import Scorer, choose_device
 from lgae_pyg.checkpoint import load_checkpoint, load_model, save_checkpoint
+from lgae_pyg.checksums import fingerprint
+from lgae_pyg.cli import main
 from lgae_pyg.data import JetData
 from lgae_pyg.data.flat import FlatJets
 from lgae_pyg.data.gate import admit, faults
+from lgae_pyg.data.store import raw_files
 from lgae_pyg.datasets import JetFiles, from_numpy
 from lgae_pyg.datasets.reading import Piece
 from lgae_pyg.evaluation.study import StudyOptions, run_study
-from lgae_pyg.evaluation.subject import Subject
+from lgae_pyg.evaluation.subject import Subject, run_model
 from lgae_pyg.models import LinearAE, LorentzNet
 
 OPTIONS = StudyOptions(resamples=2, progress=False)
@@ -254,3 +259,65 @@ def test_classes_whose_columns_would_be_alike_have_numbers(tagger: Path, file: P
     assert table.scores == ["score_0", "score_1", "score"] and table.meta["model_classes"] == ["b/c", "b c"]
     path = save_checkpoint(tmp_path / "words.ckpt", load_model(tagger), class_names=["b/c", "../x"])
     assert lgae_pyg.score(path, file).scores == ["score_b_c", "score_.._x", "score"]
+
+
+def test_devices_are_chosen_by_name(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto") == choose_device("cpu") == choose_device("cpu:0") == "cpu"
+    wrong = {"cuda": "finds no GPU", "cuda:1": "finds no GPU", "gpu": "unknown", "cuda:x": "unknown"}
+    for name, text in wrong.items():
+        with pytest.raises(ValueError, match=text):
+            choose_device(name)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [choose_device(name) for name in ("auto", "cuda", "cuda:1")] == ["cuda", "cuda", "cuda:1"]
+    with pytest.raises(ValueError, match="there are 2, counted from 0"):
+        choose_device("cuda:2")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_scores_on_a_missing_device_are_refused(tagger: Path, file: Path, tmp_path: Path, capsys) -> None:
+    with pytest.raises(ValueError, match="no GPU here"):
+        lgae_pyg.score(tagger, file, device="cuda")
+    assert main(["score", str(tagger), str(file), "--out", str(tmp_path / "a.npz"), "--device", "cuda"]) == 1
+    assert "auto, which takes what there is" in capsys.readouterr().err and not (tmp_path / "a.npz").exists()
+    np.testing.assert_array_equal(
+        lgae_pyg.score(tagger, file, device="auto")["score"], lgae_pyg.score(tagger, file)["score"]
+    )
+
+
+@pytest.mark.parametrize("kind", ["tagger", "autoencoder"])
+def test_jets_and_results_are_moved(request, kind: str, file: Path) -> None:
+    """A device that goes by another name than ``cpu``: all is moved there and back."""
+    path = request.getfixturevalue(kind)
+    jets = JetFiles(file, num_particles=SLOTS, unit="TeV").store
+    model = load_model(path).double()
+    here, there = (run_model(model, jets.to(torch.float64), 16, device=name) for name in ("cpu", "cpu:0"))
+    for (batch, result), (again, moved) in zip(here, there, strict=True):
+        assert torch.equal(batch.pos, again.pos)
+        parts = [[one] if kind == "tagger" else [one.p4, *one.latent] for one in (result, moved)]
+        assert all(torch.equal(one, two) for one, two in zip(*parts, strict=True))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("kind", ["tagger", "autoencoder"])
+def test_scores_on_a_gpu_are_those_of_the_cpu(request, kind: str, file: Path) -> None:
+    path = request.getfixturevalue(kind)
+    here, there = (lgae_pyg.score(path, file, device=name) for name in ("cpu", "cuda"))
+    for name in here.scores:
+        np.testing.assert_allclose(there[name], here[name], rtol=1e-6, atol=1e-9)
+
+
+def test_jets_of_the_training_are_noticed(tagger: Path, file: Path, tmp_path: Path, capsys) -> None:
+    files = raw_files(JetFiles(file, num_particles=SLOTS, unit="TeV").store.meta)
+    assert files == {fingerprint(file): "jets.npz"}
+    path = save_checkpoint(tmp_path / "seen.ckpt", load_model(tagger), unit="TeV", trained_on=files)
+    with pytest.warns(UserWarning, match=r"PFN was trained on copy\.npz"):
+        lgae_pyg.score(path, shutil.copy(file, tmp_path / "copy.npz"))
+    assert main(["score", str(path), str(file), "--out", str(tmp_path / "a.npz"), "--quiet"]) == 0
+    assert "was trained on jets.npz" in capsys.readouterr().out
+    np.savez(tmp_path / "other.npz", **{**np.load(file), "label": np.zeros(JETS, int)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "was trained on" not in str(lgae_pyg.score(path, tmp_path / "other.npz").meta["notes"])
+        lgae_pyg.score(tagger, file)  # of whose training nothing is known
