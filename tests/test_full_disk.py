@@ -8,6 +8,7 @@ import resource
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +115,9 @@ def test_a_signal_stops_at_the_next_piece_and_the_same_command_goes_on(
     pytest.importorskip("constriction")
     monkeypatch.setattr(conversion, "PIECE_ROWS", 40)
     monkeypatch.setattr(compression, "BLOCK_JETS", 40)
-    fields = score_job.ScoreJob.__init__
-    monkeypatch.setattr(fields, "__defaults__", (*fields.__defaults__[:-1], 40))
+    with_default = [one for one in fields(score_job.ScoreJob) if one.default is not MISSING]
+    defaults = tuple(40 if one.name == "piece_rows" else one.default for one in with_default)
+    monkeypatch.setattr(score_job.ScoreJob.__init__, "__defaults__", defaults)
     words, whole = words_of(name, inputs, tmp_path / "whole")
     assert main(words) == 0
     words, out = words_of(name, inputs, tmp_path / "stopped")
