@@ -41,6 +41,8 @@ def with_references(p4: Tensor, ptr: Tensor, vectors: Tensor) -> Referenced:
         - **output:** see :class:`Referenced`
     """
     count, jets = len(vectors), len(ptr) - 1
+    if not count:
+        return Referenced(p4, ptr, torch.zeros(len(p4), dtype=torch.bool, device=p4.device))
     longer = ptr + count * torch.arange(len(ptr), device=ptr.device)
     nodes = len(p4) + count * jets
     is_reference = node_slots(longer, nodes) < count
