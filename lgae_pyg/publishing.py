@@ -11,7 +11,7 @@ import torch
 from lgae_pyg.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from lgae_pyg.files import write_text
 from lgae_pyg.models import contract_of
-from lgae_pyg.weights import CARD, MODEL
+from lgae_pyg.places import CARD, MODEL
 
 #: The tables of the studies that a card shows, by the task of the model or, for an anomaly detector, its name.
 TABLES = {
