@@ -30,7 +30,7 @@ from lgae_pyg.checksums import check_archive, seal_archive
 from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.files import first_line, plain, write_atomically
 from lgae_pyg.models import build_model, check_config, contract_of, stated_unit
-from lgae_pyg.places import find_checkpoint as find_checkpoint
+from lgae_pyg.places import BEST, LAST, find_checkpoint  # noqa: F401
 from lgae_pyg.registry import check_choice
 from lgae_pyg.version import __version__
 from lgae_pyg.weights import read_weights, write_weights

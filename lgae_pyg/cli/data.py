@@ -124,7 +124,7 @@ def convert_files(options: argparse.Namespace) -> int:
     seconds = time.perf_counter() - begin
     print("\n".join(admission.lines()))
     print(f"{options.out}: {admission.read:,} jets in {seconds:.1f} s, {admission.read / seconds:,.0f} jets/s")
-    print(f"Train on it: lgae train data=files data.path={options.out}")
+    print(f"Train on it: lgae train data=files data.path={options.out} data.num_particles=30")
     print(f"Open it in Python: lgae_pyg.data.JetStore.load({str(options.out)!r})")
     return 0
 
