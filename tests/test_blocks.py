@@ -253,7 +253,7 @@ def test_words_within_sentences_have_options_that_there_are(name: str) -> None:
         words = line.split()
         assert words[1] in COMMANDS or words[1].isupper(), line
         if words[1] == "train" and "..." not in line and "_target_" not in line:
-            composed([word for word in words[2:] if not word.startswith("--")])
+            composed([word for word in words[2:] if "=" in word])
         if words[1] == "train" or words[1].isupper():
             continue
         parser = build_parser(words[1]).subcommands()[words[1]]
