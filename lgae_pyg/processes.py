@@ -102,12 +102,14 @@ def end_with_parent() -> None:
     """
     parent = multiprocessing.parent_process()
 
+    if parent is None:
+        return
+
     def watch() -> None:
         parent.join()
         os._exit(1)
 
-    if parent is not None:
-        threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def leads() -> bool:

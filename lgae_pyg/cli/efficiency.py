@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 from lgae_pyg.cli.parser import CommandParser, positive
-from lgae_pyg.places import check_experiment, check_inputs, config_names
+from lgae_pyg.places import check_experiment, config_names
+from lgae_pyg.registry import near
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -36,7 +37,8 @@ def run(options: argparse.Namespace) -> int:
         0, 1 if a training failed, 130 after Ctrl-C: the same command goes on from there.
     """
     if options.redraw:
-        check_inputs(files=[options.out])
+        if not options.out.is_dir():
+            raise FileNotFoundError(f"{near(options.out)}: run the study first, without --redraw")
     experiments, sizes = _experiments(options), _numbers("--sizes", options.sizes)
     seeds = _numbers("--seeds", options.seeds)
 

@@ -75,6 +75,8 @@ class JetData(Data):
         jets = getattr(self, "num_graphs", None) or 1
         self.unit_in_gev, self._unit = unit_numbers(value, jets), value
 
+    _mark: Any
+
     def __setattr__(self, key: str, value: Any) -> None:
         super().__setattr__(key, value)
         if key == "pos" and getattr(self, "_mark", None) is not None:

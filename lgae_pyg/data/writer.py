@@ -222,7 +222,8 @@ class JetStoreWriter:
             DataFileError: a shard has another size than was written.
             ValueError: there are no jets, or pieces have different fields; the message names the piece.
         """
-        path, fields, shards = Path(path), None, []
+        path, shards = Path(path), []
+        fields: Any = None
         for piece in range(pieces):
             receipt = read_checked(path / f"{piece:05d}.json")
             if receipt["shards"] and fields not in (None, receipt["fields"]):

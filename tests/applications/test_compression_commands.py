@@ -48,7 +48,7 @@ def test_wrong_calls_say_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixtur
         (["compress", jets, str(tmp_path)], "is a folder"),
         (["compress", jets, str(tmp_path / "a"), "--pt", "2"], "between 0 and 1"),
         (["decompress", jets], "is no file of compressed jets"),
-        (["decompress", str(tmp_path / "missing")], "No such file"),
+        (["decompress", str(tmp_path / "missing")], "no such file"),
     ):
         assert main(words) == 1 and text in capsys.readouterr().err
     assert main(["compress", jets, str(tmp_path / "a")]) == 0
