@@ -117,7 +117,7 @@ def describe(
         "config": config or {},
         "epoch": epoch,
         "metrics": metrics or {},
-        "class_names": list(class_names) or getattr(model, "class_names", ()),
+        "class_names": list(class_names or getattr(model, "class_names", [])),
         "trained_on": trained_on or {},
         **({"detector": detector} if detector else {}),
     }
@@ -304,7 +304,7 @@ def load_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> Check
     load_state(file, model, state)
     model.unit = header["unit"]
     if header.get("class_names") and hasattr(model, "class_names"):
-        model.class_names = tuple(header["class_names"])
+        model.class_names = tuple(header["class_names"])  # type: ignore[assignment]  # not a tensor: of a tagger
     known = set(Checkpoint.__dataclass_fields__) - {"model", "path", "density"}
     described = {key: header[key] for key in known if key in header}
     return Checkpoint(model=model.eval(), path=file, density=density, **described)

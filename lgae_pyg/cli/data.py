@@ -76,6 +76,7 @@ def inspect_file(options: argparse.Namespace) -> int:
     print(f"{reader.rows:,} rows; {reader.protection(list(reader.columns))}\n")
     print(_columns(list(reader.columns.values())))
     doubts: Sequence[str] = ()
+    card: Any
     if options.card:
         card, why = read_card(options.card), "the card"
     elif fits := fitting_presets(path):

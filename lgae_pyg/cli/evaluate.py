@@ -148,7 +148,8 @@ def _each(
     """
     from lgae_pyg.evaluation.subject import LeftOut
 
-    done, failed = [], []
+    done: list[str] = []
+    failed: list[str] = []
     left: dict[str, list[str]] = {}
     for name in names:
         try:

@@ -35,6 +35,7 @@ def add_arguments(parser: CommandParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Reads the three files, writes the checkpoint and says what is in it."""
     _check_files(options)
+    model: Any
 
     from lgae_pyg.checkpoint import save_checkpoint
     from lgae_pyg.legacy.files import load_original, load_original_tagger

@@ -59,7 +59,8 @@ def _log(runs: Sequence[Any]) -> None:
         if not has_checkpoint(one.folder):
             print(f"W&B:    nothing of {one.name}: no checkpoint there says which W&B run it is")
             continue
-        tables, figures = {}, {}
+        tables: dict[str, Any] = {}
+        figures: dict[str, Any] = {}
         for study in one.tables:
             folder = one.place(study).removeprefix(one.name).removeprefix("/")
             prefix = f"{folder}/" if folder else ""
