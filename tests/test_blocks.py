@@ -192,6 +192,8 @@ def check_lgae(words: list[str]) -> None:
     from lgae_pyg.registry import check_choice
     from lgae_pyg.vocabulary import EXPORT_FORMATS, JET_FORMATS
 
+    if words[-1] == "--help":
+        return
     options = build_parser(words[1]).parse_args(words[1:])
     if options.command == "train":
         composed([word for word in options.words if not word.startswith("--")])
