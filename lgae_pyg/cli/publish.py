@@ -18,7 +18,8 @@ def add_arguments(parser: CommandParser) -> None:
     add("--score", metavar="NAME", help="publish an anomaly detector by this score, such as latent_mahalanobis: "
         "with thresholds")  # fmt: skip
     add("--ordinary", metavar="FILE", help="jets for the thresholds (default: the test split of the training)")
-    add("--classes", metavar="A,B", type=names_of, default=[], help="the classes that are ordinary among them (default: all)")
+    classes = "the classes that are ordinary among them (default: all)"
+    add("--classes", metavar="A,B", type=names_of, default=[], help=classes)
     add("--single", action="store_true", help="weights in single precision")
 
 
@@ -31,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     from lgae_pyg.publishing import publish
 
     about = options.about.read_text(encoding="utf-8").strip() if options.about else ""
-    kept = {"score": options.score, "ordinary": options.ordinary, "classes": options.classes, "single": options.single}
+    kept = {name: getattr(options, name) for name in ("score", "ordinary", "classes", "single")}
     folder = publish(options.model, options.folder, about, options.licence, options.results, **kept)
     found = load_checkpoint(folder)
     print(f"{found.path}: {found.path.stat().st_size:,} bytes; card: {folder / 'README.md'}")

@@ -52,6 +52,8 @@ WRONG = [
     ("score lorentz_net_tops here.txt --out b.h5 --reference nothing", 1, "no such file"),
     ("judge nothing", 1, "no such file, and no pattern that fits"),
     ("judge here.txt --unit TEV", 2, "did you mean TeV?"),
+    ("publish nothing models/mine", 1, "no such checkpoint or run folder"),
+    ("publish lorentz_net_tops models/mine --about nothing", 1, "no such file, and no pattern that fits"),
     ("report nothing", 1, "no such file, and no pattern that fits"),
     ("efficiency --experiments lgae_mix_fats", 1, "did you mean lgae_mix_fast?"),
     ("efficiency --sizes 1,x", 1, "give whole numbers"),
