@@ -77,7 +77,8 @@ def publish(
     folder.mkdir(parents=True, exist_ok=True)
     data = _without_paths(found.data) if found.data else None
     config = {key: found.config[key] for key in TRAINING if key in found.config}
-    training = {"epoch": found.epoch, "metrics": found.metrics, "config": config, "trained_on": found.trained_on}
+    training: dict[str, Any] = {"epoch": found.epoch, "metrics": found.metrics, "config": config}
+    training["trained_on"] = found.trained_on
     save_checkpoint(folder / MODEL, model, data=data, unit=found.unit, **training, **more)
     write_text(folder / CARD, _card(folder.name, found, data, about, licence, results, more.get("detector", {})))
     return folder
