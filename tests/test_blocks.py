@@ -154,17 +154,19 @@ def test_cards_are_understood() -> None:
 #: Bash, in which every command only says its words, and one that is unknown fails.
 ECHO = """
 say() { printf '%s\\x1f' "$@"; printf '\\x1e'; }
-for name in lgae git make pip python python3 cd pytest source; do eval "$name() { say $name \\"\\$@\\"; }"; done
+for name in lgae git make pip python python3 cd pytest source srun scontrol torchrun wandb; do
+    eval "$name() { say $name \\"\\$@\\"; }"
+done
 function . { say . "$@"; }
 command_not_found_handle() { echo "unknown command $*" >&2; exit 127; }
-PATH=
+PATH= SLURM_ARRAY_TASK_ID=1
 set -e
 """
 
 
 def commands(block: str, folder: Path) -> list[list[str]]:
     """The commands of a block, as bash understands it: continued lines, variables, quotes, comments."""
-    done = subprocess.run(["/bin/bash", "-c", ECHO + block], cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(["/bin/bash", "-c", ECHO + block + ":"], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0 and done.stderr == "", f"{done.stderr}\n{block}"
     return [one.split("\x1f")[:-1] for one in done.stdout.split("\x1e")[:-1]]
 
@@ -185,6 +187,12 @@ def composed(words: list[str]) -> dict[str, Any]:
     return config if own else read_config(config)
 
 
+def one_of_many(words: list[str]) -> list[str]:
+    """The overrides of one training of a multirun, without those of Hydra itself."""
+    own = [word for word in words if not word.startswith(("--", "hydra"))]
+    return [re.sub(r"^([^=]+=[^\[,]*),.*", r"\1", word) for word in own] if "--multirun" in words else own
+
+
 def check_lgae(words: list[str]) -> None:
     """What ``lgae`` would say of these words before it begins."""
     from lgae_pyg.cli import build_parser
@@ -196,7 +204,7 @@ def check_lgae(words: list[str]) -> None:
         return
     options = build_parser(words[1]).parse_args(words[1:])
     if options.command == "train":
-        composed([word for word in options.words if not word.startswith("--")])
+        composed(one_of_many(options.words))
     if options.command == "score":
         score_format(options.out)
     if options.command == "export":
@@ -211,6 +219,10 @@ def check_lgae(words: list[str]) -> None:
 def check_other(words: list[str]) -> None:
     """That scripts, their options, targets and extras are there."""
     command, *rest = words
+    if "lgae" in rest:  # started by another command
+        check_lgae(rest[rest.index("lgae") :])
+    if "lgae_pyg.training" in rest:
+        check_lgae(["lgae", "train", *rest[rest.index("lgae_pyg.training") + 1 :]])
     if command in ("python", "python3") and rest[0].endswith(".py"):
         text = (CLONE / rest[0]).read_text()
         assert [one for one in rest if one.startswith("--") and f'"{one}"' not in text] == [], words
