@@ -13,7 +13,7 @@ JETS ?= 10000
 DATA := data/quickstart
 RUN := runs/quickstart
 
-.PHONY: help setup environment scatter quickstart test slow lint docs bench dist clean
+.PHONY: help setup environment scatter quickstart test slow lint docs tutorials bench dist clean
 .DELETE_ON_ERROR:
 
 help:
@@ -21,8 +21,9 @@ help:
 	@echo "make quickstart  generate jets, train an LGAE, write its tables and figures (5 minutes and a download)"
 	@echo "make test        the tests"
 	@echo "make slow        the slow studies among the tests"
-	@echo "make lint        ruff"
+	@echo "make lint        ruff, and the types of the public modules by mypy"
 	@echo "make docs        the documentation, into docs/_build/html"
+	@echo "make tutorials   the figures of the tutorials, by running the notebooks"
 	@echo "make bench       benchmarks of loading, and of speed and memory of the models"
 	@echo "make dist        the wheel, into dist/"
 
@@ -68,6 +69,11 @@ slow: setup
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+# The figures of the tutorials, which are committed.
+tutorials: $(VENV)/installed
+	$(BIN)/python docs/draw_tutorials.py
 
 docs: $(VENV)/installed
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html

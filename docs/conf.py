@@ -30,13 +30,17 @@ exclude_patterns = ["_build"]
 
 def write_tutorials(app) -> None:
     """Turns each notebook of ``tutorials/`` into a page beside it (which git ignores): words as they are, code as
-    blocks. The tests run the cells, the documentation only shows them."""
-    for notebook in sorted(Path(app.srcdir, "tutorials").glob("*.ipynb")):
-        parts = []
-        for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+    blocks, below them the figures that ``draw_tutorials.py`` keeps. The tests run the cells."""
+    folder = Path(app.srcdir, "tutorials")
+    for notebook in sorted(folder.glob("*.ipynb")):
+        parts = [f"*Download: {{download}}`{notebook.name}`, and its jets, {{download}}`jets.npz`.*"]
+        for number, cell in enumerate(json.loads(notebook.read_text(encoding="utf-8"))["cells"]):
             text = "".join(cell["source"])
             is_code = cell["cell_type"] == "code"
             parts.append(f"```python\n{text}\n```" if is_code else text.replace(".ipynb)", ".md)"))
+            drawn = sorted(folder.glob(f"figures/{notebook.stem}_{number}_*.png"))
+            parts += [f"![what the cell draws](figures/{path.name})" for path in drawn]
+        parts[:2] = [parts[1], parts[0]]  # the title comes first
         page, text = notebook.with_suffix(".md"), "\n\n".join(parts) + "\n"
         if not page.exists() or page.read_text(encoding="utf-8") != text:
             page.write_text(text, encoding="utf-8")

@@ -30,9 +30,10 @@ from lgae_pyg.checksums import check_archive, seal_archive
 from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.files import first_line, plain, write_atomically
 from lgae_pyg.models import build_model, check_config, contract_of, stated_unit
-from lgae_pyg.registry import check_choice, near
+from lgae_pyg.places import BEST, LAST, find_checkpoint  # noqa: F401
+from lgae_pyg.registry import check_choice
 from lgae_pyg.version import __version__
-from lgae_pyg.weights import MODEL, read_weights, shipped_model, shipped_models, write_weights
+from lgae_pyg.weights import read_weights, write_weights
 
 FORMAT = 1
 HEADER = "lgae_pyg"
@@ -40,7 +41,6 @@ PREFIX, DENSITY = "model.", "density."
 #: Whole numbers up to this are believed in the configuration of a model, and so many bytes of buffers that are
 #: made anew; larger ones need a larger file.
 LARGEST, SPARE_BYTES = 10_000, 1 << 28
-BEST, LAST = "best.ckpt", "last.ckpt"
 SAFETENSORS = ".safetensors"
 
 
@@ -117,7 +117,7 @@ def describe(
         "config": config or {},
         "epoch": epoch,
         "metrics": metrics or {},
-        "class_names": list(class_names) or getattr(model, "class_names", ()),
+        "class_names": list(class_names or getattr(model, "class_names", [])),
         "trained_on": trained_on or {},
         **({"detector": detector} if detector else {}),
     }
@@ -198,40 +198,6 @@ def write_checkpoint(path: str | os.PathLike, content: Mapping[str, Any]) -> Pat
         seal_archive(file)
 
     return write_atomically(path, write)
-
-
-def find_checkpoint(path: str | os.PathLike) -> Path:
-    """Returns the checkpoint file that a path means.
-
-    Args:
-        path: a checkpoint file; the folder of a run, whose best model is taken, or, if there is none, the last
-            one (a warning says so); the folder of a published model; or the name of one that is shipped with the
-            package (:func:`~lgae_pyg.weights.shipped_models`), where there is no file of that name.
-
-    Raises:
-        FileNotFoundError: there is no such file, or the folder holds no checkpoint.
-    """
-    path = Path(path)
-    if not path.is_dir():
-        if path.exists():
-            return path
-        shipped = shipped_model(path)
-        if shipped is None:
-            known = ", ".join(shipped_models())
-            raise FileNotFoundError(
-                f"{path}: no such checkpoint or run folder ({near(path)}), and no model that comes with the "
-                f"package ({known})"
-            )
-        return shipped
-    if (path / MODEL).exists():
-        return path / MODEL
-    for folder in (path / "checkpoints", path):
-        if (folder / BEST).exists():
-            return folder / BEST
-        if (folder / LAST).exists():
-            warnings.warn(f"{path} has no {BEST}, {LAST} is taken instead", stacklevel=2)
-            return folder / LAST
-    raise FileNotFoundError(f"{path.absolute()} is no run folder: no checkpoints/{BEST}, no checkpoints/{LAST}")
 
 
 def read_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[str, Any]:
@@ -338,7 +304,7 @@ def load_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> Check
     load_state(file, model, state)
     model.unit = header["unit"]
     if header.get("class_names") and hasattr(model, "class_names"):
-        model.class_names = tuple(header["class_names"])
+        model.class_names = tuple(header["class_names"])  # type: ignore[assignment]  # not a tensor: of a tagger
     known = set(Checkpoint.__dataclass_fields__) - {"model", "path", "density"}
     described = {key: header[key] for key in known if key in header}
     return Checkpoint(model=model.eval(), path=file, density=density, **described)

@@ -65,7 +65,9 @@ class GracefulStop:
     def pass_on(self) -> None:
         """Gives the signal to those who listened to it before: launchers that submit a job again do. To be called
         outside of the context, when all is saved."""
-        former = signal.SIG_DFL if self.requested is None else signal.getsignal(self.requested)
+        if self.requested is None:
+            return
+        former = signal.getsignal(self.requested)
         if callable(former) and former is not signal.default_int_handler:
             os.kill(os.getpid(), self.requested)
 
@@ -102,12 +104,14 @@ def end_with_parent() -> None:
     """
     parent = multiprocessing.parent_process()
 
+    if parent is None:
+        return
+
     def watch() -> None:
         parent.join()
         os._exit(1)
 
-    if parent is not None:
-        threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def leads() -> bool:

@@ -11,7 +11,7 @@ import torch
 from lgae_pyg.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from lgae_pyg.files import write_text
 from lgae_pyg.models import contract_of
-from lgae_pyg.weights import CARD, MODEL
+from lgae_pyg.places import CARD, MODEL
 
 #: The tables of the studies that a card shows, by the task of the model or, for an anomaly detector, its name.
 TABLES = {
@@ -77,7 +77,8 @@ def publish(
     folder.mkdir(parents=True, exist_ok=True)
     data = _without_paths(found.data) if found.data else None
     config = {key: found.config[key] for key in TRAINING if key in found.config}
-    training = {"epoch": found.epoch, "metrics": found.metrics, "config": config, "trained_on": found.trained_on}
+    training: dict[str, Any] = {"epoch": found.epoch, "metrics": found.metrics, "config": config}
+    training["trained_on"] = found.trained_on
     save_checkpoint(folder / MODEL, model, data=data, unit=found.unit, **training, **more)
     write_text(folder / CARD, _card(folder.name, found, data, about, licence, results, more.get("detector", {})))
     return folder

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lgae_pyg.files import write_atomically
+from lgae_pyg.files import write_text
 
 Value = str | int | float
 
@@ -62,7 +62,9 @@ class Table:
         rows = []
         for row in self.records():
             cells = (
-                format_with_error(row[name], row[f"{name}_error"]) if f"{name}_error" in row else row[name]
+                format_with_error(float(row[name]), float(row[f"{name}_error"]))
+                if f"{name}_error" in row
+                else row[name]
                 for name in kept
             )
             rows.append(tuple(cells))
@@ -103,8 +105,7 @@ class Table:
     def save(self, folder: str | Path) -> None:
         """Writes ``NAME.csv`` and ``NAME.md`` into the folder."""
         for suffix, text in (("csv", self.to_csv()), ("md", self.to_markdown())):
-            data = text.encode("utf-8")
-            write_atomically(Path(folder) / f"{self.name}.{suffix}", lambda file, data=data: file.write(data))
+            write_text(Path(folder) / f"{self.name}.{suffix}", text)
 
     def _cells(self) -> list[list[str]]:
         return [[format_value(value) for value in row] for row in self.rows]

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,26 +9,12 @@ from typing import Any
 from lgae_pyg.data.errors import DataFileError
 from lgae_pyg.data.tensor_file import metadata_of, read_tensors, write_tensors
 from lgae_pyg.files import plain
+from lgae_pyg.places import CARD, MODEL, SHIPPED, shipped_model, shipped_models  # noqa: F401
 
-#: The file of a published model, in a folder of its own beside its card.
-MODEL, CARD = "model.safetensors", "README.md"
-#: Where the models lie that come with the package.
-SHIPPED = Path(__file__).parent / "pretrained"
 #: Entry of the metadata that holds the header, as JSON.
 ENTRY = "lgae_pyg"
 #: No header of ours is longer, in bytes.
 LONGEST = 1 << 24
-
-
-def shipped_models() -> dict[str, Path]:
-    """The models that come with the package, by name, with their folders."""
-    return {path.parent.name: path.parent for path in sorted(SHIPPED.glob(f"*/{MODEL}"))}
-
-
-def shipped_model(name: str | os.PathLike[str]) -> Path | None:
-    """The file of a shipped model; ``None`` if that is not the name of one."""
-    text = os.fspath(name)
-    return SHIPPED / text / MODEL if re.fullmatch(r"[a-z0-9_]+", text) and text in shipped_models() else None
 
 
 def is_weights(path: str | os.PathLike[str]) -> bool:

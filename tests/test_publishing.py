@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import lgae_pyg
-from lgae_pyg import weights
+from lgae_pyg import places
 from lgae_pyg.applications.judge.files import judge_file
 from lgae_pyg.applications.score_formats import read_scores
 from lgae_pyg.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
@@ -74,16 +74,16 @@ def test_other_safetensors_are_refused(tmp_path):
 
 
 def test_names_of_shipped_models_lead_nowhere_else(published, monkeypatch, tmp_path):
-    monkeypatch.setattr(weights, "SHIPPED", published.parent)
+    monkeypatch.setattr(places, "SHIPPED", published.parent)
     monkeypatch.chdir(tmp_path.parent)
     assert isinstance(lgae_pyg.load_model("tops"), PFN)
     for name in ("../tops", "tops/", "./tops", "TOPS", ""):
-        assert weights.shipped_model(name) is None
+        assert places.shipped_model(name) is None
     with pytest.raises(FileNotFoundError, match=r"no model that comes with the package \(tops\)"):
         lgae_pyg.load_model("top")
 
 
-@pytest.mark.parametrize("name", sorted(weights.shipped_models()))
+@pytest.mark.parametrize("name", sorted(places.shipped_models()))
 def test_shipped_models_can_be_used(name):
     found = load_checkpoint(name)
     card = (found.path.parent / "README.md").read_text()
@@ -106,7 +106,7 @@ def run(tmp_path: Path, massless_jet, generator) -> Path:
 def test_shipped_models_are_used_by_name(massless_jet, generator, tmp_path, capsys) -> None:
     """A tagger, an autoencoder and an anomaly detector; of jets like those of its training the detector says the
     shares that its card does (checked when it was made)."""
-    tasks = {name: load_checkpoint(name) for name in weights.shipped_models()}
+    tasks = {name: load_checkpoint(name) for name in places.shipped_models()}
     assert {"lorentz_net_tops", "shell_lgae_jets", "lgae_qcd_anomaly"} <= set(tasks)
     p4 = torch.cat([massless_jet(size, generator) for size in (30, 12, 3, 40)])
     jets = FlatJets(1000 * p4.numpy(), np.array([0, 30, 42, 45, 85]))
@@ -122,7 +122,7 @@ def test_shipped_models_are_used_by_name(massless_jet, generator, tmp_path, caps
 def test_a_detector_brings_its_score_and_thresholds(run: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     words = ["publish", str(run), str(tmp_path / "models" / "odd"), "--score", "latent_mahalanobis", "--single"]
     assert main(words) == 0 and "0.01 of 1,200 ordinary jets" in capsys.readouterr().out
-    monkeypatch.setattr(weights, "SHIPPED", tmp_path / "models")
+    monkeypatch.setattr(places, "SHIPPED", tmp_path / "models")
     (tmp_path / "jets.npz").rename(tmp_path / "elsewhere.npz")  # nothing of the training is needed
     table = lgae_pyg.score("odd", tmp_path / "elsewhere.npz", card="neutral")
     found = table.meta["detector"]

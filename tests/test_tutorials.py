@@ -32,6 +32,15 @@ def test_a_notebook_is_plain_and_claims_something(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_site_shows_what_the_cells_draw(path: Path) -> None:
+    """Each cell that labels an axis has its figure (``make tutorials``), and no other has."""
+    every = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    drawing = {number for number, cell in enumerate(every) if "plt.xlabel" in "".join(cell["source"])}
+    figures = TUTORIALS.glob(f"figures/{path.stem}_*.png")
+    assert {int(one.stem.split("_")[-2]) for one in figures} == drawing
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(path: Path, tmp_path, monkeypatch) -> None:
     plt = pytest.importorskip("matplotlib.pyplot")
     if path.stem == "5_compress":

@@ -19,7 +19,7 @@ import torch
 from filelock import FileLock, Timeout
 from safetensors import safe_open
 
-from lgae_pyg.applications.score_formats import format_of, read_meta, write_scores
+from lgae_pyg.applications.score_formats import read_meta, write_scores
 from lgae_pyg.applications.score_job import ScoreJob, check_features, short_names, stretches_of
 from lgae_pyg.applications.score_model import Scorer
 from lgae_pyg.applications.score_table import Summary, described
@@ -29,6 +29,7 @@ from lgae_pyg.data.tensor_file import metadata_of, read_tensors, write_tensors
 from lgae_pyg.datasets.reading import Piece
 from lgae_pyg.files import plain, remove_partial
 from lgae_pyg.ops.threads import limited_threads
+from lgae_pyg.places import score_format
 from lgae_pyg.processes import end_with_parent, ignore_stops
 
 JOB, LOCK = "job.json", ".lock"
@@ -75,7 +76,7 @@ def score_files(
         ValueError: for an unknown suffix, or a shard that cannot be.
     """
     out, folder = Path(out), parts_folder(out)
-    format_of(out)
+    score_format(out)
     if shard is not None and not 1 <= shard[0] <= shard[1]:
         raise ValueError(f"shard {shard[0]}/{shard[1]}: count from 1, as in 1/4, 2/4, 3/4, 4/4")
     with limited_threads(1), _alone(folder, shard):

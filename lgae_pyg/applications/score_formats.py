@@ -18,6 +18,7 @@ import numpy as np
 from lgae_pyg.applications.score_table import EVENT_COLUMNS, ScoreTable, in_words
 from lgae_pyg.data import DataFileError
 from lgae_pyg.files import new_file
+from lgae_pyg.places import score_format
 
 #: The key of the metadata in every format, and the name of the tree in ROOT files.
 KEY, TREE = "lgae_pyg", "jets"
@@ -30,18 +31,6 @@ WORDS = ("file", "status")
 
 #: Parts of the columns of that name, all of them in the order of the jets.
 Parts = Callable[[Sequence[str]], Iterable[Mapping[str, np.ndarray]]]
-
-
-def format_of(path: str | os.PathLike[str]) -> str:
-    """The format of a score file by its suffix.
-
-    Raises:
-        ValueError: for another suffix.
-    """
-    suffix = Path(path).suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ValueError(f"{path}: score files end in {', '.join(SUFFIXES)}, which say their format")
-    return SUFFIXES[suffix]
 
 
 def write_scores(path: Path, columns: Sequence[str], rows: int, parts: Parts, meta: Mapping[str, Any]) -> Path:
@@ -60,7 +49,7 @@ def write_scores(path: Path, columns: Sequence[str], rows: int, parts: Parts, me
     Raises:
         ValueError: for an unknown suffix.
     """
-    kind, path = format_of(path), Path(path)
+    kind, path = score_format(path), Path(path)
     with new_file(path) as partial:
         _WRITERS[kind](partial, columns, rows, parts, meta)
     return path
@@ -76,7 +65,7 @@ def read_scores(path: str | os.PathLike[str]) -> ScoreTable:
     """
     found, meta = _opened(path, True)
     columns = {name: found[name] for name in meta["columns"]}
-    return ScoreTable(in_words(columns, meta) if format_of(path) == "root" else columns, meta)
+    return ScoreTable(in_words(columns, meta) if score_format(path) == "root" else columns, meta)
 
 
 def read_meta(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -85,7 +74,7 @@ def read_meta(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _opened(path: str | os.PathLike[str], whole: bool) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    kind = format_of(path)
+    kind = score_format(path)
     open(path, "rb").close()  # what the system forbids is said in its own words
     try:
         columns, text = _READERS[kind](str(path), whole)
@@ -250,13 +239,5 @@ def _read_root(path: str, whole: bool) -> tuple[dict[str, np.ndarray], str]:
         return {name: tree[name].array(library="np") for name in (tree.keys() if whole else ())}, str(file[KEY])
 
 
-SUFFIXES = {
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".h5": "hdf5",
-    ".hdf5": "hdf5",
-    ".root": "root",
-    ".npz": "npz",
-}
 _WRITERS = {"parquet": _write_parquet, "hdf5": _write_hdf5, "root": _write_root, "npz": _write_npz}
 _READERS = {"parquet": _read_parquet, "hdf5": _read_hdf5, "root": _read_root, "npz": _read_npz}

@@ -5,11 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lgae_pyg.cli.parser import CommandParser
+from lgae_pyg.places import MODEL, check_inputs, preset_names, shipped_model
+
 #: Columns that are listed by name.
 SHOWN = 12
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: CommandParser) -> None:
     """The options of the command."""
     add = parser.add_argument
     parser.usage = "lgae compress [MODEL] IN... OUT [options]"
@@ -28,15 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--card", metavar="CARD", help="data card of the files: preset or YAML file (default: recognised)")
     add("--particles", type=int, metavar="N", help="cut jets to their N leading particles (default: keep all)")
     add("--unit", default="GeV", choices=("GeV", "TeV", "PeV"), help="unit of the momenta (default GeV)")
+    parser.offers = {"card": preset_names}
 
 
 def run(options: argparse.Namespace) -> int:
     """Compresses, and prints what it cost."""
     import time
-
-    from lgae_pyg.applications.compression import compress
-    from lgae_pyg.datasets import JetFiles
-    from lgae_pyg.processes import GracefulStop
 
     *inputs, out = options.paths
     model = inputs.pop(0) if inputs and _is_model(inputs[0]) else None
@@ -44,6 +44,12 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("lgae compress [MODEL] IN... OUT: give the jets, and last the file to be written")
     if Path(out).is_dir():
         raise IsADirectoryError(f"{out} is a folder: last comes the file to be written")
+    check_inputs(model, inputs, options.card)
+
+    from lgae_pyg.applications.compression import compress
+    from lgae_pyg.datasets import JetFiles
+    from lgae_pyg.processes import GracefulStop
+
     if _is_jets(Path(out)):
         raise ValueError(f"{out} is a file of jets, and would be replaced: last comes the file to be written")
     jets = JetFiles(inputs, options.card, num_particles=options.particles, unit=options.unit)
@@ -88,11 +94,13 @@ def _left_out(card: Any, files: Sequence[str]) -> list[str]:
 
 def _is_model(text: str) -> bool:
     """Whether a word is a checkpoint, folder of a run or a published model, or name of a shipped one."""
-    from lgae_pyg.weights import MODEL, is_weights, shipped_model
-
     path = Path(text)
+    if path.is_file() and path.suffix == Path(MODEL).suffix:
+        from lgae_pyg.weights import is_weights
+
+        return is_weights(path)
     if path.is_file():
-        return path.suffix == ".ckpt" or is_weights(path)
+        return path.suffix == ".ckpt"
     return (path / "checkpoints").is_dir() or (path / MODEL).is_file() or shipped_model(text) is not None
 
 

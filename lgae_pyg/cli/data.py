@@ -5,24 +5,34 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lgae_pyg.cli.parser import CommandParser
+from lgae_pyg.places import check_inputs, preset_names
+
 COMMANDS = {
-    "inspect": "show what is in a file, and the data card that reads it",
-    "convert": "read files through the gate into a store on disk, in bounded memory",
+    "inspect": (
+        "show what is in a file, and the data card that reads it",
+        "lgae data inspect JETS.parquet --out card.yaml",
+    ),
+    "convert": (
+        "read files through the gate into a store on disk, in bounded memory",
+        "lgae data convert auto JETS.parquet --out store --particles 100",
+    ),
 }
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: CommandParser) -> None:
     """Adds the subcommands of ``lgae data`` to a parser."""
     commands = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", required=True)
-    inspect = commands.add_parser("inspect", help=COMMANDS["inspect"])
+    inspect = _add(commands, "inspect")
     add = inspect.add_argument
     add("file", metavar="FILE", help="a ROOT, HDF5, Parquet or NumPy file; a folder or a pattern: its first file")
     add("--card", metavar="CARD", help="read it with this preset or YAML file (default: recognised)")
     add("--table", default="", metavar="NAME", help="tree or group to look into (default: the only one)")
     add("--out", type=Path, metavar="YAML", help="save the card there, to be changed and used")
     add("--particles", type=int, default=10, help="particles of the first jet that are shown (default 10)")
+    inspect.offers = {"card": preset_names}
     inspect.set_defaults(work=inspect_file)
-    convert = commands.add_parser("convert", help=COMMANDS["convert"])
+    convert = _add(commands, "convert")
     add = convert.add_argument
     add("card", metavar="CARD", help="preset or YAML file that says what is in the files; auto: recognised")
     add("files", nargs="+", metavar="FILE", help="files, folders or patterns")
@@ -34,7 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--classes", metavar="A,B", help="only these classes, numbered in this order")
     add("--seed", type=int, default=0, help="seed of azimuths that are not in the files (default 0)")
     add("--workers", type=int, default=1, metavar="K", help="processes (default 1); the result is the same")
+    convert.offers = {"card": lambda: ["auto", *preset_names()]}
     convert.set_defaults(work=convert_files)
+
+
+def _add(commands: Any, name: str) -> CommandParser:
+    summary, example = COMMANDS[name]
+    return commands.add_parser(name, help=summary, description=f"{summary}.".capitalize(), example=example)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -44,6 +60,8 @@ def run(options: argparse.Namespace) -> int:
 
 def inspect_file(options: argparse.Namespace) -> int:
     """Prints the columns of a file, the card that reads it, and its first jet."""
+    check_inputs(files=[options.file], card=options.card)
+
     from lgae_pyg.datasets.cards import read_card
     from lgae_pyg.datasets.readers import find_files
     from lgae_pyg.datasets.recognition import fitting_presets, propose
@@ -58,6 +76,7 @@ def inspect_file(options: argparse.Namespace) -> int:
     print(f"{reader.rows:,} rows; {reader.protection(list(reader.columns))}\n")
     print(_columns(list(reader.columns.values())))
     doubts: Sequence[str] = ()
+    card: Any
     if options.card:
         card, why = read_card(options.card), "the card"
     elif fits := fitting_presets(path):
@@ -86,6 +105,8 @@ def convert_files(options: argparse.Namespace) -> int:
     """Converts files, and prints what the gate did, and how fast it went."""
     import time
 
+    check_inputs(files=options.files, card=None if options.card == "auto" else options.card)
+
     from lgae_pyg.data.gate import Rules
     from lgae_pyg.datasets.cards import read_card
     from lgae_pyg.datasets.conversion import Conversion, convert
@@ -104,7 +125,7 @@ def convert_files(options: argparse.Namespace) -> int:
     seconds = time.perf_counter() - begin
     print("\n".join(admission.lines()))
     print(f"{options.out}: {admission.read:,} jets in {seconds:.1f} s, {admission.read / seconds:,.0f} jets/s")
-    print(f"Train on it: lgae train data=files data.path={options.out}")
+    print(f"Train on it: lgae train data=files data.path={options.out} data.num_particles=30")
     print(f"Open it in Python: lgae_pyg.data.JetStore.load({str(options.out)!r})")
     return 0
 

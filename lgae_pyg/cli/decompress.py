@@ -3,8 +3,13 @@
 import argparse
 from pathlib import Path
 
+from lgae_pyg.cli.parser import CommandParser
+from lgae_pyg.places import check_inputs
+from lgae_pyg.registry import check_choice
+from lgae_pyg.vocabulary import JET_FORMATS
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+
+def add_arguments(parser: CommandParser) -> None:
     """The options of the command."""
     add = parser.add_argument
     add("file", type=Path, metavar="FILE", help="a file that lgae compress wrote")
@@ -17,6 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Says what the file promises, and writes its jets."""
     import time
+
+    check_inputs(options.model, [options.file])
+    if options.out is not None:
+        check_choice("suffix of the file to be written", options.out.suffix.lower(), JET_FORMATS)
 
     from lgae_pyg.applications.compression import CompressedJets
     from lgae_pyg.applications.compression.output import write_jets

@@ -4,10 +4,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from lgae_pyg.registry import check_choice
+from lgae_pyg.cli.parser import CommandParser, positive
+from lgae_pyg.places import check_experiment, config_names
+from lgae_pyg.registry import near
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: CommandParser) -> None:
     """The options of the command."""
     add = parser.add_argument
     models = "lgae_mix_fast,cnnae_fast,gnnae_pl_fast,linear_fast"
@@ -16,15 +18,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--sizes", default="10,100,1000,10000,50000", metavar="N,M", help="training jets (default: %(default)s)")
     add("--seeds", default="0,1,2,3,4", metavar="A,B", help="default: %(default)s")
     add("--out", type=Path, default=Path("runs/efficiency"), metavar="DIR", help="default: %(default)s")
-    add("--shown", type=int, default=200_000, help="jets that each training is shown (default: %(default)s)")
-    add("--epochs", type=int, default=8, help="validations of a training (default: %(default)s)")
-    add("--val-jets", type=int, default=1000, help="default: %(default)s")
-    add("--test-jets", type=int, default=5000, help="default: %(default)s")
-    add("--processes", type=int, default=1, help="trainings at a time (default: %(default)s)")
-    add("--threads", type=int, default=1, help="threads of each (default: %(default)s)")
+    add("--shown", type=positive, default=200_000, help="jets that each training is shown (default: %(default)s)")
+    add("--epochs", type=positive, default=8, help="validations of a training (default: %(default)s)")
+    add("--val-jets", type=positive, default=1000, help="default: %(default)s")
+    add("--test-jets", type=positive, default=5000, help="default: %(default)s")
+    add("--processes", type=positive, default=1, help="trainings at a time (default: %(default)s)")
+    add("--threads", type=positive, default=1, help="threads of each (default: %(default)s)")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. data.root=DIR (repeatable)")
     add("--redraw", action="store_true", help="only draw the stored table of DIR again")
     add("--quiet", action="store_true", help="no progress bar")
+    parser.offers = {"experiments": lambda: config_names("experiment")}
 
 
 def run(options: argparse.Namespace) -> int:
@@ -33,6 +36,12 @@ def run(options: argparse.Namespace) -> int:
     Returns:
         0, 1 if a training failed, 130 after Ctrl-C: the same command goes on from there.
     """
+    if options.redraw:
+        if not options.out.is_dir():
+            raise FileNotFoundError(f"{near(options.out)}: run the study first, without --redraw")
+    experiments, sizes = _experiments(options), _numbers("--sizes", options.sizes)
+    seeds = _numbers("--seeds", options.seeds)
+
     from tqdm import tqdm
 
     from lgae_pyg.evaluation.efficiency.plan import Plan
@@ -45,9 +54,9 @@ def run(options: argparse.Namespace) -> int:
         print(f"Figure:  {options.out / 'figures'}")
         return 0
     plan = Plan(
-        experiments=_experiments(options),
-        sizes=_numbers("--sizes", options.sizes),
-        seeds=_numbers("--seeds", options.seeds),
+        experiments=experiments,
+        sizes=sizes,
+        seeds=seeds,
         folder=options.out,
         shown=options.shown,
         epochs=options.epochs,
@@ -76,13 +85,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _experiments(options: argparse.Namespace) -> list[str]:
     """The names of the experiments, each of which there must be (unless Hydra is told to look elsewhere, too)."""
-    from lgae_pyg.config import config_directory
-
     names = [name.strip() for name in options.experiments.split(",")]
     if not any(word.startswith("hydra.searchpath") for word in options.set):
-        known = sorted(path.stem for path in (config_directory() / "experiment").glob("*.yaml"))
         for name in names:
-            check_choice("experiment", name.partition("+")[0], known)
+            check_experiment(name.partition("+")[0])
     return names
 
 

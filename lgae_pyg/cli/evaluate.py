@@ -8,44 +8,51 @@ from glob import glob
 from pathlib import Path
 from typing import Any
 
-from lgae_pyg.evaluation.study import STUDIES
+from lgae_pyg.cli.parser import CommandParser, names_among, names_of, natural, positive
 from lgae_pyg.files import first_line
-from lgae_pyg.registry import check_choice, near
+from lgae_pyg.places import check_inputs, preset_names, shipped_models
+from lgae_pyg.registry import near
+from lgae_pyg.vocabulary import STUDIES
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: CommandParser) -> None:
     """The options of the command."""
     add = parser.add_argument
     add("source", metavar="RUN_OR_CHECKPOINT", help="folder of a run, or a checkpoint file")
     add(
         "--studies",
+        type=names_among("study", STUDIES, "all"),
         metavar="A,B",
         help=f"some of {', '.join(STUDIES)}; or all (default: those that fit the model and whose jets are there)",
     )
     add("--out", metavar="DIR", help="folder for the results, one folder a study (default: evaluation in the run)")
     add(
         "--jets",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="evaluate N jets, the same random choice each time, into a folder of their own, evaluation_Njets "
         "(default: all; 20000 of a class in other studies, 500 for robustness)",
     )
-    add("--signals", metavar="A,B", help="anomalous classes, or files (default: t,w,z to a model of g,q)")
+    signals = "anomalous classes, or files (default: t,w,z to a model of g,q)"
+    add("--signals", type=names_of, metavar="A,B", help=signals)
     add("--generate", action="store_true", help="generate jets that are not there")
     add("--split", choices=("train", "val", "test", "all"), help="default: test; all of --data FILES")
     add("--data", metavar="FILES", help="other jets: file, folder or pattern; or the root of a like data set")
     add("--card", metavar="CARD", help="what is in FILES: a preset or a data card (default: recognised)")
-    add("--classes", metavar="A,B", help="taggers: what the jets call their classes, in the order of the logits")
-    add("--scan-jets", type=_natural, default=200, metavar="N", help="jets of the equivariance scans; 0: none")
-    add("--batch-size", type=_positive, default=64, metavar="N", help="jets per batch")
-    add("--resamples", type=_positive, default=200, metavar="N", help="bootstrap samples behind each error")
-    add("--threads", type=_positive, metavar="N", help="processor threads; give 1 where cores are shared")
+    classes = "taggers: what the jets call their classes, in the order of the logits"
+    add("--classes", type=names_of, default=[], metavar="A,B", help=classes)
+    add("--scan-jets", type=natural, default=200, metavar="N", help="jets of the equivariance scans; 0: none")
+    add("--batch-size", type=positive, default=64, metavar="N", help="jets per batch")
+    add("--resamples", type=positive, default=200, metavar="N", help="bootstrap samples behind each error")
+    add("--threads", type=positive, metavar="N", help="processor threads; give 1 where cores are shared")
     add("--emd", action="store_true", help="anomaly: also the exact energy mover's distance; takes minutes")
-    add("--supervised", metavar="RUN[,..]", help="anomaly: trained taggers beside it, as the upper reference")
+    supervised = "anomaly: trained taggers beside it, as the upper reference"
+    add("--supervised", type=names_of, default=[], metavar="RUN[,..]", help=supervised)
     add("--no-baseline", action="store_true", help="leave out the linear autoencoders")
     add("--keep", action="store_true", help="if there are results of this very checkpoint, only show them")
     add("--redraw", action="store_true", help="only draw the figures again, from the stored results")
     add("--quiet", action="store_true", help="no progress bar")
+    parser.offers = {"source": shipped_models, "studies": lambda: [*STUDIES, "all"], "card": preset_names}
 
 
 def run(options: argparse.Namespace) -> int:
@@ -56,11 +63,18 @@ def run(options: argparse.Namespace) -> int:
     Returns:
         0, or 1 if a study failed, or none was made.
     """
+    shown = _shown(options.data, options.card)
+    if options.redraw:
+        check_inputs(files=[options.out or options.source])
+    else:
+        check_inputs(options.source, card=options.card)
+        for tagger in options.supervised:
+            check_inputs(tagger)
+
     from lgae_pyg.ops.threads import limited_threads
 
-    asked = _asked(options.studies)
     with limited_threads(options.threads):
-        done, failed = (_redraw if options.redraw else _evaluate)(asked, options)
+        done, failed = _redraw(options) if options.redraw else _evaluate(options, *shown)
     if failed:
         print(f"lgae evaluate: failed: {', '.join(failed)} (see above)", file=sys.stderr)
     elif not done:
@@ -68,28 +82,15 @@ def run(options: argparse.Namespace) -> int:
     return int(bool(failed) or not done)
 
 
-def _asked(text: str | None) -> list[str] | None:
-    """The studies that are asked for by name; ``None`` for those that fit."""
-    names = None if text is None else [name.strip() for name in text.split(",") if name.strip()]
-    if names == ["all"]:
-        return list(STUDIES)
-    for name in names or ():
-        check_choice("study", name, STUDIES)
-    if names == []:
-        raise ValueError(f"--studies names none: give some of {', '.join(STUDIES)}, or all")
-    return names
-
-
-def _evaluate(asked: list[str] | None, options: argparse.Namespace) -> tuple[list[str], list[str]]:
+def _evaluate(options: argparse.Namespace, root: str | None, files: str | None) -> tuple[list[str], list[str]]:
     """Names of the studies that were made, and of those that failed."""
     from lgae_pyg.evaluation import StudyOptions, Subject, run_study
     from lgae_pyg.evaluation.results import note_left_out
     from lgae_pyg.evaluation.subject import LeftOut
 
-    root, files = _shown(options.data, options.card)
     wanted = StudyOptions(
         jets=options.jets,
-        signals=options.signals.split(",") if options.signals else None,
+        signals=options.signals,
         split=options.split,
         root=root,
         batch_size=options.batch_size,
@@ -97,11 +98,10 @@ def _evaluate(asked: list[str] | None, options: argparse.Namespace) -> tuple[lis
         baseline=not options.no_baseline,
         scan_jets=options.scan_jets,
         emd=options.emd,
-        supervised=options.supervised.split(",") if options.supervised else (),
+        supervised=options.supervised,
         progress=not options.quiet,
     )
-    classes = options.classes.split(",") if options.classes else ()
-    subject = Subject.load(options.source, options.generate, files, options.card, classes)
+    subject = Subject.load(options.source, options.generate, files, options.card, options.classes)
     base = _base(options)
 
     def one(name: str) -> tuple[Any, Path]:
@@ -114,7 +114,7 @@ def _evaluate(asked: list[str] | None, options: argparse.Namespace) -> tuple[lis
         note_left_out(base, name, None)
         return results, base / name
 
-    return _each(asked or list(STUDIES), one, leave_out=asked is None)
+    return _each(options.studies or list(STUDIES), one, leave_out=options.studies is None)
 
 
 def _base(options: argparse.Namespace) -> Path:
@@ -148,7 +148,8 @@ def _each(
     """
     from lgae_pyg.evaluation.subject import LeftOut
 
-    done, failed = [], []
+    done: list[str] = []
+    failed: list[str] = []
     left: dict[str, list[str]] = {}
     for name in names:
         try:
@@ -171,7 +172,7 @@ def _each(
     return done, failed
 
 
-def _redraw(asked: list[str] | None, options: argparse.Namespace) -> tuple[list[str], list[str]]:
+def _redraw(options: argparse.Namespace) -> tuple[list[str], list[str]]:
     """As :func:`_evaluate`, from stored results: neither the checkpoint nor the data need be there any more."""
     from lgae_pyg.evaluation import Results, draw_study
     from lgae_pyg.evaluation.results import DESCRIPTION, stored_in
@@ -184,8 +185,8 @@ def _redraw(asked: list[str] | None, options: argparse.Namespace) -> tuple[list[
         bases = [source, source / "evaluation"] if usual else [source]
         base = next((one for one in bases if any(stored_in(one, name) for name in STUDIES)), None)
         base = base or (source if options.out else _base(options))
-        found = {name: stored_in(base, name) for name in asked or STUDIES}
-        folders = {name: place or base / name for name, place in found.items() if place or asked}
+        found = {name: stored_in(base, name) for name in options.studies or STUDIES}
+        folders = {name: place or base / name for name, place in found.items() if place or options.studies}
         if not folders:
             raise FileNotFoundError(f"{base} holds no results: evaluate first, without --redraw")
 
@@ -218,14 +219,3 @@ def _kept(base: Path, name: str, subject: Any, progress: bool) -> Any:
         print(f"lgae evaluate: figures of {name} are not all there, and are drawn again", file=sys.stderr)
         draw_study(results, base / name, progress)
     return results
-
-
-def _natural(text: str, smallest: int = 0) -> int:
-    value = int(text)
-    if value < smallest:
-        raise argparse.ArgumentTypeError(f"must be at least {smallest}")
-    return value
-
-
-def _positive(text: str) -> int:
-    return _natural(text, 1)

@@ -3,10 +3,13 @@
 import argparse
 from pathlib import Path
 
-from lgae_pyg.data.units import UNITS_IN_GEV
+from lgae_pyg.cli.parser import CommandParser, positive
+from lgae_pyg.places import check_inputs, shipped_models
+from lgae_pyg.registry import check_choice
+from lgae_pyg.vocabulary import EXPORT_FORMATS, UNITS_IN_GEV
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: CommandParser) -> None:
     """The options of the command."""
     add = parser.add_argument
     add("model", metavar="MODEL", help="folder of a run, or a checkpoint")
@@ -16,11 +19,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--classes", metavar="A,B", help="names of the classes (default: those of the checkpoint)")
     add("--double", action="store_true", help="momenta are given in double precision")
     add("--latency", action="store_true", help="time single jets, and print quantiles")
-    add("--repeats", type=int, default=300, metavar="N", help="of the timing (default: %(default)s)")
+    add("--repeats", type=positive, default=300, metavar="N", help="of the timing (default: %(default)s)")
+    parser.offers = {"model": shipped_models}
 
 
 def run(options: argparse.Namespace) -> int:
     """Writes the file, says how well it agrees with PyTorch, and times it if asked."""
+    check_choice("format", options.out.suffix, EXPORT_FORMATS)
+    check_inputs(options.model)
+
     import torch
 
     from lgae_pyg.applications.export import export_model, open_export

@@ -6,23 +6,28 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lgae_pyg.datasets.pythia import PRESETS, GeneratorSettings, generate_files
+from lgae_pyg.cli.parser import CommandParser, names_of, positive
+from lgae_pyg.generator.presets import PRESETS
+from lgae_pyg.generator.settings import GeneratorSettings, check_classes
+from lgae_pyg.registry import check_keys
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: CommandParser) -> None:
     """Adds the options of ``lgae generate`` to a parser."""
     add = parser.add_argument
     known = "; ".join(f"{name}: {','.join(preset.processes)}" for name, preset in PRESETS.items())
     add("--preset", choices=PRESETS, default="jetnet", help="which public set the jets resemble (default jetnet)")
-    add("--classes", help=f"jet classes, of {known} (default g,q for jetnet, else all)")
-    add("--jets", type=int, default=10_000, help="jets of each class; a file of fewer is extended (default 10000)")
+    classes = f"jet classes, of {known} (default g,q for jetnet, else all)"
+    add("--classes", type=names_of, metavar="A,B", help=classes)
+    jets = "jets of each class; a file of fewer is extended (default 10000)"
+    add("--jets", type=positive, metavar="N", default=10_000, help=jets)
     where = "the files go to DIR/raw/g.hdf5 etc., so that JetNet(root=DIR) and PythiaJets(root=DIR) read them"
     add("--out", type=Path, default=Path("data/pythia"), metavar="DIR", help=f"{where} (default data/pythia)")
     kept = "leading particles kept per jet, at most 200; files of more than 30 are called g150.hdf5 etc., of more "
     usual = ", ".join(f"{preset.particles} for {name}" for name, preset in PRESETS.items())
-    add("--particles", type=int, help=f"{kept}than 150 g200.hdf5 (default {usual})")
+    add("--particles", type=positive, metavar="N", help=f"{kept}than 150 g200.hdf5 (default {usual})")
     add("--seed", type=int, default=0, help="seed of all random numbers (default 0)")
-    add("--workers", type=int, help="processes; the jets do not depend on them (default: one per core)")
+    add("--workers", type=positive, metavar="K", help="processes; the jets do not depend on them (default: all)")
     changed = "change a generator setting, e.g. --set underlying_event=0 (repeatable); names: "
     changed += ", ".join(field.name for field in dataclasses.fields(GeneratorSettings))
     add("--set", action="append", default=[], metavar="NAME=VALUE", help=changed)
@@ -30,19 +35,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     judged = "print the Frechet ParticleNet distance to real JetNet and the confusion of the network shipped with "
     add("--judge", action="store_true", help=f"{judged}jetnet, and add both to the data cards")
     add("--quiet", action="store_true", help="no progress bar")
+    parser.offers = {
+        "classes": lambda: (name for preset in PRESETS.values() for name in preset.processes),
+        "set": lambda: (f"{field.name}=" for field in dataclasses.fields(GeneratorSettings)),
+    }
 
 
 def run(options: argparse.Namespace) -> int:
     """Generates the files and, with ``--judge``, measures them."""
     settings = parse_settings(options.set, options.preset)
-    words = options.classes or ("g,q" if settings.preset == "jetnet" else ",".join(settings.classes))
-    classes = [name.strip() for name in words.split(",") if name.strip()]
+    usual = ("g", "q") if settings.preset == "jetnet" else settings.classes
+    classes = check_classes(options.classes or usual, settings)
     if options.judge:
         from lgae_pyg.metrics.fpnd import resources
 
         if settings.preset != "jetnet":
             raise ValueError("--judge compares with JetNet; for other presets use data/compare_with_real.py")
         resources()  # found missing before hours of generation
+
+    from lgae_pyg.datasets.pythia import generate_files
+
     try:
         paths = generate_files(
             options.out / "raw", classes, options.jets, options.particles or PRESETS[settings.preset].particles,
@@ -68,6 +80,7 @@ def parse_settings(changes: list[str], preset: str = "jetnet") -> GeneratorSetti
     values: dict[str, Any] = {"preset": preset}
     for change in changes:
         name, _, text = change.partition("=")
+        check_keys("--set", [name], defaults)
         kind = type(defaults.get(name, text))
         try:
             values[name] = bool(int(text)) if kind is bool else kind(text)

@@ -5,12 +5,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-UNITS = ("GeV", "TeV", "PeV")
+from lgae_pyg.cli.parser import CommandParser
+from lgae_pyg.places import check_inputs
+from lgae_pyg.vocabulary import UNITS_IN_GEV
+
+UNITS = tuple(UNITS_IN_GEV)
 AUTOENCODERS = ("lgae", "gnn")
 TAGGERS = ("lorentz_net", "particle_net", "pfn", "lgn")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: CommandParser) -> None:
     """The options of the command."""
     add = parser.add_argument
     add("--encoder", metavar="FILE", help="state dict of an autoencoder's encoder (best_encoder_weights.pth)")
@@ -30,10 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Reads the three files, writes the checkpoint and says what is in it."""
+    _check_files(options)
+    model: Any
+
     from lgae_pyg.checkpoint import save_checkpoint
     from lgae_pyg.legacy.files import load_original, load_original_tagger
 
-    _check_files(options)
     if options.kind in TAGGERS:
         model, arguments = load_original_tagger(options.kind, options.weights, options.config)
         unit = options.unit or model.unit
@@ -67,6 +73,7 @@ def _check_files(options: argparse.Namespace) -> None:
         if (getattr(options, name) is not None) != (name in needed):
             wanted = " and ".join(f"--{one} FILE" for one in needed)
             raise ValueError(f"--kind {options.kind} is imported with {wanted}")
+    check_inputs(files=[options.config, *(getattr(options, name) for name in needed)])
 
 
 def _unit_of(arguments: dict[str, Any], path: str) -> str:

@@ -3,8 +3,11 @@
 import argparse
 from pathlib import Path
 
+from lgae_pyg.cli.parser import CommandParser, names_of
+from lgae_pyg.places import check_inputs
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+
+def add_arguments(parser: CommandParser) -> None:
     """The options of the command."""
     add = parser.add_argument
     add("model", metavar="MODEL", help="folder of a run, or a checkpoint")
@@ -15,18 +18,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--score", metavar="NAME", help="publish an anomaly detector by this score, such as latent_mahalanobis: "
         "with thresholds")  # fmt: skip
     add("--ordinary", metavar="FILE", help="jets for the thresholds (default: the test split of the training)")
-    add("--classes", metavar="A,B", default="", help="the classes that are ordinary among them (default: all)")
+    classes = "the classes that are ordinary among them (default: all)"
+    add("--classes", metavar="A,B", type=names_of, default=[], help=classes)
     add("--single", action="store_true", help="weights in single precision")
 
 
 def run(options: argparse.Namespace) -> int:
     """Writes the folder, and prints what is in it."""
+    given = (options.about, options.results, options.ordinary)
+    check_inputs(options.model, [path for path in given if path is not None])
+
     from lgae_pyg.checkpoint import load_checkpoint
     from lgae_pyg.publishing import publish
 
     about = options.about.read_text(encoding="utf-8").strip() if options.about else ""
-    classes = [name for name in options.classes.split(",") if name]
-    kept = {"score": options.score, "ordinary": options.ordinary, "classes": classes, "single": options.single}
+    kept = {name: getattr(options, name) for name in ("score", "ordinary", "classes", "single")}
     folder = publish(options.model, options.folder, about, options.licence, options.results, **kept)
     found = load_checkpoint(folder)
     print(f"{found.path}: {found.path.stat().st_size:,} bytes; card: {folder / 'README.md'}")

@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lgae_pyg.cli.parser import CommandParser
+from lgae_pyg.places import check_inputs
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+
+def add_arguments(parser: CommandParser) -> None:
     """The options of the command."""
     add = parser.add_argument
     add("runs", nargs="+", metavar="RUN", help="folders of evaluated runs, or one of such folders")
@@ -17,6 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Writes the page and, beside it, the joined tables; prints these."""
+    check_inputs(files=options.runs)
+
     from lgae_pyg.evaluation.report import collect_runs, joined_tables, write_report
     from lgae_pyg.files import remove_partial
     from lgae_pyg.lock import writing
@@ -54,7 +59,8 @@ def _log(runs: Sequence[Any]) -> None:
         if not has_checkpoint(one.folder):
             print(f"W&B:    nothing of {one.name}: no checkpoint there says which W&B run it is")
             continue
-        tables, figures = {}, {}
+        tables: dict[str, Any] = {}
+        figures: dict[str, Any] = {}
         for study in one.tables:
             folder = one.place(study).removeprefix(one.name).removeprefix("/")
             prefix = f"{folder}/" if folder else ""

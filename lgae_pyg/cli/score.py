@@ -5,11 +5,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from lgae_pyg.cli.parser import CommandParser, positive
+from lgae_pyg.places import check_inputs, preset_names, score_format, shipped_models
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+
+def add_arguments(parser: CommandParser) -> None:
     """The options of the command."""
     add = parser.add_argument
-    add("model", metavar="MODEL", help="folder of a run, or a checkpoint file; a tagger or an autoencoder")
+    add("model", metavar="MODEL", help="folder of a run, a checkpoint, or a name: " + ", ".join(shipped_models()))
     add("files", nargs="+", metavar="IN", help="ROOT, HDF5, Parquet or NumPy files, stores, folders or patterns")
     add("--out", required=True, type=Path, metavar="OUT", help="score file: .parquet, .h5, .root or .npz")
     add("--card", metavar="CARD", help="what is in the files (default: the card of the training, or recognised)")
@@ -20,9 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILES",
         help="autoencoders: also scores of the codes, fitted on these ordinary jets; train: on the training jets",
     )
-    add("--batch-size", type=int, default=64, metavar="N", help="jets per batch (default 64)")
+    add("--batch-size", type=positive, default=64, metavar="N", help="jets per batch (default 64)")
     add("--device", default="cpu", help="cpu (default), cuda, cuda:1, or auto: a GPU where there is one")
-    add("--workers", type=int, default=1, metavar="K", help="processes, of one thread each (default 1)")
+    add("--workers", type=positive, default=1, metavar="K", help="processes, of one thread each (default 1)")
     add(
         "--shard",
         type=_shard,
@@ -30,19 +33,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="score the I-th of N shares; a last call joins them",
     )
     add("--quiet", action="store_true", help="no progress bar")
+    parser.offers = {"model": shipped_models, "card": preset_names, "reference": lambda: ["train"]}
 
 
 def run(options: argparse.Namespace) -> int:
     """Scores the files, and prints what the gate did, and how fast it went."""
+    score_format(options.out)
+    check_inputs(options.model, options.files, options.card)
+    if options.reference not in (None, "train"):
+        check_inputs(files=[options.reference])
+
     from lgae_pyg.applications.score_files import parts_folder, score_files
-    from lgae_pyg.applications.score_formats import format_of, read_meta
+    from lgae_pyg.applications.score_formats import read_meta
     from lgae_pyg.applications.score_job import ScoreJob, choose_card
     from lgae_pyg.applications.score_model import Scorer, reference_codes
     from lgae_pyg.datasets.readers import find_files
     from lgae_pyg.ops.threads import limited_threads
     from lgae_pyg.processes import GracefulStop
 
-    format_of(options.out)
     files = find_files(options.files)
     trained = Scorer.of(options.model, options.latents, options.batch_size, options.device).card
     card = choose_card(options.card, files, trained, not options.no_labels)
@@ -77,6 +85,8 @@ def _shard(text: str) -> tuple[int, int]:
         number, shards = map(int, text.split("/"))
     except ValueError:
         raise argparse.ArgumentTypeError("give I/N, as in 1/4, 2/4, 3/4, 4/4") from None
+    if not 1 <= number <= shards:
+        raise argparse.ArgumentTypeError(f"{text}: there are shares 1/{shards} to {shards}/{shards}")
     return number, shards
 
 

@@ -2,7 +2,7 @@
 
 from lgae_pyg.data.check import check_batch
 from lgae_pyg.data.errors import DataFileError
-from lgae_pyg.data.jet import JetData, jet_name, unit_of
+from lgae_pyg.data.jet import JetData, jet_name, transform_jets, unit_of
 from lgae_pyg.data.loader import JetLoader
 from lgae_pyg.data.store import JetStore
 from lgae_pyg.data.writer import JetStoreWriter
@@ -15,5 +15,6 @@ __all__ = [
     "JetStoreWriter",
     "check_batch",
     "jet_name",
+    "transform_jets",
     "unit_of",
 ]

@@ -36,7 +36,7 @@ class FlatJets:
     ptr: np.ndarray
     particles: Mapping[str, np.ndarray] = field(default_factory=dict)
     jets: Mapping[str, np.ndarray] = field(default_factory=dict)
-    rows: np.ndarray | None = None
+    rows: np.ndarray = None  # type: ignore[assignment]  # numbered when the jets are made
     unit: str = "GeV"
 
     def __post_init__(self) -> None:

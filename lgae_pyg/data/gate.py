@@ -197,10 +197,10 @@ def _ordered(jets: FlatJets, rules: Rules) -> tuple[FlatJets, int]:
     return jets, int(disordered.sum())
 
 
-def _cut(jets: FlatJets, num_particles: int | None) -> tuple[FlatJets, dict[str, float]]:
+def _cut(jets: FlatJets, num_particles: int | None) -> tuple[FlatJets, dict[str, Any]]:
     """Cuts jets to their first particles, and measures what it costs."""
     pt, mass = _pt_and_mass(jets)
-    report = {"pt": float(pt.sum()), "mass": float(mass.sum()), **_plausibility(jets, mass)}
+    report: dict[str, Any] = {"pt": float(pt.sum()), "mass": float(mass.sum()), **_plausibility(jets, mass)}
     large = jets.sizes > (num_particles or len(jets.p4))
     if large.any():
         particles = len(jets.p4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +16,8 @@ from lgae_pyg.registry import check_choice
 
 #: The mark of a jet whose momenta were changed after they had been checked: the order of its particles is meant.
 MOVED = -1
+
+Jets = TypeVar("Jets", bound=Data)
 
 
 class JetData(Data):
@@ -73,6 +75,8 @@ class JetData(Data):
         jets = getattr(self, "num_graphs", None) or 1
         self.unit_in_gev, self._unit = unit_numbers(value, jets), value
 
+    _mark: Any
+
     def __setattr__(self, key: str, value: Any) -> None:
         super().__setattr__(key, value)
         if key == "pos" and getattr(self, "_mark", None) is not None:
@@ -129,6 +133,32 @@ class JetData(Data):
         if raise_on_error:
             raise ValueError(problem)
         return False
+
+
+def transform_jets(jets: Jets, transform: Tensor) -> Jets:
+    r"""A copy of jets whose momenta are Lorentz transformed, :math:`p_i \to \Lambda p_i`, computed in float64.
+
+    All else is that of the jets, also what a detector would measure anew (``jet_ref``, ``x``).
+
+    Args:
+        jets: a jet, or a batch of jets.
+        transform: :math:`\Lambda` (:func:`~lgae_pyg.lorentz.boost`, :func:`~lgae_pyg.lorentz.rotation`, or a
+            product of such), one for all jets, or one for each jet of a batch.
+
+    Shapes:
+        - **transform**: :math:`(4, 4)` or :math:`(B, 4, 4)`
+
+    Raises:
+        ValueError: the transform has another shape.
+    """
+    matrix, number = transform.to(jets.pos.device, torch.float64), len(jets.ptr) - 1 if "ptr" in jets else 1
+    if matrix.shape not in ((4, 4), (number, 4, 4)):
+        raise ValueError(f"the transform has the shape {tuple(matrix.shape)}, not (4, 4) or ({number}, 4, 4)")
+    if matrix.dim() == 3 and "batch" in jets:
+        matrix = matrix[jets.batch]
+    moved = copy.copy(jets)
+    moved.pos = (matrix @ jets.pos.double().unsqueeze(-1)).squeeze(-1).to(jets.pos.dtype)
+    return moved
 
 
 def jet_name(jet: Data, class_names: Sequence[str] = ()) -> str:

@@ -95,7 +95,7 @@ class Shards:
         """
         file, kind = self._files[number], self._kinds[name]
         owner = name.partition(".")[0]
-        shape = (file["jets"] + 1,) if owner == "ptr" else (file[f"{owner}s"], *kind["shape"])
+        shape: tuple[int, ...] = (file["jets"] + 1,) if owner == "ptr" else (file[f"{owner}s"], *kind["shape"])
         dtype = _TORCH[kind["dtype"]]
         if self._touched > RESIDENT_BYTES:
             self._maps.clear()
@@ -103,7 +103,7 @@ class Shards:
         try:
             storage = self._map(number)
             place = self._places[number][name] // dtype.itemsize
-            tensor = torch.empty(0, dtype=dtype).set_(storage, place, shape)
+            tensor = torch.empty(0, dtype=dtype).set_(storage, place, shape)  # type: ignore[call-overload]
         except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise DataFileError(f"{self.path / file['file']} is damaged ({error}): {_MEND}.") from error
         if (number, name) not in self._sound:
@@ -135,7 +135,9 @@ class Shards:
                 header = json.loads(opened.read(min(size, file["bytes"])))
             places = {name: entry["data_offsets"][0] for name, entry in header.items() if name in self._kinds}
             self._places[number] = {name: 8 + size + place for name, place in places.items()}
-        self._maps[number] = torch.UntypedStorage.from_file(str(path), False, file["bytes"])
+        self._maps[number] = torch.UntypedStorage.from_file(  # type: ignore[assignment]
+            str(path), False, file["bytes"]
+        )
         return self._maps[number]
 
 

@@ -332,7 +332,9 @@ class JetStore:
         """
         if Path(path).is_dir():
             shards = Shards(path)
-            store = cls(shards.ptr(), shards.fields("particle"), shards.fields("jet"), shards.meta, dtype)
+            particles: Any = shards.fields("particle")  # they are read when they are needed
+            jets: Any = shards.fields("jet")
+            store = cls(shards.ptr(), particles, jets, shards.meta, dtype)
             store._shards = shards
             return store
         if not Path(path).is_file():

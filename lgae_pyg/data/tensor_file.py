@@ -7,6 +7,7 @@ import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -53,7 +54,8 @@ def write_tensors(
     """
     names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
     blocks = {name: as_bytes(tensors[name]) for name in names}
-    header, place = {"__metadata__": {**metadata, "crc32": _EMPTY}}, 0
+    header: dict[str, dict[str, Any]] = {"__metadata__": {**metadata, "crc32": _EMPTY}}
+    place = 0
     for name in names:
         shape, end = list(tensors[name].shape), place + len(blocks[name])
         header[name] = {"dtype": dtype_name(name, tensors[name]), "shape": shape, "data_offsets": [place, end]}
@@ -103,7 +105,7 @@ def dtype_name(name: str, tensor: Tensor) -> str:
 
 def as_bytes(tensor: Tensor) -> memoryview:
     """The numbers of a tensor as they lie in memory."""
-    return memoryview(tensor.detach().contiguous().flatten().view(torch.uint8).numpy())
+    return tensor.detach().contiguous().flatten().view(torch.uint8).numpy().data
 
 
 def checksum(tensor: Tensor) -> int:

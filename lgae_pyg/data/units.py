@@ -1,9 +1,7 @@
 """Units of momenta."""
 
 from lgae_pyg.registry import check_choice
-
-#: Each unit in GeV.
-UNITS_IN_GEV = {"GeV": 1.0, "TeV": 1e3, "PeV": 1e6}
+from lgae_pyg.vocabulary import UNITS_IN_GEV as UNITS_IN_GEV
 
 
 def unit_factor(source: str, target: str) -> float:

@@ -222,7 +222,8 @@ class JetStoreWriter:
             DataFileError: a shard has another size than was written.
             ValueError: there are no jets, or pieces have different fields; the message names the piece.
         """
-        path, fields, shards = Path(path), None, []
+        path, shards = Path(path), []
+        fields: Any = None
         for piece in range(pieces):
             receipt = read_checked(path / f"{piece:05d}.json")
             if receipt["shards"] and fields not in (None, receipt["fields"]):
@@ -244,10 +245,8 @@ class JetStoreWriter:
 
     def _write_shard(self) -> None:
         sizes = torch.cat([held[0] for held in self._held])
-        particles, jets = (
-            {name: torch.cat([held[group][name] for held in self._held]) for name in self._held[0][group]}
-            for group in (1, 2)
-        )
+        particles = {name: torch.cat([held[1][name] for held in self._held]) for name in self._held[0][1]}
+        jets = {name: torch.cat([held[2][name] for held in self._held]) for name in self._held[0][2]}
         file = f"{self.piece:05d}-{len(self._shards):05d}.safetensors"
         size, sums = JetStore(_offsets(sizes), particles, jets, self.meta).save(self.path / file)
         counts = {"jets": len(sizes), "particles": int(sizes.sum())}

@@ -11,15 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lgae_pyg.config import config_directory
-from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.datasets.readers import FORMATS
 from lgae_pyg.datasets.weaver import from_weaver, is_weaver
 from lgae_pyg.files import plain, read_yaml
-from lgae_pyg.registry import check_choice, check_keys, choose
-
-#: Units that files may have, in GeV.
-FILE_UNITS = {"MeV": 1e-3, **UNITS_IN_GEV}
+from lgae_pyg.places import card_file
+from lgae_pyg.places import preset_names as preset_names
+from lgae_pyg.registry import check_choice, check_keys
+from lgae_pyg.vocabulary import FILE_UNITS
 
 #: The ways to give a momentum; with pt, eta or y, phi also ``m`` or ``E``, without which it is massless.
 MOMENTA = (
@@ -229,11 +227,6 @@ class Card:
         )
 
 
-def preset_names() -> list[str]:
-    """Names of the presets: the files in ``configs/cards``."""
-    return sorted(path.stem for path in (config_directory() / "cards").glob("*.yaml"))
-
-
 def read_card(card: str | os.PathLike[str] | Mapping[str, Any] | Card) -> Card:
     """A card by the name of a preset, from a YAML file, or from its entries.
 
@@ -245,13 +238,7 @@ def read_card(card: str | os.PathLike[str] | Mapping[str, Any] | Card) -> Card:
         return card
     if isinstance(card, Mapping):
         return Card.from_dict(card)
-    text = os.fspath(card)
-    if os.sep in text or text.endswith((".yaml", ".yml")):
-        path = Path(text).expanduser()
-    else:
-        folder = config_directory() / "cards"
-        path = choose("card", text, {name: folder / f"{name}.yaml" for name in preset_names()})
-    return Card.from_dict(_load(path))
+    return Card.from_dict(_load(card_file(card)))
 
 
 def _load(path: Path) -> dict[str, Any]:

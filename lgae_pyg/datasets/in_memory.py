@@ -10,6 +10,7 @@ import numpy as np
 from torch_geometric.data import Dataset
 
 from lgae_pyg.data import JetData, JetStore
+from lgae_pyg.data.admission import Admission
 from lgae_pyg.data.flat import FlatJets
 from lgae_pyg.data.gate import Rules, admit
 from lgae_pyg.data.units import UNITS_IN_GEV
@@ -51,6 +52,11 @@ class JetsInMemory(JetDataset):
         Dataset.__init__(self, None, transform)
         self._whole = store
         self._store = store if split == "all" else store.select(self.split_ids(store))
+
+    @property
+    def summary(self) -> list[str]:
+        """What was done to the jets on the way in, in sentences."""
+        return Admission.from_dict(self._whole.meta.get("admission", {})).lines()
 
     def part(self, split: str) -> JetsInMemory:
         """The jets of one split: ``train``, ``val``, ``test``, or ``all``."""
@@ -106,7 +112,7 @@ def from_arrays(
         options: ``split``, ``fractions``, ``seed`` and ``transform`` of the data set.
 
     Returns:
-        The data set; what the gate did is printed, and kept in ``store.meta["admission"]``.
+        The data set; what the gate did is printed, and kept: ``summary``.
 
     Raises:
         ValueError: if shapes do not agree, columns are no momenta, or jets are bad.

@@ -13,8 +13,8 @@ from lgae_pyg.data import DataFileError, JetData, JetStore
 from lgae_pyg.datasets.jetnet_format import JetNetFormat, open_class_file
 from lgae_pyg.datasets.pythia import GeneratorSettings, generate_files
 from lgae_pyg.datasets.pythia.files import CHUNK_JETS, MAX_PARTICLES, SLOTS, flat, read_recipe, slots
-from lgae_pyg.datasets.pythia.presets import PRESETS
-from lgae_pyg.datasets.pythia.settings import JETNET_NAME
+from lgae_pyg.generator.presets import PRESETS
+from lgae_pyg.generator.settings import JETNET_NAME
 from lgae_pyg.registry import near
 
 

@@ -31,6 +31,7 @@ from lgae_pyg.lock import locked
 from lgae_pyg.models import contract_of, stated_unit
 from lgae_pyg.progress import steps
 from lgae_pyg.registry import choose, near
+from lgae_pyg.vocabulary import STUDIES as STUDIES
 
 
 @dataclass(frozen=True)
@@ -116,16 +117,6 @@ class Study:
     fits: Callable[[Any], str | None] = of_autoencoders
 
 
-#: Modules of the studies of one model, in the order in which they are run and shown, each with its ``STUDY``.
-STUDIES = {
-    "reconstruction": "lgae_pyg.evaluation.reconstruction.study",
-    "tagging": "lgae_pyg.evaluation.tagging.study",
-    "robustness": "lgae_pyg.evaluation.robustness.study",
-    "anomaly": "lgae_pyg.evaluation.anomaly.study",
-    "latent": "lgae_pyg.evaluation.latent.study",
-    "symmetry": "lgae_pyg.evaluation.symmetry.study",
-    "generation": "lgae_pyg.evaluation.generation.study",
-}
 #: Studies that train models of their own, with commands of their own.
 TRAINING_STUDIES = {"efficiency": "lgae_pyg.evaluation.efficiency.study"}
 

@@ -240,7 +240,7 @@ def _symmetric_power(doubled: int, matrix: list[list[complex]]) -> Tensor:
                 for k in range(max(0, kept - downs), min(ups, kept) + 1)
             ]  # fmt: skip
             norm = math.sqrt(math.comb(doubled, column) / math.comb(doubled, row))
-            power[row, column] = norm * sum(terms)
+            power[row, column] = torch.tensor(norm * sum(terms), dtype=power.dtype)
     return power
 
 
@@ -248,11 +248,11 @@ def _irrep_generators(irrep: Irrep) -> tuple[Tensor, Tensor]:
     """The generators (J, K) of an irrep, (3, dim, dim) each."""
     if irrep == _VECTOR:
         rotations = torch.zeros(3, 4, 4, dtype=torch.complex128)
-        boosts = torch.zeros_like(rotations)
+        boosts, unit = torch.zeros_like(rotations), torch.tensor(1j, dtype=rotations.dtype)
         for k in range(3):
             i, j = (k + 1) % 3 + 1, (k + 2) % 3 + 1
-            rotations[k, i, j], rotations[k, j, i] = -1j, 1j
-            boosts[k, 0, k + 1] = boosts[k, k + 1, 0] = 1j
+            rotations[k, i, j], rotations[k, j, i] = -unit, unit
+            boosts[k, 0, k + 1] = boosts[k, k + 1, 0] = unit
         return rotations, boosts
     m, n = irrep.doubled
     identity_m, identity_n = (torch.eye(k + 1, dtype=torch.complex128) for k in (m, n))

@@ -62,7 +62,8 @@ class Irrep:
         match = _IRREP.fullmatch(text) if isinstance(text, str) else None
         if match is None:
             raise ValueError(f"cannot read {text!r} as an irrep; write it like '(1/2,1/2)' or '(0,0)'")
-        return cls(*(_parse_label(label, text) for label in match.groups()))
+        m, n = (float(_parse_label(label, text)) for label in match.groups())
+        return cls(m, n)
 
     @property
     def doubled(self) -> tuple[int, int]:

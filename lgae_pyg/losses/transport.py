@@ -1,6 +1,6 @@
 """Jets as clouds of transverse momentum, and the cheapest way to turn one into another."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -149,7 +149,7 @@ def _pair_distances(cloud: Cloud, target: Cloud) -> NDArray:
     return torch.nn.functional.pad(distance.double(), (1, 0, 1, 0), value=1.0).cpu().numpy()
 
 
-def _solve(network_simplex, supply: NDArray, demand: NDArray, distance: NDArray) -> tuple[NDArray, ...]:
+def _solve(network_simplex: Any, supply: NDArray, demand: NDArray, distance: NDArray) -> tuple[NDArray, ...]:
     """Pairs, their flow, and the prices on both sides, of one jet."""
     nothing = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0)
     totals = supply.sum(), demand.sum()

@@ -1,4 +1,4 @@
-"""Measures of reconstruction: features, relative errors, matching, statistics, compression."""
+"""Measures of reconstruction and of scores: features, relative errors, matching, statistics, ROC curves."""
 
 from lgae_pyg.metrics.bootstrap import bootstrap, bootstrap_quantiles, bootstrap_weighted
 from lgae_pyg.metrics.emd import exact_emd
@@ -10,6 +10,7 @@ from lgae_pyg.metrics.features import (
     relative_error,
 )
 from lgae_pyg.metrics.matching import match_particles
+from lgae_pyg.metrics.roc import area_under_curve, roc_curve
 from lgae_pyg.metrics.statistics import STATISTICS, summary
 from lgae_pyg.ops.compression import compression_rates
 
@@ -17,6 +18,7 @@ __all__ = [
     "JET_FEATURES",
     "PARTICLE_FEATURES",
     "STATISTICS",
+    "area_under_curve",
     "bootstrap",
     "bootstrap_quantiles",
     "bootstrap_weighted",
@@ -26,5 +28,6 @@ __all__ = [
     "match_particles",
     "particle_features",
     "relative_error",
+    "roc_curve",
     "summary",
 ]

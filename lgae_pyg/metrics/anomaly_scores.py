@@ -75,7 +75,8 @@ def particle_scores(
         - **ptr**, **target_ptr**: :math:`(B + 1,)` long
         - **output**: each :math:`(B,)`
     """
-    _check(spaces, SPACES), _check(ways, WAYS)
+    _check(spaces, SPACES)
+    _check(ways, WAYS)
     check_jets(p4, ptr, target, target_ptr)
     scale = transverse_momentum(jet_sum(target, target_ptr))
     scores = {}

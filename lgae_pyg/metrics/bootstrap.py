@@ -78,19 +78,19 @@ def bootstrap_quantiles(
         - **values**, **groups**: :math:`(n,)`
         - **output**: :math:`(R, Q)`
     """
-    values, groups = np.asarray(values, dtype=np.float64), np.asarray(groups)
-    total = int(groups.max()) + 1 if groups.size else 0
-    defined = ~np.isnan(values)
-    values, groups = values[defined], groups[defined]
-    if not values.size:
+    numbers, owners = np.asarray(values, dtype=np.float64), np.asarray(groups)
+    total = int(owners.max()) + 1 if owners.size else 0
+    defined = ~np.isnan(numbers)
+    numbers, owners = numbers[defined], owners[defined]
+    if not numbers.size:
         raise ValueError("there is no value to take quantiles of")
-    order = np.argsort(values, kind="stable")
-    values, groups = values[order], groups[order]
+    order = np.argsort(numbers, kind="stable")
+    numbers, owners = numbers[order], owners[order]
     found = []
     for counts in draws(total, resamples, (seed,)):
-        weights = np.cumsum(counts[groups])
+        weights = np.cumsum(counts[owners])
         places = np.searchsorted(weights, np.asarray(quantiles) * weights[-1], side="left")
-        found.append(values[places])
+        found.append(numbers[places])
     return np.array(found)
 
 

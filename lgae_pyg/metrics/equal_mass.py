@@ -58,8 +58,8 @@ def share_at_equal_mass(background: Array, signal: Array, width: float = MASS_WI
     Shapes:
         - **background**: :math:`(n,)`, **signal**: :math:`(m,)`
     """
-    kinds = [np.stack([np.zeros(len(one)), one], -1) for one in (background, signal)]
-    counts = _Binned(*kinds, width).counts(np.ones(len(background)), np.ones(len(signal)))
+    scored, others = (np.stack([np.zeros(len(one)), one], -1) for one in (background, signal))
+    counts = _Binned(scored, others, width).counts(np.ones(len(background)), np.ones(len(signal)))
     return float(counts[1][(counts >= FEWEST).all(0)].sum() / max(len(signal), 1))
 
 
@@ -104,7 +104,8 @@ class _Binned:
 
     def _at_levels(self, background: Array, signal: Array) -> list[Array]:
         parts = zip((background, signal), self.rows, self.levels)
-        return [np.bincount(levels, weights[rows], minlength=self.size) for weights, rows, levels in parts]
+        counts = (np.bincount(levels, weights[rows], minlength=self.size) for weights, rows, levels in parts)
+        return [one.astype(np.float64, copy=False) for one in counts]
 
     def _per_bin(self, values: Array) -> Array:
         return np.add.reduceat(values, self.starts) if self.size else np.zeros(0)

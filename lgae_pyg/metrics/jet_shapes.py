@@ -90,7 +90,7 @@ def shape_distances(
     rng = np.random.default_rng(seed)
     orders = [rng.permutation(count) for _ in range(halvings)]
     drawn = [rng.choice(others, half, replace=False) for _ in range(halvings)]
-    rows = []
+    rows: list[dict[str, str | float]] = []
     for name, unit in JET_SHAPES.items():
         halves, equal = [], []
         for order, draw in zip(orders, drawn):

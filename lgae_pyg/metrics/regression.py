@@ -46,7 +46,8 @@ def pearson(first: ArrayLike, second: ArrayLike) -> Array:
         moving = varies(values)
         if not moving.all():
             raise ValueError(f"column {int(np.flatnonzero(~moving)[0])} is constant and has no correlation")
-        centred = np.asarray(values, dtype=np.float64) - np.mean(values, axis=0)
+        numbers = np.asarray(values, dtype=np.float64)
+        centred = numbers - numbers.mean(axis=0)
         sides.append(centred / np.linalg.norm(centred, axis=0))
     return (sides[0] * sides[1]).sum(0)
 

@@ -10,6 +10,7 @@ from lgae_pyg.nn.radial import LorentzianBell
 from lgae_pyg.nn.same_conv import DoublingConv2d, HalvingConv2d
 from lgae_pyg.nn.scalar_mlp import ScalarMLP
 from lgae_pyg.ops.graphs import complete_graph
+from lgae_pyg.ops.jets import jet_sum
 
 __all__ = [
     "DoublingConv2d",
@@ -24,4 +25,5 @@ __all__ = [
     "ParticleNetConv",
     "ScalarMLP",
     "complete_graph",
+    "jet_sum",
 ]

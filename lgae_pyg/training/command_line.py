@@ -1,13 +1,71 @@
 """The words of ``lgae train``: completed before Hydra reads them, and its errors explained."""
 
 import re
+import textwrap
 from collections.abc import Sequence
 
+from lgae_pyg.config import config_directory
 from lgae_pyg.files import first_line
+from lgae_pyg.places import check_inputs, config_groups, config_names
 from lgae_pyg.registry import check_target, locate, suggestion
 
 #: Groups of which a user may bring a class of their own, by ``GROUP._target_=my_package.MyClass``.
 OWN = ("model", "data")
+#: Options of Hydra, beside the overrides.
+FLAGS = ("--help", "--hydra-help", "--cfg", "--resolve", "--package", "--run", "--multirun", "--info", "--version")
+FLAGS += ("--config-dir", "--config-name", "--config-path", "--experimental-rerun", "--shell-completion")
+HELP = """\
+usage: {program} [KEY=VALUE ...] [--cfg job] [--multirun] [--config-dir DIR]
+
+Train a model from a Hydra configuration. A group is chosen by GROUP=NAME:
+
+{groups}
+
+and any value is set by KEY=VALUE, such as trainer.max_epochs=5 optimizer.lr=5e-4. {folder}/train.yaml explains
+the keys. All configurations of a folder of your own are found with --config-dir DIR.
+
+  --cfg job     show the composed configuration, and train nothing
+  --multirun    train with each of several values: seed=1,2,3
+  --hydra-help  more options of Hydra
+
+example:
+  {program} experiment=lorentz_net data=files data.path=JETS.parquet name=mine
+"""
+
+
+def help_text(program: str) -> str:
+    """The help of ``lgae train``."""
+    groups = {group: ", ".join(config_names(group)) for group in config_groups()}
+    lines = (textwrap.fill(f"{group}={names}", 110, initial_indent="  ", subsequent_indent="    ")
+             for group, names in groups.items())  # fmt: skip
+    return HELP.format(program=program, groups="\n".join(lines), folder=config_directory())
+
+
+def check_flags(words: Sequence[str]) -> str | None:
+    """What is wrong with the first word that looks like an option and is none; ``None`` if all is well."""
+    for word in words:
+        flag = word.partition("=")[0]
+        if flag.startswith("--") and not any(known.startswith(flag) for known in FLAGS):
+            return f"there is no option {flag}{suggestion(flag, FLAGS)}; values are set by KEY=VALUE"
+    return None
+
+
+def check_names(words: Sequence[str]) -> None:
+    """Raises an error for configurations and jets that are not there, as far as that shows without Hydra.
+
+    Raises:
+        ValueError: no configuration of a group has that name.
+        FileNotFoundError: there are no such jets (of ``data=files``).
+    """
+    if any(re.match(r"--config|-c[dpn]$|-cd|hydra\.searchpath", word) for word in words):
+        return  # there are others
+    groups = config_groups()
+    for word in words:
+        key, _, value = word.lstrip("+").partition("=")
+        if key in groups and re.fullmatch(r"[\w-]+", value) and value not in ("null", *config_names(key)):
+            raise ValueError(_no_config(f"{key}/{value}", config_names(key)))
+        if key == "data.path" and "data=files" in words and not re.search(r"[\[\]{}$,'\"\\]", value):
+            check_inputs(files=[value])
 
 
 def check_targets(words: Sequence[str]) -> None:
@@ -75,10 +133,7 @@ def explain(error: Exception) -> str:
 
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if isinstance(error, MissingConfigException) and error.options:
-        missing = str(error.missing_cfg_file)
-        group, _, name = missing.rpartition("/")
-        there = ", ".join(error.options)
-        return f"Could not find '{missing}': {group} can be {there}{suggestion(name, error.options)}"
+        return _no_config(str(error.missing_cfg_file), error.options)
     if isinstance(error, OverrideParseException):
         return (
             f"{error.override} cannot be read ({first_line(error)}): write key=value, [a,b] for a list, and a "
@@ -93,6 +148,11 @@ def explain(error: Exception) -> str:
             return text + _known(cause)
         return f"{text}: set that, or {cause.full_key}" if "Interpolation key" in text else text
     return first_line(error)
+
+
+def _no_config(missing: str, options: Sequence[str]) -> str:
+    group, _, name = missing.rpartition("/")
+    return f"Could not find '{missing}': {group} can be {', '.join(options)}{suggestion(name, options)}"
 
 
 def _has(words: Sequence[str], key: str) -> bool:

@@ -78,6 +78,11 @@ def read_config(config: Mapping[str, Any]) -> dict[str, Any]:
             continue
         if group in CLOSED:
             check_keys(group or "configuration", values, kinds)
+        if group == "model" and kinds.get("num_particles") is int and values.get("num_particles", 0) is None:
+            raise ValueError(
+                "this model has a place for each particle, and the data do not say how many: set "
+                "data.num_particles=30, say, and the leading ones of each jet are kept"
+            )
         for key in values.keys() & kinds.keys():
             values[key] = as_kind(f"{group}.{key}".lstrip("."), values[key], kinds[key])
     return config

@@ -11,13 +11,22 @@ from typing import Any
 
 from lgae_pyg.config import config_directory
 from lgae_pyg.terminal import run_command
-from lgae_pyg.training.command_line import check_targets, complete, explain, given, with_task
+from lgae_pyg.training.command_line import (
+    check_flags,
+    check_names,
+    check_targets,
+    complete,
+    explain,
+    given,
+    help_text,
+    with_task,
+)
 
 
 def main(arguments: Sequence[str] | None = None, program: str = "lgae train") -> int:
     """Composes the configuration from the command line and trains.
 
-    All of Hydra's command line works: overrides, ``--help``, ``--cfg job``, ``--multirun``, ``--config-dir``.
+    All of Hydra's command line works: overrides, ``--cfg job``, ``--multirun``, ``--config-dir``.
 
     Args:
         arguments: the words after the name of the program; the process's own when omitted.
@@ -32,7 +41,21 @@ def main(arguments: Sequence[str] | None = None, program: str = "lgae train") ->
 
 
 def compose_and_train(words: Sequence[str], program: str) -> int:
-    """Lets Hydra compose the configuration, or those of a multirun, and trains with each; the exit status."""
+    """Lets Hydra compose the configuration, or those of a multirun, and trains with each; the exit status.
+
+    What is wrong and shows without Hydra is told first.
+    """
+    if {"--help", "-h"} & set(words):
+        print(help_text(program), end="")
+        return 0
+    if wrong := check_flags(words):
+        print(f"{program}: {wrong}", file=sys.stderr)
+        return 2
+    try:
+        check_names(words)
+    except (ValueError, OSError) as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return 1
     import hydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException

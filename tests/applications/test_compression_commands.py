@@ -8,7 +8,7 @@ import torch
 from compressed_jets import some_jets
 
 import lgae_pyg
-from lgae_pyg import weights
+from lgae_pyg import places
 from lgae_pyg.checkpoint import save_checkpoint
 from lgae_pyg.cli import main
 from lgae_pyg.data import JetLoader, JetStore
@@ -48,7 +48,7 @@ def test_wrong_calls_say_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixtur
         (["compress", jets, str(tmp_path)], "is a folder"),
         (["compress", jets, str(tmp_path / "a"), "--pt", "2"], "between 0 and 1"),
         (["decompress", jets], "is no file of compressed jets"),
-        (["decompress", str(tmp_path / "missing")], "No such file"),
+        (["decompress", str(tmp_path / "missing")], "no such file"),
     ):
         assert main(words) == 1 and text in capsys.readouterr().err
     assert main(["compress", jets, str(tmp_path / "a")]) == 0
@@ -80,7 +80,7 @@ def test_models_go_by_name_folder_or_file(tmp_path: Path, monkeypatch, capsys: p
     model = LinearAE(2, 8).fit(JetLoader(some_jets(60, (8, 8)), 60))
     save_checkpoint(tmp_path / "model.ckpt", model, unit="GeV")
     folder = lgae_pyg.publish(tmp_path / "model.ckpt", tmp_path / "shipped" / "small_ae")
-    monkeypatch.setattr(weights, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr(places, "SHIPPED", tmp_path / "shipped")
     for name in ("small_ae", str(folder), str(folder / "model.safetensors")):
         words = ["compress", name, str(tmp_path / "jets.safetensors"), str(tmp_path / "a"), "--coder", "model"]
         assert main(words) == 0, capsys.readouterr().err

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lgae_pyg.datasets.pythia.detector import CHARGED, LEPTON, NEUTRAL, PHOTON, Particles
 from lgae_pyg.datasets.pythia.energy_flow import measure_energy_flow
-from lgae_pyg.datasets.pythia.settings import GeneratorSettings
+from lgae_pyg.generator.settings import GeneratorSettings
 
 ATLAS = GeneratorSettings.from_dict({"preset": "top_tagging"})
 PERFECT = dataclasses.replace(

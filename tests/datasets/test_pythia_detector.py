@@ -17,7 +17,7 @@ from lgae_pyg.datasets.pythia.detector import (
     cells,
     measure,
 )
-from lgae_pyg.datasets.pythia.settings import GeneratorSettings, check_classes
+from lgae_pyg.generator.settings import GeneratorSettings, check_classes
 
 PERFECT = GeneratorSettings(
     track_scale=0, track_floor=0, track_pt_max=0, track_efficiency=1, track_angle=0, photon_stochastic=0,

@@ -336,7 +336,7 @@ def test_command_line(made, tmp_path, capsys):
     assert main(words) == 1
     assert "jets_per_event: 2 in the file, 1 asked for" in capsys.readouterr().err
     assert main([*words, "--set", "radius=1"]) == 1
-    assert "unknown generator settings radius" in capsys.readouterr().err
+    assert "--set does not know radius" in capsys.readouterr().err
     assert main(["generate", "--classes", "g,x", "--out", str(tmp_path)]) == 1
     assert "choose from g, q, t, w, z" in capsys.readouterr().err
 

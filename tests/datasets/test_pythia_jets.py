@@ -121,7 +121,7 @@ def test_the_command_that_is_named_makes_these_jets(tmp_path: Path, calls, parti
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     options = parser.parse_args(words[2:])
-    assert (options.classes, options.jets, options.seed, options.out) == ("q,t", 6, 4, root)
+    assert (options.classes, options.jets, options.seed, options.out) == (["q", "t"], 6, 4, root)
     assert (options.particles or 30) == (30 if particles <= 30 else 150)
     assert parse_settings(options.set) == GeneratorSettings.from_dict(settings)
 

@@ -18,8 +18,8 @@ from lgae_pyg.datasets import PythiaJets  # noqa: E402
 from lgae_pyg.datasets.pythia import PRESETS, GeneratorSettings, generate_files  # noqa: E402
 from lgae_pyg.datasets.pythia.events import generate_chunk, require_generator  # noqa: E402
 from lgae_pyg.datasets.pythia.partons import Partons  # noqa: E402
-from lgae_pyg.datasets.pythia.presets import Process  # noqa: E402
-from lgae_pyg.datasets.pythia.settings import LATER  # noqa: E402
+from lgae_pyg.generator.presets import Process  # noqa: E402
+from lgae_pyg.generator.settings import LATER  # noqa: E402
 from lgae_pyg.tables import read_csv  # noqa: E402
 
 JETS = 40

@@ -198,9 +198,10 @@ def test_what_fits_is_run_and_what_was_asked_for_must(trained, register, capsys)
     assert main(["evaluate", str(trained), "--quiet"]) == 0
     assert main(["evaluate", str(trained), "--quiet", "--studies", "tagging"]) == 1
     assert "tagging failed: no tagger" in capsys.readouterr().err
-    assert main(["evaluate", str(trained), "--studies", "firts"]) == 1
-    assert "unknown study 'firts': choose one of first, tagging (did you mean first?)" in capsys.readouterr().err
-    assert main(["evaluate", str(trained), "--studies", " , "]) == 1
+    assert main(["evaluate", str(trained), "--studies", "firts"]) == 2
+    error = capsys.readouterr().err
+    assert "unknown study 'firts': choose one of first, tagging, all (did you mean first?)" in error
+    assert main(["evaluate", str(trained), "--studies", " , "]) == 2
     register(sizes("tagging", fits=lambda facts: "no tagger"))
     assert main(["evaluate", str(trained), "--quiet"]) == 1
     assert "there is nothing to evaluate" in capsys.readouterr().err

@@ -147,6 +147,6 @@ def test_missing_jetnet_names_the_extra(monkeypatch):
 
 def test_judging_without_jetnet_is_refused_before_anything_is_generated(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(judge.importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr("lgae_pyg.cli.generate.generate_files", lambda *_, **__: pytest.fail("generated"))
+    monkeypatch.setattr("lgae_pyg.datasets.pythia.generate_files", lambda *_, **__: pytest.fail("generated"))
     assert main(["generate", "--classes", "g", "--out", str(tmp_path), "--judge"]) == 1
     assert "pip install 'lgae-pyg[jetnet]'" in capsys.readouterr().err

@@ -153,6 +153,7 @@ def test_permission_to_fetch_jets_may_change_when_a_training_goes_on():
         ("data.classes=g,q", "a list is written data.classes=[g,q]"),
         ("data.max_jets=abc", "data.max_jets=abc is not a whole number"),
         ("data.num_particles=${data.particles}", "'data.particles' not found"),
+        ("data.num_particles=null", "set data.num_particles=30, say"),
         ("loss.names=[a", "write key=value"),
         ("model._target_=nowhere.Net", "nowhere.Net"),
         ("data.root=/nowhere", "hdf5"),

@@ -109,7 +109,7 @@ def _npz(jets: CompressedJets, path: Path) -> None:
 _READ = "JetFiles({path!r}, card={card!r})"
 #: For each suffix who writes it, and how it is read.
 _FORMATS: dict[str, tuple[Callable[[CompressedJets, Path], None], str]] = {
-    "": (_store, "lgae train data=files data.path={path}"),
+    "": (_store, "lgae train data=files data.path={path} data.num_particles=30"),
     ".parquet": (_parquet, _READ.replace("{card!r}", "'weaver'")),
     ".h5": (_hdf5, _READ.replace("{card!r}", "'neutral'")),
     ".hdf5": (_hdf5, _READ.replace("{card!r}", "'neutral'")),

@@ -19,9 +19,8 @@ from torch import nn
 from lgae_pyg.applications.export.double import DECOMPOSITIONS
 from lgae_pyg.files import first_line, write_atomically
 from lgae_pyg.registry import check_choice
+from lgae_pyg.vocabulary import EXPORT_FORMATS
 
-#: Endings of the files, one for each format.
-FORMATS = (".onnx", ".pt2")
 #: Name of the description inside of a file.
 KEY = "lgae_pyg"
 #: Example from which shapes are learned; sizes that occur nowhere else in a model.
@@ -54,7 +53,7 @@ def write_export(program: nn.Module, path: str | os.PathLike[str], description: 
         ValueError: for another ending.
     """
     path = Path(path)
-    check_choice("format", path.suffix, FORMATS)
+    check_choice("format", path.suffix, EXPORT_FORMATS)
     if path.suffix == ".onnx":
         need("onnx", "onnxscript", "onnxruntime")
     jets, particles = torch.export.Dim("jets", min=1), torch.export.Dim("particles", min=2)
@@ -98,7 +97,7 @@ def read_description(path: str | os.PathLike[str]) -> dict[str, Any]:
         ExportError: if it is no export of this package.
     """
     path = Path(path)
-    check_choice("format", path.suffix, FORMATS)
+    check_choice("format", path.suffix, EXPORT_FORMATS)
     try:
         if path.suffix == ".onnx":
             need("onnx")

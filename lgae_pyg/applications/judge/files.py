@@ -14,11 +14,9 @@ from lgae_pyg.applications.judge.jets import Columns
 from lgae_pyg.applications.judge.tabular import ScoreFile
 from lgae_pyg.applications.judge.verdict import Verdict, judge_columns, named_scores
 from lgae_pyg.data import DataFileError
-from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.registry import choose
+from lgae_pyg.vocabulary import FILE_UNITS
 
-#: Units of mass and pT in a file.
-UNITS = {**UNITS_IN_GEV, "MeV": 1e-3}
 #: Names by which columns are recognised, without case and punctuation, the likelier first.
 NAMES = {
     "labels": "y label labels target truth issignal issignalnew signal class classes trueclass truelabel jetlabel "
@@ -109,7 +107,7 @@ def judge_file(
         DataFileError: if it is damaged, a column is not there or not found, or the columns cannot be judged; the
             message names file, column and row.
     """
-    factor = choose("unit", unit, UNITS)
+    factor = choose("unit", unit, FILE_UNITS)
     file = ScoreFile.open(path, table)
     given = {"labels": labels, "mass": mass, "num_particles": num_particles, "pt": pt}
     chosen = choose_columns(file, scores, given)
@@ -205,7 +203,7 @@ def _columns(file: ScoreFile, chosen: Chosen, factor: float, unit: str) -> tuple
         if not LIKELY[0] <= middle <= LIKELY[1]:
             notes.append(
                 f"Doubtful: the median jet mass is {middle:.3g} GeV if '{chosen.roles['mass']}' is in {unit}; "
-                f"choose another with --unit ({', '.join(UNITS)})."
+                f"choose another with --unit ({', '.join(FILE_UNITS)})."
             )
     if chosen.one_hot:
         labels, class_names = _from_one_hot(found, chosen.one_hot, file.path)

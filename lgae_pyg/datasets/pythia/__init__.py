@@ -1,7 +1,7 @@
 """Jets from Pythia 8 and FastJet with a fast detector, in JetNet's file format."""
 
 from lgae_pyg.datasets.pythia.files import generate_files, read_recipe
-from lgae_pyg.datasets.pythia.presets import PRESETS
-from lgae_pyg.datasets.pythia.settings import CLASSES, GeneratorSettings
+from lgae_pyg.generator.presets import PRESETS
+from lgae_pyg.generator.settings import CLASSES, GeneratorSettings
 
 __all__ = ["CLASSES", "PRESETS", "GeneratorSettings", "generate_files", "read_recipe"]

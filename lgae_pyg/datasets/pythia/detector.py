@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from lgae_pyg.datasets.pythia.settings import GeneratorSettings
+from lgae_pyg.generator.settings import GeneratorSettings
 
 CHARGED, PHOTON, NEUTRAL, LEPTON = range(4)
 """Kinds of particles: charged hadron, photon, neutral hadron, electron or muon."""

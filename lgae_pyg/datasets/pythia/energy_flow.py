@@ -19,7 +19,7 @@ from lgae_pyg.datasets.pythia.detector import (
     calorimeter_resolution,
     tracks,
 )
-from lgae_pyg.datasets.pythia.settings import GeneratorSettings
+from lgae_pyg.generator.settings import GeneratorSettings
 
 SOFT = 1.0
 """Up to this transverse momentum in GeV ``soft_track_efficiency`` holds."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lgae_pyg.datasets.pythia.detector import CHARGED, LEPTON, NEUTRAL, PHOTON, Particles, measure
 from lgae_pyg.datasets.pythia.energy_flow import measure_energy_flow
 from lgae_pyg.datasets.pythia.partons import Partons, Wanted, directions, hard_partons
-from lgae_pyg.datasets.pythia.settings import GeneratorSettings
+from lgae_pyg.generator.settings import GeneratorSettings
 
 BATCH_EVENTS = 50
 """Events per call of Pythia; part of the recipe, since the detector's random numbers follow the batches."""

@@ -25,8 +25,8 @@ import numpy as np
 from lgae_pyg.checksums import read_signed, write_signed
 from lgae_pyg.datasets.hdf5 import open_hdf5
 from lgae_pyg.datasets.pythia.events import BATCH_EVENTS, Jets, generate_chunk, require_generator
-from lgae_pyg.datasets.pythia.settings import GeneratorSettings, check_classes
 from lgae_pyg.files import remove_partial, write_atomically
+from lgae_pyg.generator.settings import GeneratorSettings, check_classes
 from lgae_pyg.lock import locked
 from lgae_pyg.processes import end_with_parent
 

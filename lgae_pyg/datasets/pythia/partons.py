@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lgae_pyg.datasets.pythia.presets import Process
-from lgae_pyg.datasets.pythia.settings import GeneratorSettings
+from lgae_pyg.generator.presets import Process
+from lgae_pyg.generator.settings import GeneratorSettings
 
 Wanted = Callable[[NDArray, NDArray, NDArray], NDArray[np.bool_]]
 """From the event, the pseudorapidity and the azimuth of each jet to whether it is kept."""

@@ -15,7 +15,7 @@ from lgae_pyg.datasets.readers.hdf5 import Hdf5Reader
 from lgae_pyg.datasets.readers.parquet import ParquetReader
 from lgae_pyg.datasets.readers.root import RootReader
 from lgae_pyg.datasets.readers.store import StoreReader
-from lgae_pyg.registry import near
+from lgae_pyg.places import check_inputs
 
 __all__ = ["FORMATS", "ROWS", "Column", "Reader", "find_files", "open_reader", "recognise", "refuse"]
 
@@ -121,9 +121,8 @@ def find_files(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]])
         else:
             files = sorted(path for path in glob.glob(one, recursive=True) if _is_one(path))
         if not files:
-            missing = near(one)
-            kind = "no such file, and no pattern that fits" if missing else "folder without files of jets"
-            raise FileNotFoundError(f"{one}: {kind}{missing and f' ({missing})'}.")
+            check_inputs(files=[one])
+            raise FileNotFoundError(f"{one}: no files of jets in there.")
         found |= dict.fromkeys(files)
     return list(found)
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lgae_pyg.datasets.pythia.presets import PRESETS, Process
+from lgae_pyg.generator.presets import PRESETS, Process
 
 JETNET_NAME = "jetnet"
 CLASSES = tuple(PRESETS[JETNET_NAME].processes)
@@ -70,7 +70,7 @@ class GeneratorSettings:
         hadron_pt_min: neutral hadrons of lower measured pT in GeV are dropped [chosen].
         calorimeter_eta_max: the cells cover this absolute pseudorapidity; what hits none is lost [C].
         preset: the classes and their hard processes, a key of
-            :data:`~lgae_pyg.datasets.pythia.presets.PRESETS`.
+            :data:`~lgae_pyg.generator.presets.PRESETS`.
         detector: one of :data:`DETECTORS`; "none" ignores all other numbers of the detector.
         jet_eta_max: largest absolute pseudorapidity of a kept jet; 0 means no limit.
         match_radius: a jet of a class of tops is kept if a top quark and its three quarks are all within this

@@ -26,7 +26,7 @@ class Preset(NamedTuple):
         processes: the hard process of each class; their order gives the class numbers.
         particles: leading particles kept per jet where nothing else is asked for.
         values: settings that differ from the defaults of
-            :class:`~lgae_pyg.datasets.pythia.settings.GeneratorSettings`.
+            :class:`~lgae_pyg.generator.settings.GeneratorSettings`.
     """
 
     about: str
