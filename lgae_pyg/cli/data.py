@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     convert.set_defaults(work=convert_files)
     contrast = commands.add_parser("contrast", help=COMMANDS["contrast"])
     add = contrast.add_argument
-    add("files", nargs="+", metavar="FILE", help="files, folders or patterns of background jets; classes do not matter")
+    add("files", nargs="+", metavar="FILE", help="files, folders or patterns of background jets")
     add("--out", required=True, type=Path, metavar="STORE", help="file of the store, of background and contrast")
     add("--card", metavar="CARD", help="preset or YAML file that says what is in the files (default: recognised)")
     add("--split", default="train", choices=("train", "val", "test", "all"), help="of the files (default: train)")
@@ -46,10 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--particles", type=int, metavar="N", help="cut jets to their N leading particles (default: keep all)")
     add("--max-jets", type=int, metavar="N", help="read N jets of each class, the first ones (default: all)")
     add("--jets", type=int, metavar="N", help="contrast jets (default: as many as there are of the background)")
-    add("--mass", default="decorrelated", choices=("decorrelated", "free"), help="decorrelated: weights hide the jet "
-        "mass (default); free: a detector may use it")  # fmt: skip
+    hidden = "decorrelated: weights hide the jet mass (default); free: a detector may use it"
+    add("--mass", default="decorrelated", choices=("decorrelated", "free"), help=hidden)
     add("--prongs", default="2,3", metavar="K,K", help="numbers of prongs, equally frequent (default 2,3)")
-    add("--mass-range", type=float, nargs=2, default=(25.0, 250.0), metavar="GEV", help="of mothers (default 25 250)")
+    masses = "smallest and largest mass of a mother (default 25 250)"
+    add("--mass-range", type=float, nargs=2, default=(25.0, 250.0), metavar="GEV", help=masses)
     add("--radius", type=float, help="of the jets (default: measured in the background)")
     add("--seed", type=int, default=0, help="seed of all random numbers (default 0)")
     contrast.set_defaults(work=make_contrast)

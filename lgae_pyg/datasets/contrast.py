@@ -1,9 +1,9 @@
 r"""Jets of several prongs made of background jets alone, which a network learns to tell from the background.
 
 A mother of some mass decays at rest, isotropically, into :math:`k` prongs. Each prong is the core of a background
-jet (:func:`~lgae_pyg.ops.cores.jet_core`), turned, and boosted along its axis to the momentum of the prong. Nothing
-is scaled: a boost keeps transverse momenta, and with them the scale at which quarks become hadrons; and no core was
-radiated at a scale that the decay does not have. No sample of a signal enters.
+jet (:func:`~lgae_pyg.ops.cores.jet_core`), turned, and boosted along its axis to the momentum of the prong.
+Nothing is scaled: a boost keeps transverse momenta, and with them the scale at which quarks become hadrons; and no
+core was radiated at a scale that the decay does not have. No sample of a signal enters.
 """
 
 import math
@@ -182,7 +182,8 @@ def _cut(p4: Tensor, settings: ContrastSettings) -> Tensor:
     inside = (pt >= settings.pt_min) & (delta_r(p4, p4.sum(1, keepdim=True)) <= settings.radius)
     pt = torch.where(inside, pt, -1.0)
     order = pt.argsort(1, descending=True, stable=True)[:, : settings.num_particles]
-    return torch.where((pt.gather(1, order) > 0).unsqueeze(-1), p4.gather(1, order.unsqueeze(-1).expand(-1, -1, 4)), 0)
+    kept, leading = pt.gather(1, order) > 0, p4.gather(1, order.unsqueeze(-1).expand(-1, -1, 4))
+    return torch.where(kept.unsqueeze(-1), leading, 0)
 
 
 def _plus(p: Tensor, axis: Tensor) -> Tensor:
@@ -190,7 +191,7 @@ def _plus(p: Tensor, axis: Tensor) -> Tensor:
 
 
 def measured_cuts(jets: Tensor, settings: ContrastSettings) -> ContrastSettings:
-    """The settings with what they leave open measured in the background, but for a share :data:`EDGE` of particles.
+    """The settings with what they leave open measured in the background, a share :data:`EDGE` of particles aside.
 
     Shapes:
         - jets: :math:`(J, N, 4)`, in GeV, padded
@@ -208,8 +209,8 @@ def measured_cuts(jets: Tensor, settings: ContrastSettings) -> ContrastSettings:
 
 
 def mass_weights(masses: Tensor, y: Tensor, settings: ContrastSettings) -> Tensor:
-    r"""A weight for each jet, by which the masses of contrast jets are flat in their logarithm from ``mass_min`` to
-    ``mass_max``, and where ``mass`` is ``decorrelated`` those of background jets, too.
+    r"""A weight for each jet, by which the masses of contrast jets are flat in their logarithm from ``mass_min``
+    to ``mass_max``, and where ``mass`` is ``decorrelated`` those of background jets, too.
 
     Weights are 1 on average in each class, at most :data:`LARGEST_WEIGHT`. Where that takes off a bin of the
     background, the contrast follows. Jets outside have none, but ``free`` background jets.
@@ -239,7 +240,6 @@ def mass_weights(masses: Tensor, y: Tensor, settings: ContrastSettings) -> Tenso
         if not (counts * shape).any():
             ends = f"{settings.mass_min:g} and {settings.mass_max:g} GeV"
             raise ValueError(f"no {name} jet has a mass between {ends}: change mass_min and mass_max")
-        largest = LARGEST_WEIGHT * (counts * shape).sum() / shape.sum()
         each = torch.where(counts > 0, shape / counts.clamp(min=1), 0)
         each = (each / (each * counts).sum() * counts.sum()).clamp(max=LARGEST_WEIGHT)
         shape = each * counts
@@ -287,8 +287,8 @@ def summary(store: JetStore) -> list[str]:
         quartiles = ", ".join(f"{value:.1f}" for value in np.quantile(masses[own].numpy(), [0.25, 0.5, 0.75]))
         sizes, pt = store.sizes[own].double().mean(), transverse_momentum(jet_sum(p4, ptr)[own]).median()
         lines.append(
-            f"{name}: {int(own.sum())} jets, {sizes:.1f} particles on average, median pT {pt:.0f} GeV, quartiles of "
-            f"the mass {quartiles} GeV"
+            f"{name}: {int(own.sum())} jets, {sizes:.1f} particles on average, median pT {pt:.0f} GeV, quartiles "
+            f"of the mass {quartiles} GeV"
         )
     cuts = f"radius {settings['radius']:.3g}, {settings['num_particles']} leading particles"
     return [*lines, f"cuts as in the background: {cuts}, pT of a particle from {settings['pt_min']:.3g} GeV"]

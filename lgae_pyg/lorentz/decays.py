@@ -30,8 +30,8 @@ def flat_phase_space(number: int, products: int, generator: torch.Generator) -> 
 
     .. math:: \prod_i \frac{d^3 q_i}{E_i}\, \delta^4\Big(\sum_i q_i - (1, \vec 0)\Big)
 
-    by the algorithm RAMBO (Kleiss, Stirling and Ellis, 1986): independent massless momenta with the energy spectrum
-    :math:`E\, e^{-E}` are boosted to the rest frame of their sum and divided by its mass.
+    by the algorithm RAMBO (Kleiss, Stirling and Ellis, 1986): independent massless momenta with the energy
+    spectrum :math:`E\, e^{-E}` are boosted to the rest frame of their sum and divided by its mass.
 
     Args:
         number: :math:`n` decays.
@@ -57,7 +57,7 @@ def flat_phase_space(number: int, products: int, generator: torch.Generator) -> 
 def with_masses(momenta: Tensor, masses: Tensor) -> Tensor:
     r"""Gives massless decay products at rest masses :math:`m_i` at the same directions and total energy :math:`M`,
 
-    .. math:: \vec p_i = \xi\, \vec q_i, \qquad \sum_i \sqrt{m_i^2 + \xi^2 \vec q_i^{\,2}} = M = \sum_i |\vec q_i| ,
+    .. math:: \vec p_i = \xi \vec q_i, \qquad \sum_i \sqrt{m_i^2 + \xi^2 \vec q_i^{\,2}} = M = \sum_i |\vec q_i|,
 
     so the total momentum stays zero. :math:`\xi` is found by halving an interval.
 

@@ -18,8 +18,8 @@ def jet_core(p4: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
     .. math:: P_C^+ \sqrt{p_i^- / p_i^+} < 2 Q, \qquad P_C^+ = \sum_{j \in C} p_j^+ .
 
     Boosts along the axis do not change that. In the frame where :math:`P_C^+ = 2 Q` the core is the half space in
-    front; for a narrow cone the condition is :math:`E_C\, \theta_i / 2 < Q`. The axis is that of the core, found in
-    a few steps that begin with the particle of the largest energy and the energy of all.
+    front; for a narrow cone the condition is :math:`E_C\, \theta_i / 2 < Q`. The axis is that of the core, found
+    in a few steps that begin with the particle of the largest energy and the energy of all.
 
     Args:
         p4: jets, padded with zeros.
