@@ -49,6 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     hidden = "decorrelated: weights hide the jet mass (default); free: a detector may use it"
     add("--mass", default="decorrelated", choices=("decorrelated", "free"), help=hidden)
     add("--prongs", default="2,3", metavar="K,K", help="numbers of prongs, equally frequent (default 2,3)")
+    add("--sources", metavar="A,B", help="prongs are made of these classes, such as light quarks (default: all)")
+    drawn = "cores drawn for each prong, of which the hardest is taken (default: 1 with --sources, else 2)"
+    add("--candidates", type=int, metavar="N", help=drawn)
     masses = "smallest and largest mass of a mother (default 25 250)"
     add("--mass-range", type=float, nargs=2, default=(25.0, 250.0), metavar="GEV", help=masses)
     add("--radius", type=float, help="of the jets (default: measured in the background)")
@@ -138,7 +141,10 @@ def make_contrast(options: argparse.Namespace) -> int:
     jets = JetFiles(options.files, options.card, classes=classes, split=options.split, **few)
     low, high = options.mass_range
     prongs = tuple(int(one) for one in options.prongs.split(","))
-    settings = ContrastSettings(prongs, low, high, radius=options.radius, mass=options.mass, seed=options.seed)
+    more = {"sources": options.sources.split(",")} if options.sources else {}
+    more["candidates"] = options.candidates or (1 if options.sources else 2)
+    more |= {"radius": options.radius, "mass": options.mass, "seed": options.seed}
+    settings = ContrastSettings(prongs, low, high, **more)
     store = contrast_store(jets.store, options.jets or len(jets), settings)
     store.save(options.out)
     print("\n".join(summary(store)))

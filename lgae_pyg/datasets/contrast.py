@@ -21,7 +21,7 @@ from lgae_pyg.lorentz.kinematics import delta_r, mass, spatial, transverse_momen
 from lgae_pyg.ops.cores import jet_core
 from lgae_pyg.ops.graphs import pointers
 from lgae_pyg.ops.jets import jet_sum, pad_jets
-from lgae_pyg.registry import check_choice
+from lgae_pyg.registry import check_choice, choose
 
 #: Names of the two classes; a tagger with a class of the first name scores anomalies.
 CLASS_NAMES = ("background", "contrast")
@@ -55,6 +55,10 @@ class ContrastSettings:
         pt_min: smallest transverse momentum of a particle in GeV; measured in the background when ``None``.
         mass: ``decorrelated``: weights make the jet mass of both classes flat in its logarithm between
             ``mass_min`` and ``mass_max``, so it tells nothing; ``free``: only that of the contrast.
+        sources: classes of the background whose cores become prongs; all when ``None``. What is looked for mostly
+            decays to quarks, which radiate less than gluons do.
+        candidates: cores that are drawn for each prong, of which the hardest is taken: quarks are more frequent
+            among these, where the classes do not tell.
         seed: of all random numbers.
 
     Raises:
@@ -69,12 +73,16 @@ class ContrastSettings:
     num_particles: int | None = None
     pt_min: float | None = None
     mass: str = "decorrelated"
+    sources: Sequence[str] | None = None
+    candidates: int = 1
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_choice("mass", self.mass, MASS_MODES)
         if not self.prongs or min(self.prongs) < 2:
             raise ValueError(f"prongs are two or more, not {', '.join(map(str, self.prongs)) or 'none'}")
+        if self.candidates < 1:
+            raise ValueError(f"candidates are one or more for each prong, not {self.candidates}")
         if not 0 < self.mass_min < self.mass_max:
             raise ValueError(f"the masses must rise from above 0, not {self.mass_min} to {self.mass_max}")
         if not 0 <= self.complete < 1:
@@ -101,22 +109,30 @@ def decay_into_cores(jets: Tensor, momenta: Tensor, generator: torch.Generator) 
     so the momenta are those of :func:`~lgae_pyg.lorentz.decays.with_masses`: total momentum zero, mass exact.
     Decays whose cores are too heavy are left out.
 
+    Of several jets for a product, the one with the hardest core is taken, by
+    :math:`\sum_j E_j^2 / (\sum_j E_j)^2` over the particles of the core.
+
     Args:
-        jets: for each product a jet in GeV, padded.
+        jets: for each product some jets in GeV, padded.
         momenta: :math:`q_i`.
         generator: source of the angles by which cores are turned about their axes.
 
     Shapes:
-        - jets: :math:`(n, k, N, 4)`, momenta: :math:`(n, k, 4)`
+        - jets: :math:`(n, k, c, N, 4)`, momenta: :math:`(n, k, 4)`
     """
-    n, k, slots, _ = jets.shape
+    n, k, candidates, slots, _ = jets.shape
     goal = torch.nn.functional.normalize(spatial(momenta), dim=-1)
     cosine = goal @ goal.transpose(1, 2) - 4 * torch.eye(k, dtype=goal.dtype)
     angle = cosine.amax(-1).clamp(-1, 1).arccos()
     scale = momenta[..., 0] * (angle / 4).tan()
-    p4, azimuth = jets.reshape(n * k, slots, 4), 2 * torch.pi * torch.rand(n * k, generator=generator)
-    inside, axis = jet_core(p4, scale.flatten())
+    azimuth = 2 * torch.pi * torch.rand(n * k, generator=generator)
+    p4 = jets.reshape(-1, slots, 4)
+    inside, axis = jet_core(p4, scale.flatten().repeat_interleave(candidates))
     p4 = p4 * inside.unsqueeze(-1)
+    energy = p4[..., 0]
+    hardness = energy.square().sum(-1) / energy.sum(-1).square()
+    hardest = candidates * torch.arange(n * k) + hardness.reshape(n * k, candidates).argmax(-1)
+    p4, axis = p4[hardest], axis[hardest]
     masses = mass(p4.sum(1)).clamp(min=0).reshape(n, k)
     light = masses.sum(-1) < HEAVIEST * momenta[..., 0].sum(-1)
     wanted = with_masses(momenta[light], masses[light])
@@ -128,7 +144,9 @@ def decay_into_cores(jets: Tensor, momenta: Tensor, generator: torch.Generator) 
     return Decays(p4.reshape(-1, k * slots, 4), momenta[light, :, 0].sum(-1))
 
 
-def many_prong_jets(jets: Tensor, number: int, prongs: int, settings: ContrastSettings) -> Tensor:
+def many_prong_jets(
+    jets: Tensor, number: int, prongs: int, settings: ContrastSettings, sources: Tensor | None = None
+) -> Tensor:
     """Jets of so many prongs, with momenta like those of background jets.
 
     Mothers have the three-momenta of background jets; so that the jets do, too, after the cuts, the momenta are
@@ -139,9 +157,10 @@ def many_prong_jets(jets: Tensor, number: int, prongs: int, settings: ContrastSe
         number: of jets; decays that are incomplete or too heavy are drawn anew.
         prongs: :math:`k`.
         settings: with the cuts, see :func:`measured_cuts`.
+        sources: those of them whose cores become prongs; all when ``None``.
 
     Shapes:
-        - jets: :math:`(J, N, 4)`
+        - jets: :math:`(J, N, 4)`, sources: :math:`(S, N, 4)`
         - **output:** :math:`(n, N', 4)`, falling transverse momentum, padded
 
     Raises:
@@ -149,14 +168,16 @@ def many_prong_jets(jets: Tensor, number: int, prongs: int, settings: ContrastSe
     """
     generator = torch.Generator().manual_seed(settings.seed * 1000 + prongs)
     low, high = math.log(settings.mass_min), math.log(settings.mass_max)
+    sources = jets if sources is None else sources
     parts, missing, drawn = [], number, 0
     while missing > 0:
         size = min(CHUNK, 2 * missing)
         mothers = (low + (high - low) * torch.rand(size, dtype=torch.float64, generator=generator)).exp()
         momenta = flat_phase_space(size, prongs, generator) * mothers[:, None, None]
-        sources = torch.randint(len(jets), (size, prongs), generator=generator)
+        drawn_from = torch.randint(len(sources), (size, prongs, settings.candidates), generator=generator)
         like = jets[torch.randint(len(jets), (size,), generator=generator)].sum(1)
-        parts.append(_as_found(decay_into_cores(jets[sources], momenta, generator), like, settings)[:missing])
+        decays = decay_into_cores(sources[drawn_from], momenta, generator)
+        parts.append(_as_found(decays, like, settings)[:missing])
         missing, drawn = missing - len(parts[-1]), drawn + size
         if drawn > MOST_DRAWN * (number - missing + 1):
             raise ValueError(
@@ -181,7 +202,7 @@ def _cut(p4: Tensor, settings: ContrastSettings) -> Tensor:
     pt = transverse_momentum(p4)
     inside = (pt >= settings.pt_min) & (delta_r(p4, p4.sum(1, keepdim=True)) <= settings.radius)
     pt = torch.where(inside, pt, -1.0)
-    order = pt.argsort(1, descending=True, stable=True)[:, : settings.num_particles]
+    order = torch.argsort(pt, dim=1, descending=True, stable=True)[:, : settings.num_particles]
     kept, leading = pt.gather(1, order) > 0, p4.gather(1, order.unsqueeze(-1).expand(-1, -1, 4))
     return torch.where(kept.unsqueeze(-1), leading, 0)
 
@@ -251,21 +272,23 @@ def contrast_store(background: JetStore, number: int, settings: ContrastSettings
     """Background jets and as many jets of prongs made of them, with class, weight and origin; unit GeV.
 
     Args:
-        background: the jets, of any classes, which do not matter.
+        background: the jets, of any classes, which are one to the detector.
         number: contrast jets.
         settings: the recipe.
 
     Raises:
-        ValueError: for too few jets, or none that come out complete.
+        ValueError: for too few jets, a class that there is not, or decays that hardly ever come out complete.
     """
-    if len(background) < FEWEST:
-        raise ValueError(f"prongs are drawn from background jets: {len(background)} are too few, give {FEWEST}")
     store = background.to(torch.float64).in_unit("GeV").gather(slice(None))
     jets, _ = pad_jets(store.particle_fields["pos"], store.ptr)
     settings = measured_cuts(jets, settings)
+    sources = jets[_are_sources(store, settings)]
+    if len(sources) < FEWEST:
+        raise ValueError(f"prongs are drawn from background jets: {len(sources)} are too few, give {FEWEST}")
     kinds = len(settings.prongs)
     shares = [number // kinds + (place < number % kinds) for place in range(kinds)]
-    made = [many_prong_jets(jets, share, k, settings) for k, share in zip(settings.prongs, shares) if share]
+    kinds_of_jets = [pair for pair in zip(settings.prongs, shares) if pair[1]]
+    made = [many_prong_jets(jets, share, k, settings, sources) for k, share in kinds_of_jets]
     jets = torch.cat([_cut(jets, replace(settings, radius=math.inf, pt_min=0.0)), *made])
     y = (torch.arange(len(jets)) >= len(store)).long()
     exists = jets[..., 0] > 0
@@ -275,6 +298,16 @@ def contrast_store(background: JetStore, number: int, settings: ContrastSettings
     origin = f"background jets, and jets of {' or '.join(map(str, settings.prongs))} prongs made of them"
     meta = {"unit": "GeV", "class_names": list(CLASS_NAMES), "origin": origin, "contrast": asdict(settings)}
     return JetStore(ptr, {"pos": jets[exists]}, fields, meta)
+
+
+def _are_sources(store: JetStore, settings: ContrastSettings) -> Tensor:
+    """Which jets are of the classes that prongs are made of."""
+    if settings.sources is None:
+        return torch.ones(len(store), dtype=torch.bool)
+    names = store.meta.get("class_names", ())
+    numbers = [choose("class of the background", one, {name: n for n, name in enumerate(names)})
+               for one in settings.sources]  # fmt: skip
+    return torch.isin(store.jet_field("y").flatten(), torch.tensor(numbers))
 
 
 def summary(store: JetStore) -> list[str]:
