@@ -269,7 +269,7 @@ def mass_weights(masses: Tensor, y: Tensor, settings: ContrastSettings) -> Tenso
 
 
 def contrast_store(background: JetStore, number: int, settings: ContrastSettings) -> JetStore:
-    """Background jets and as many jets of prongs made of them, with class, weight and origin; unit GeV.
+    """Background jets and jets of prongs made of them, with class and weight, in GeV and single precision.
 
     Args:
         background: the jets, of any classes, which are one to the detector.
@@ -297,7 +297,7 @@ def contrast_store(background: JetStore, number: int, settings: ContrastSettings
     fields = {"y": y, "weight": weight, "jet_id": torch.arange(len(y))}
     origin = f"background jets, and jets of {' or '.join(map(str, settings.prongs))} prongs made of them"
     meta = {"unit": "GeV", "class_names": list(CLASS_NAMES), "origin": origin, "contrast": asdict(settings)}
-    return JetStore(ptr, {"pos": jets[exists]}, fields, meta)
+    return JetStore(ptr, {"pos": jets[exists].float()}, fields, meta)  # rounded alike in both classes
 
 
 def _are_sources(store: JetStore, settings: ContrastSettings) -> Tensor:
@@ -313,7 +313,7 @@ def _are_sources(store: JetStore, settings: ContrastSettings) -> Tensor:
 def summary(store: JetStore) -> list[str]:
     """What a store of background and contrast holds, in sentences."""
     settings, y = store.meta["contrast"], store.jet_field("y")
-    p4, ptr = store.particle_fields["pos"], store.ptr
+    p4, ptr = store.particle_fields["pos"].double(), store.ptr
     masses, lines = mass(jet_sum(p4, ptr)), []
     for number, name in enumerate(store.meta["class_names"]):
         own = y == number
