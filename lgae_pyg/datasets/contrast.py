@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lgae_pyg.data import JetStore
 from lgae_pyg.lorentz.decays import at_mass, boost_along, flat_phase_space, from_rest_frame, turn, with_masses
+from lgae_pyg.lorentz.frames import rest_frame
 from lgae_pyg.lorentz.kinematics import delta_r, mass, spatial, transverse_momentum
 from lgae_pyg.ops.cores import jet_core
 from lgae_pyg.ops.graphs import pointers
@@ -33,6 +34,8 @@ EDGE = 0.001
 HEAVIEST = 0.95
 #: Mass bins of the weights, and how often the mean the largest weight may be.
 BINS, LARGEST_WEIGHT = 30, 10.0
+#: Bins of the transverse momentum among jets of one mass, and the fewest jets for which they are made.
+PT_BINS, FEWEST_IN_BIN = 5, 30
 #: Decays that are made at once; bounds the memory.
 CHUNK = 4096
 #: Fewest background jets that prongs are drawn from, and most decays that are drawn for a complete one.
@@ -59,6 +62,7 @@ class ContrastSettings:
             decays to quarks, which radiate less than gluons do.
         candidates: cores that are drawn for each prong, of which the hardest is taken: quarks are more frequent
             among these, where the classes do not tell.
+        remixed: so many remixed background jets (:func:`remixed_jets`) for each of the background, beside it.
         seed: of all random numbers.
 
     Raises:
@@ -75,6 +79,7 @@ class ContrastSettings:
     mass: str = "decorrelated"
     sources: Sequence[str] | None = None
     candidates: int = 1
+    remixed: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -95,10 +100,12 @@ class Decays(NamedTuple):
     Attributes:
         p4: particles of all prongs, padded with zeros, :math:`(n, k N, 4)`.
         mass: of the mothers, :math:`(n,)`.
+        kept: which of the decays asked for they are.
     """
 
     p4: Tensor
     mass: Tensor
+    kept: Tensor
 
 
 def decay_into_cores(jets: Tensor, momenta: Tensor, generator: torch.Generator) -> Decays:
@@ -141,7 +148,7 @@ def decay_into_cores(jets: Tensor, momenta: Tensor, generator: torch.Generator) 
     factor = _plus(wanted.reshape(-1, 4), goal) / _plus(p4.sum(1), axis)
     p4 = boost_along(p4, axis.unsqueeze(1), factor.unsqueeze(1))
     p4 = turn(p4, axis, goal, azimuth[rows].double())
-    return Decays(p4.reshape(-1, k * slots, 4), momenta[light, :, 0].sum(-1))
+    return Decays(p4.reshape(-1, k * slots, 4), momenta[light, :, 0].sum(-1), light)
 
 
 def many_prong_jets(
@@ -187,9 +194,42 @@ def many_prong_jets(
     return torch.cat(parts)
 
 
+def remixed_jets(jets: Tensor, settings: ContrastSettings, sources: Tensor) -> Tensor:
+    r"""Background jets whose two halves are replaced by cores, as if they were decays.
+
+    The halves are those in front of and behind a plane in the rest frame of the jet, perpendicular to the largest
+    principal axis of :math:`\sum_i \vec p_i \vec p_i / |\vec p_i|`. Directions, mass and momentum are the jet's,
+    all else is as in contrast jets: what the construction itself leaves in a jet tells nothing.
+
+    Args:
+        jets: background jets in GeV, padded.
+        settings: with the cuts.
+        sources: jets whose cores are taken.
+
+    Shapes:
+        - jets: :math:`(n, N, 4)`, sources: :math:`(S, N, 4)`
+        - **output:** :math:`(n', N', 4)`; jets whose cores are too heavy are left out
+    """
+    generator = torch.Generator().manual_seed(settings.seed * 1000)
+    parts = []
+    for some in jets.split(CHUNK):
+        total = some.sum(1)
+        p = spatial(rest_frame(some, total.unsqueeze(1)))
+        tensor = p.transpose(1, 2) @ (p / torch.linalg.vector_norm(p, dim=-1, keepdim=True).clamp(min=1e-300))
+        front = (p @ torch.linalg.eigh(tensor).eigenvectors[..., 2:]) > 0
+        axis = torch.nn.functional.normalize((p * front).sum(1), dim=-1)
+        energy = mass(total).clamp(min=1e-6)[:, None, None] / 2
+        ends = torch.stack([axis, -axis], 1)
+        momenta = energy * torch.nn.functional.pad(ends, (1, 0), value=1.0)
+        drawn_from = torch.randint(len(sources), (len(some), 2, settings.candidates), generator=generator)
+        decays = decay_into_cores(sources[drawn_from], momenta, generator)
+        parts.append(_as_found(decays, total, replace(settings, complete=0.0)))
+    return torch.cat(parts)
+
+
 def _as_found(decays: Decays, like: Tensor, settings: ContrastSettings) -> Tensor:
-    """Decays in flight, as a jet algorithm and a detector would leave them."""
-    like = like[: len(decays.mass)]  # any will do
+    """Decays in flight, as a jet algorithm and a detector would leave them; without incomplete ones."""
+    like = like[decays.kept]
     found = _cut(from_rest_frame(decays.p4, at_mass(like, decays.mass).unsqueeze(1)), settings)
     share = transverse_momentum(found.sum(1)) / transverse_momentum(like)
     like = like / share.clamp(0.6, 1).unsqueeze(-1)
@@ -229,15 +269,17 @@ def measured_cuts(jets: Tensor, settings: ContrastSettings) -> ContrastSettings:
     return replace(settings, num_particles=min(settings.num_particles or largest, largest), **found)
 
 
-def mass_weights(masses: Tensor, y: Tensor, settings: ContrastSettings) -> Tensor:
+def mass_weights(masses: Tensor, pt: Tensor, y: Tensor, settings: ContrastSettings) -> Tensor:
     r"""A weight for each jet, by which the masses of contrast jets are flat in their logarithm from ``mass_min``
     to ``mass_max``, and where ``mass`` is ``decorrelated`` those of background jets, too.
 
-    Weights are 1 on average in each class, at most :data:`LARGEST_WEIGHT`. Where that takes off a bin of the
-    background, the contrast follows. Jets outside have none, but ``free`` background jets.
+    Weights are about 1 on average in each class, at most :data:`LARGEST_WEIGHT` times that. Where that takes off a
+    bin of the background, the contrast follows. Jets outside have none, but ``free`` background jets. Among jets
+    of one mass, transverse momenta of the contrast are distributed as those of the background.
 
     Args:
         masses: of the jets in GeV.
+        pt: transverse momenta of the jets.
         y: 0 for background, 1 for contrast.
         settings: the range, and ``mass``.
 
@@ -245,7 +287,7 @@ def mass_weights(masses: Tensor, y: Tensor, settings: ContrastSettings) -> Tenso
         ValueError: a class has no jet in the range.
 
     Shapes:
-        - masses, y, output: :math:`(J,)`
+        - masses, pt, y, output: :math:`(J,)`
     """
     edges = torch.linspace(math.log(settings.mass_min), math.log(settings.mass_max), BINS + 1, dtype=torch.float64)
     bins = torch.bucketize(masses.double().clamp(min=1e-300).log(), edges)  # 0 and BINS + 1 are outside
@@ -261,11 +303,26 @@ def mass_weights(masses: Tensor, y: Tensor, settings: ContrastSettings) -> Tenso
         if not (counts * shape).any():
             ends = f"{settings.mass_min:g} and {settings.mass_max:g} GeV"
             raise ValueError(f"no {name} jet has a mass between {ends}: change mass_min and mass_max")
-        each = torch.where(counts > 0, shape / counts.clamp(min=1), 0)
+        each = torch.where(counts > 0, shape / counts.clamp(min=1), 0.0)
         each = (each / (each * counts).sum() * counts.sum()).clamp(max=LARGEST_WEIGHT)
         shape = each * counts
         weights[own] = (each * counts.sum() / shape.sum())[bins[own]]
+    for number in range(1, BINS + 1):
+        own = bins == number
+        weights[own & (y == 1)] *= _as_momenta_of_background(pt[own], y[own], weights[own])
     return weights
+
+
+def _as_momenta_of_background(pt: Tensor, y: Tensor, weights: Tensor) -> Tensor:
+    """By what the weights of contrast jets of one mass are multiplied, to have the background's momenta."""
+    factor = torch.ones(int((y == 1).sum()), dtype=torch.float64)
+    if (y == 0).sum() < FEWEST_IN_BIN or len(factor) < FEWEST_IN_BIN:
+        return factor
+    inner = torch.linspace(0, 1, PT_BINS + 1, dtype=torch.float64)[1:-1]
+    places = torch.bucketize(pt, torch.quantile(pt.double(), inner))
+    shares = [torch.bincount(places[y == n], weights[y == n], minlength=PT_BINS) for n in (0, 1)]
+    ratio = (shares[0] / shares[0].sum()) / (shares[1] / shares[1].sum()).clamp(min=1e-9)
+    return ratio.clamp(max=LARGEST_WEIGHT)[places[y == 1]]
 
 
 def contrast_store(background: JetStore, number: int, settings: ContrastSettings) -> JetStore:
@@ -289,11 +346,15 @@ def contrast_store(background: JetStore, number: int, settings: ContrastSettings
     shares = [number // kinds + (place < number % kinds) for place in range(kinds)]
     kinds_of_jets = [pair for pair in zip(settings.prongs, shares) if pair[1]]
     made = [many_prong_jets(jets, share, k, settings, sources) for k, share in kinds_of_jets]
-    jets = torch.cat([_cut(jets, replace(settings, radius=math.inf, pt_min=0.0)), *made])
-    y = (torch.arange(len(jets)) >= len(store)).long()
+    order = torch.randperm(len(jets), generator=torch.Generator().manual_seed(settings.seed))
+    again = remixed_jets(jets[order[: round(settings.remixed * len(jets))]], settings, sources)
+    background = [_cut(jets, replace(settings, radius=math.inf, pt_min=0.0)), again]
+    y = torch.tensor([0] * sum(map(len, background)) + [1] * sum(map(len, made)))
+    jets = torch.cat([*background, *made])
     exists = jets[..., 0] > 0
     ptr = pointers(exists.sum(1))
-    weight = mass_weights(mass(jets.sum(1)), y, settings)
+    total = jets.sum(1)
+    weight = mass_weights(mass(total), transverse_momentum(total), y, settings)
     fields = {"y": y, "weight": weight, "jet_id": torch.arange(len(y))}
     origin = f"background jets, and jets of {' or '.join(map(str, settings.prongs))} prongs made of them"
     meta = {"unit": "GeV", "class_names": list(CLASS_NAMES), "origin": origin, "contrast": asdict(settings)}

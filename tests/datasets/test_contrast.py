@@ -16,6 +16,7 @@ from lgae_pyg.datasets.contrast import (
     many_prong_jets,
     mass_weights,
     measured_cuts,
+    remixed_jets,
 )
 from lgae_pyg.lorentz import from_pt_eta_phi_m, rotation
 from lgae_pyg.lorentz.decays import boost_along, flat_phase_space
@@ -96,10 +97,11 @@ def test_a_larger_scale_keeps_more():
 def test_of_several_candidates_the_hardest_core_is_taken():
     sources = showers(120).reshape(20, 2, 3, 12, 4)
     momenta = 120.0 * flat_phase_space(20, 2, generator(5))
-    alone = [decay_into_cores(sources[:, :, [c]], momenta, generator(6)).p4.reshape(20, 2, 12, 4) for c in range(3)]
+    single = [decay_into_cores(sources[:, :, [c]], momenta, generator(6)) for c in range(3)]
+    alone = [one.p4.reshape(20, 2, 12, 4) for one in single]
     best = decay_into_cores(sources, momenta, generator(6)).p4.reshape(20, 2, 12, 4)
 
-    def hardness(p4):  # shares of energy, which boosts along the prong keep, about
+    def hardness(p4):  # shares of energy, which boosts along it keep, about
         return (p4[..., 0] ** 2).sum(-1) / p4[..., 0].sum(-1) ** 2
 
     assert (hardness(best) >= torch.stack([hardness(one) for one in alone]).amax(0) - 0.02).all()
@@ -132,16 +134,32 @@ def test_weights_make_the_mass_flat_or_leave_the_background():
     light, heavy = torch.rand(4000, generator=g).pow(3), torch.rand(3000, generator=g)
     masses = torch.cat([30 + 50 * light, 25 + 225 * heavy]).double()
     y = torch.tensor([0] * 4000 + [1] * 3000)
-    hidden = mass_weights(masses, y, ContrastSettings())
+    pt = torch.cat([1000 + 100 * torch.rand(4000, generator=g), 1020 + 100 * torch.rand(3000, generator=g)])
+    hidden = mass_weights(masses, pt, y, ContrastSettings())
     edges = np.linspace(np.log(25), np.log(250), 11)
     counts = [np.histogram(masses[y == n].log(), edges, weights=hidden[y == n])[0] for n in (0, 1)]
     assert np.allclose(counts[0] / counts[0].sum(), counts[1] / counts[1].sum(), atol=0.02)
-    free = mass_weights(masses, y, ContrastSettings(mass="free"))
+    means = [float((pt * hidden)[y == n].sum() / hidden[y == n].sum()) for n in (0, 1)]
+    assert float(pt[y == 1].mean() - pt[y == 0].mean()) > 18 and abs(means[1] - means[0]) < 4
+    free = mass_weights(masses, pt, y, ContrastSettings(mass="free"))
     assert (free[y == 0] == 1).all()
     flat = np.histogram(masses[y == 1].log(), edges, weights=free[y == 1])[0]
-    assert flat.max() < 1.3 * flat.min()
+    assert flat.max() < 1.5 * flat.min()
     for weights in (hidden, free):
-        assert [float(weights[y == n].mean()) for n in (0, 1)] == pytest.approx([1, 1], abs=0.01)
+        assert [float(weights[y == n].mean()) for n in (0, 1)] == pytest.approx([1, 1], abs=0.1)
+
+
+def test_remixed_jets_have_mass_and_momentum_of_the_background():
+    jets = showers(300)
+    settings = measured_cuts(jets, ContrastSettings(radius=0.8))
+    again = remixed_jets(jets, settings, jets)
+    assert len(again) > 200
+    for observable in (mass, transverse_momentum):
+        new, old = (float(observable(one.sum(1)).median()) for one in (again, jets))
+        assert new == pytest.approx(old, rel=0.15)
+    found = contrast_store(store(), 100, ContrastSettings(radius=0.8, remixed=0.5))
+    counts = torch.bincount(found.jet_field("y")).tolist()
+    assert counts[1] == 100 and 400 < counts[0] <= 450
 
 
 def store(number: int = 300) -> JetStore:
