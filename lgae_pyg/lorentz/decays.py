@@ -4,7 +4,6 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from lgae_pyg.lorentz.frames import rest_frame
 from lgae_pyg.lorentz.kinematics import minkowski_square, safe_sqrt, spatial
@@ -120,7 +119,8 @@ def turn(p: Tensor, old: Tensor, new: Tensor, angle: Tensor) -> Tensor:
     middle = old + new
     opposite = torch.linalg.vector_norm(middle, dim=-1, keepdim=True) < 1e-9
     across = torch.linalg.cross(old, torch.eye(3, dtype=old.dtype)[old.abs().argmin(-1)], dim=-1)
-    middle = normalize(torch.where(opposite, across, middle), dim=-1).unsqueeze(1)
+    middle = torch.where(opposite, across, middle)
+    middle = (middle / torch.linalg.vector_norm(middle, dim=-1, keepdim=True)).unsqueeze(1)
     axis = new.unsqueeze(1)
     v = 2 * (spatial(p) * middle).sum(-1, keepdim=True) * middle - spatial(p)
     cosine, sine = angle.cos()[:, None, None], angle.sin()[:, None, None]
