@@ -52,8 +52,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--sources", metavar="A,B", help="prongs are made of these classes, such as light quarks (default: all)")
     drawn = "cores drawn for each prong, of which the hardest is taken (default: 1 with --sources, else 2)"
     add("--candidates", type=int, metavar="N", help=drawn)
-    again = "share of the background that is added once more with its halves replaced by cores (default 0)"
-    add("--remixed", type=float, default=0.0, metavar="SHARE", help=again)
     masses = "smallest and largest mass of a mother (default 25 250)"
     add("--mass-range", type=float, nargs=2, default=(25.0, 250.0), metavar="GEV", help=masses)
     add("--radius", type=float, help="of the jets (default: measured in the background)")
@@ -145,7 +143,7 @@ def make_contrast(options: argparse.Namespace) -> int:
     prongs = tuple(int(one) for one in options.prongs.split(","))
     more = {"sources": options.sources.split(",")} if options.sources else {}
     more["candidates"] = options.candidates or (1 if options.sources else 2)
-    more |= {"remixed": options.remixed, "radius": options.radius, "mass": options.mass, "seed": options.seed}
+    more |= {"radius": options.radius, "mass": options.mass, "seed": options.seed}
     settings = ContrastSettings(prongs, low, high, **more)
     store = contrast_store(jets.store, options.jets or len(jets), settings)
     store.save(options.out)

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from lgae_pyg.data import JetStore
 from lgae_pyg.lorentz.decays import at_mass, boost_along, flat_phase_space, from_rest_frame, turn, with_masses
-from lgae_pyg.lorentz.frames import rest_frame
 from lgae_pyg.lorentz.kinematics import delta_r, mass, spatial, transverse_momentum
 from lgae_pyg.ops.cores import jet_core
 from lgae_pyg.ops.graphs import pointers
@@ -62,7 +61,6 @@ class ContrastSettings:
             decays to quarks, which radiate less than gluons do.
         candidates: cores that are drawn for each prong, of which the hardest is taken: quarks are more frequent
             among these, where the classes do not tell.
-        remixed: so many remixed background jets (:func:`remixed_jets`) for each of the background, beside it.
         seed: of all random numbers.
 
     Raises:
@@ -79,7 +77,6 @@ class ContrastSettings:
     mass: str = "decorrelated"
     sources: Sequence[str] | None = None
     candidates: int = 1
-    remixed: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -191,39 +188,6 @@ def many_prong_jets(
                 f"of {drawn} decays into {prongs} prongs, {number - missing} are complete within the radius "
                 f"{settings.radius:.3g}: lower mass_max = {settings.mass_max:g} GeV, or complete"
             )
-    return torch.cat(parts)
-
-
-def remixed_jets(jets: Tensor, settings: ContrastSettings, sources: Tensor) -> Tensor:
-    r"""Background jets whose two halves are replaced by cores, as if they were decays.
-
-    The halves are those in front of and behind a plane in the rest frame of the jet, perpendicular to the largest
-    principal axis of :math:`\sum_i \vec p_i \vec p_i / |\vec p_i|`. Directions, mass and momentum are the jet's,
-    all else is as in contrast jets: what the construction itself leaves in a jet tells nothing.
-
-    Args:
-        jets: background jets in GeV, padded.
-        settings: with the cuts.
-        sources: jets whose cores are taken.
-
-    Shapes:
-        - jets: :math:`(n, N, 4)`, sources: :math:`(S, N, 4)`
-        - **output:** :math:`(n', N', 4)`; jets whose cores are too heavy are left out
-    """
-    generator = torch.Generator().manual_seed(settings.seed * 1000)
-    parts = []
-    for some in jets.split(CHUNK):
-        total = some.sum(1)
-        p = spatial(rest_frame(some, total.unsqueeze(1)))
-        tensor = p.transpose(1, 2) @ (p / torch.linalg.vector_norm(p, dim=-1, keepdim=True).clamp(min=1e-300))
-        front = (p @ torch.linalg.eigh(tensor).eigenvectors[..., 2:]) > 0
-        axis = torch.nn.functional.normalize((p * front).sum(1), dim=-1)
-        energy = mass(total).clamp(min=1e-6)[:, None, None] / 2
-        ends = torch.stack([axis, -axis], 1)
-        momenta = energy * torch.nn.functional.pad(ends, (1, 0), value=1.0)
-        drawn_from = torch.randint(len(sources), (len(some), 2, settings.candidates), generator=generator)
-        decays = decay_into_cores(sources[drawn_from], momenta, generator)
-        parts.append(_as_found(decays, total, replace(settings, complete=0.0)))
     return torch.cat(parts)
 
 
@@ -346,14 +310,10 @@ def contrast_store(background: JetStore, number: int, settings: ContrastSettings
     shares = [number // kinds + (place < number % kinds) for place in range(kinds)]
     kinds_of_jets = [pair for pair in zip(settings.prongs, shares) if pair[1]]
     made = [many_prong_jets(jets, share, k, settings, sources) for k, share in kinds_of_jets]
-    order = torch.randperm(len(jets), generator=torch.Generator().manual_seed(settings.seed))
-    again = remixed_jets(jets[order[: round(settings.remixed * len(jets))]], settings, sources)
-    background = [_cut(jets, replace(settings, radius=math.inf, pt_min=0.0)), again]
-    y = torch.tensor([0] * sum(map(len, background)) + [1] * sum(map(len, made)))
-    jets = torch.cat([*background, *made])
-    exists = jets[..., 0] > 0
+    jets = torch.cat([_cut(jets, replace(settings, radius=math.inf, pt_min=0.0)), *made])
+    y = (torch.arange(len(jets)) >= len(store)).long()
+    exists, total = jets[..., 0] > 0, jets.sum(1)
     ptr = pointers(exists.sum(1))
-    total = jets.sum(1)
     weight = mass_weights(mass(total), transverse_momentum(total), y, settings)
     fields = {"y": y, "weight": weight, "jet_id": torch.arange(len(y))}
     origin = f"background jets, and jets of {' or '.join(map(str, settings.prongs))} prongs made of them"

@@ -16,7 +16,6 @@ from lgae_pyg.datasets.contrast import (
     many_prong_jets,
     mass_weights,
     measured_cuts,
-    remixed_jets,
 )
 from lgae_pyg.lorentz import from_pt_eta_phi_m, rotation
 from lgae_pyg.lorentz.decays import boost_along, flat_phase_space
@@ -147,19 +146,6 @@ def test_weights_make_the_mass_flat_or_leave_the_background():
     assert flat.max() < 1.5 * flat.min()
     for weights in (hidden, free):
         assert [float(weights[y == n].mean()) for n in (0, 1)] == pytest.approx([1, 1], abs=0.1)
-
-
-def test_remixed_jets_have_mass_and_momentum_of_the_background():
-    jets = showers(300)
-    settings = measured_cuts(jets, ContrastSettings(radius=0.8))
-    again = remixed_jets(jets, settings, jets)
-    assert len(again) > 200
-    for observable in (mass, transverse_momentum):
-        new, old = (float(observable(one.sum(1)).median()) for one in (again, jets))
-        assert new == pytest.approx(old, rel=0.15)
-    found = contrast_store(store(), 100, ContrastSettings(radius=0.8, remixed=0.5))
-    counts = torch.bincount(found.jet_field("y")).tolist()
-    assert counts[1] == 100 and 400 < counts[0] <= 450
 
 
 def store(number: int = 300) -> JetStore:
