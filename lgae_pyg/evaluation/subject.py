@@ -235,7 +235,9 @@ class Subject:
             check_choice("class", name, known)
         ordinary = {*self.classes, sample_name(self.classes)}
         anomalous = named or ([] if alone else [name for name in known if name not in ordinary])
-        rest = [name for name in known if name not in anomalous]
+        told = "y" in everything.store.jet_fields  # a card may know more classes than the files hold
+        there = set(everything.identities()["class"]) if told else known
+        rest = [name for name in known if name not in anomalous and name in there]
         if (known and not rest) or not (anomalous or alone):
             raise LeftOut(
                 f"of its jets ({', '.join(known) or 'without classes'}) none are known to be anomalous, or all: "

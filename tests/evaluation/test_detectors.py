@@ -84,6 +84,14 @@ def test_without_other_files_the_background_is_that_class_of_its_own_test_jets(d
         subject.contrast()
 
 
+def test_the_background_is_named_after_the_classes_that_there_are(detector, tmp_path):
+    y = torch.arange(150) % 2
+    jets(150, 0.05, 2, ("g", "q", "t"), y).save(tmp_path / "three.store")
+    subject = Subject.load(detector, jets=str(tmp_path / "three.store"))
+    background, _ = subject.contrast([str(tmp_path / "top.store")])
+    assert background.name == "QCD" and len(background) == 150
+
+
 def test_a_model_without_momenta_drops_no_score():
     found = {"a": {"not_background": np.zeros(2)}, "b": {"not_background": np.ones(2)}}
     assert drop_conserved(found) == []
