@@ -17,6 +17,10 @@ COMMANDS = {
         "read files through the gate into a store on disk, in bounded memory",
         "lgae data convert auto JETS.parquet --out store --particles 100",
     ),
+    "contrast": (
+        "make jets of several prongs out of background jets, for an anomaly detector to learn from",
+        "lgae data contrast QCD.hdf5 --out contrast.store --mass decorrelated",
+    ),
 }
 
 
@@ -46,6 +50,28 @@ def add_arguments(parser: CommandParser) -> None:
     add("--workers", type=int, default=1, metavar="K", help="processes (default 1); the result is the same")
     convert.offers = {"card": lambda: ["auto", *preset_names()]}
     convert.set_defaults(work=convert_files)
+    contrast = _add(commands, "contrast")
+    add = contrast.add_argument
+    add("files", nargs="+", metavar="FILE", help="files, folders or patterns of background jets")
+    add("--out", required=True, type=Path, metavar="STORE", help="file of the store, of background and contrast")
+    add("--card", metavar="CARD", help="preset or YAML file that says what is in the files (default: recognised)")
+    add("--split", default="train", choices=("train", "val", "test", "all"), help="of the files (default: train)")
+    add("--classes", metavar="A,B", help="only these classes of the files are background (default: all)")
+    add("--particles", type=int, metavar="N", help="cut jets to their N leading particles (default: keep all)")
+    add("--max-jets", type=int, metavar="N", help="read N jets of each class, the first ones (default: all)")
+    add("--jets", type=int, metavar="N", help="contrast jets (default: as many as there are of the background)")
+    hidden = "decorrelated: weights hide the jet mass (default); free: a detector may use it"
+    add("--mass", default="decorrelated", choices=("decorrelated", "free"), help=hidden)
+    add("--prongs", default="2,3", metavar="K,K", help="numbers of prongs, equally frequent (default 2,3)")
+    add("--sources", metavar="A,B", help="prongs are made of these classes, such as light quarks (default: all)")
+    drawn = "cores drawn for each prong, of which the hardest is taken (default: 1 with --sources, else 2)"
+    add("--candidates", type=int, metavar="N", help=drawn)
+    masses = "smallest and largest mass of a mother (default 25 250)"
+    add("--mass-range", type=float, nargs=2, default=(25.0, 250.0), metavar="GEV", help=masses)
+    add("--radius", type=float, help="of the jets (default: measured in the background)")
+    add("--seed", type=int, default=0, help="seed of all random numbers (default 0)")
+    contrast.offers = {"card": preset_names}
+    contrast.set_defaults(work=make_contrast)
 
 
 def _add(commands: Any, name: str) -> CommandParser:
@@ -127,6 +153,29 @@ def convert_files(options: argparse.Namespace) -> int:
     print(f"{options.out}: {admission.read:,} jets in {seconds:.1f} s, {admission.read / seconds:,.0f} jets/s")
     print(f"Train on it: lgae train data=files data.path={options.out} data.num_particles=30")
     print(f"Open it in Python: lgae_pyg.data.JetStore.load({str(options.out)!r})")
+    return 0
+
+
+def make_contrast(options: argparse.Namespace) -> int:
+    """Makes the store of background and contrast, and prints what is in it."""
+    check_inputs(files=options.files, card=options.card)
+
+    from lgae_pyg.datasets import JetFiles
+    from lgae_pyg.datasets.contrast import ContrastSettings, contrast_store, summary
+
+    classes = options.classes.split(",") if options.classes else None
+    few = {"num_particles": options.particles, "max_jets": options.max_jets}
+    jets = JetFiles(options.files, options.card, classes=classes, split=options.split, **few)
+    low, high = options.mass_range
+    prongs = tuple(int(one) for one in options.prongs.split(","))
+    more = {"sources": options.sources.split(",")} if options.sources else {}
+    more["candidates"] = options.candidates or (1 if options.sources else 2)
+    more |= {"radius": options.radius, "mass": options.mass, "seed": options.seed}
+    settings = ContrastSettings(prongs, low, high, **more)
+    store = contrast_store(jets.store, options.jets or len(jets), settings)
+    store.save(options.out)
+    print("\n".join(summary(store)))
+    print(f"Train on it: lgae train experiment=contrast_detector data.path={options.out}")
     return 0
 
 

@@ -29,6 +29,7 @@ from lgae_pyg.evaluation.subject import JETS, LeftOut, Subject
 from lgae_pyg.files import new_folder
 from lgae_pyg.lock import locked
 from lgae_pyg.models import contract_of, stated_unit
+from lgae_pyg.models.base import BACKGROUND
 from lgae_pyg.progress import steps
 from lgae_pyg.registry import choose, near
 from lgae_pyg.vocabulary import STUDIES as STUDIES
@@ -92,6 +93,13 @@ def of_autoencoders(facts: Any) -> str | None:
 def of_taggers(facts: Any) -> str | None:
     """Fits models that classify jets."""
     return None if facts.task == "classification" else f"{facts.label} is no tagger ({facts.task})"
+
+
+def of_detectors(facts: Any) -> str | None:
+    """Fits models that score anomalies: autoencoders, and taggers one of whose classes is the background."""
+    if facts.task != "classification" or facts.background_class is not None:
+        return None
+    return f"{facts.label} does not rebuild jets ({facts.task}), and none of its classes is called {BACKGROUND}"
 
 
 @dataclass(frozen=True)

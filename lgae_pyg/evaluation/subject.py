@@ -17,6 +17,7 @@ from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.datasets import build_dataset
 from lgae_pyg.evaluation.sample import QCD, SIGNALS, Sample, sample_name
 from lgae_pyg.models import contract_of
+from lgae_pyg.models.base import BACKGROUND
 from lgae_pyg.registry import check_choice
 
 #: Jets of each sample, unless another number is asked for.
@@ -212,11 +213,17 @@ class Subject:
             background, samples = self._parted(named, bool(files), jets, split)
         else:
             samples = [] if files and not named else self.signals(named, jets, root)
-            background = self.background(jets, split, root)
+            background = self._ordinary(jets, split, root)
         for file in files:
             recipe = files_recipe(file, None, self.unit, self.slots)
             samples.append(Sample.of(Path(file).stem, self._build(recipe, "all", None)).choose(jets))
         return background, samples
+
+    def _ordinary(self, jets: int, split: str | None, root: str | os.PathLike[str] | None) -> Sample:
+        """Jets of the training's kind, of a tagger those of the class that it takes for the background."""
+        if getattr(self.facts, "background_class", None) is None:
+            return self.background(jets, split, root)
+        return self.background(None, split, root).only([BACKGROUND]).choose(jets)
 
     def _parted(
         self, named: Sequence[str], alone: bool, jets: int, split: str | None
@@ -228,7 +235,9 @@ class Subject:
             check_choice("class", name, known)
         ordinary = {*self.classes, sample_name(self.classes)}
         anomalous = named or ([] if alone else [name for name in known if name not in ordinary])
-        rest = [name for name in known if name not in anomalous]
+        told = "y" in everything.store.jet_fields  # a card may know more classes than the files hold
+        there = set(everything.identities()["class"]) if told else known
+        rest = [name for name in known if name not in anomalous and name in there]
         if (known and not rest) or not (anomalous or alone):
             raise LeftOut(
                 f"of its jets ({', '.join(known) or 'without classes'}) none are known to be anomalous, or all: "
@@ -255,6 +264,8 @@ class Subject:
         if self.classes and set(self.classes) <= {*QCD, *SIGNALS}:
             return SIGNALS if set(self.classes) <= set(QCD) else QCD
         known = self._all_classes(root)
+        if getattr(self.facts, "background_class", None) is not None:
+            raise LeftOut(f"{self.label} was trained without signals: say with --signals FILES what they are")
         if not known:
             raise LeftOut("its data have no classes by name, of which some could be signals")
         others = [name for name in known if name not in self.classes] if self.classes else []

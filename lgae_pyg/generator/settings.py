@@ -16,7 +16,7 @@ DETECTORS = ("cms", "atlas", "none")
 :func:`~lgae_pyg.datasets.pythia.energy_flow.measure_energy_flow`, and stable particles as they are."""
 
 LATER = ("preset", "detector", "jet_eta_max", "match_radius", "rapidity", "soft_track_efficiency", "track_eta_max",
-         "tower_eta", "tower_phi", "photon_energy_min", "hadron_energy_min", "bend_pt")
+         "tower_eta", "tower_phi", "photon_energy_min", "hadron_energy_min", "bend_pt", "w_mass", "top_mass")
 """Settings that files made before the presets do not name; at their defaults they are left out of a recipe."""
 
 
@@ -84,6 +84,8 @@ class GeneratorSettings:
         hadron_energy_min: the same of a hadronic layer [D; atlas].
         bend_pt: :math:`0.15\, B R` of the solenoid in GeV (B in T, R in m): charged particles of lower transverse
             momentum do not reach the calorimeter, others are turned [D; atlas].
+        w_mass: mass of the W boson in GeV, for resonances of other masses; 0 for that of nature.
+        top_mass: mass of the top quark in GeV, which must be above that of its W and b; 0 for that of nature.
     """
 
     beam_energy: float = 13000.0
@@ -126,6 +128,8 @@ class GeneratorSettings:
     photon_energy_min: float = 0.5
     hadron_energy_min: float = 1.0
     bend_pt: float = 0.345
+    w_mass: float = 0.0
+    top_mass: float = 0.0
 
     def __post_init__(self) -> None:
         check_choice("preset", self.preset, PRESETS)

@@ -123,8 +123,15 @@ class Autoencoder(Model):
         return self(batch).latent
 
 
+#: Name of a class of ordinary jets, by which a tagger becomes an anomaly detector.
+BACKGROUND = "background"
+
+
 class Tagger(Model):
     """A model that tells kinds of jets apart: ``model(batch)`` are logits, shape :math:`(B, C)`.
+
+    One of whose classes is called ``background`` scores anomalies, by the probability that a jet is of another
+    class (:attr:`background_class`, :meth:`anomaly_scores`): the anomaly study is for such taggers, too.
 
     Attributes:
         num_classes: number of classes :math:`C`; two or more.
@@ -136,10 +143,34 @@ class Tagger(Model):
     headline = "val/auc"
     num_classes: int = 2
     class_names: tuple[str, ...] = ()
+    anomaly_score: ClassVar[str] = "not_background"
 
     def scores(self, batch: Any) -> Tensor:
         """Probabilities of the classes, :math:`(B, C)`, rows that sum to one."""
         return self(batch).softmax(-1)
+
+    @property
+    def background_class(self) -> int | None:
+        """Number of the class of ordinary jets; ``None`` where no class is called so."""
+        return self.class_names.index(BACKGROUND) if BACKGROUND in self.class_names else None
+
+    def anomaly_scores(self, logits: Tensor) -> Tensor:
+        r"""The probability of all other classes than the background's,
+
+        .. math:: s = 1 - p_\text{background} = \sum_{c \ne \text{background}} p_c ,
+
+        in float64 and in the second form, which keeps its digits near 0.
+
+        Raises:
+            ValueError: no class is called ``background``.
+
+        Shapes:
+            - logits: :math:`(B, C)`, output: :math:`(B,)`
+        """
+        if self.background_class is None:
+            raise ValueError(f"no class of {self.label} is called {BACKGROUND}: it scores no anomalies")
+        others = [number for number in range(logits.shape[-1]) if number != self.background_class]
+        return logits.double().softmax(-1)[:, others].sum(-1)
 
 
 def stated_unit(model: nn.Module) -> str | None:

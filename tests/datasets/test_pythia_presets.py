@@ -16,7 +16,7 @@ from lgae_pyg.cli import main  # noqa: E402
 from lgae_pyg.data import DataFileError  # noqa: E402
 from lgae_pyg.datasets import PythiaJets  # noqa: E402
 from lgae_pyg.datasets.pythia import PRESETS, GeneratorSettings, generate_files  # noqa: E402
-from lgae_pyg.datasets.pythia.events import generate_chunk, require_generator  # noqa: E402
+from lgae_pyg.datasets.pythia.events import build_pythia, generate_chunk, require_generator  # noqa: E402
 from lgae_pyg.datasets.pythia.partons import Partons  # noqa: E402
 from lgae_pyg.generator.presets import Process  # noqa: E402
 from lgae_pyg.generator.settings import LATER  # noqa: E402
@@ -202,3 +202,12 @@ def test_only_light_quarks_are_quarks(code, light):
     settings = GeneratorSettings.from_dict({"preset": "quark_gluon"})
     wanted = partons([code], [21], [(0.0, 0.0)]).wanted(settings.process("quark"), settings)
     assert wanted(np.array([0]), np.array([0.0]), np.array([0.0]))[0] == light
+
+
+@pytest.mark.parametrize(("name", "setting", "code"), [("w", "w_mass", 24), ("t", "top_mass", 6)])
+def test_resonances_of_other_masses(name: str, setting: str, code: int) -> None:
+    heavy = GeneratorSettings.from_dict({setting: 130.0})
+    assert heavy.to_dict()[setting] == 130.0 and setting not in GeneratorSettings().to_dict()
+    events = build_pythia(name, heavy, seed=1)
+    assert events.particleData.m0(code) == 130.0
+    assert build_pythia(name, GeneratorSettings(), seed=1).particleData.m0(code) not in (0.0, 130.0)

@@ -116,6 +116,8 @@ def build_pythia(name: str, settings: GeneratorSettings, seed: int) -> Any:
     if settings.hadronic_decays:
         for boson in (23, 24):
             commands += [f"{boson}:onMode = off", f"{boson}:onIfAny = 1 2 3 4 5"]
+    masses = {24: settings.w_mass, 6: settings.top_mass}
+    commands += [f"{code}:m0 = {mass}" for code, mass in masses.items() if mass > 0]
     if settings.max_lifetime > 0:
         commands += ["ParticleDecays:limitTau0 = on", f"ParticleDecays:tau0Max = {settings.max_lifetime}"]
     with silence():

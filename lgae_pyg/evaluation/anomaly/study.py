@@ -14,7 +14,7 @@ from lgae_pyg.evaluation.baselines import fit_baselines
 from lgae_pyg.evaluation.latent.codes import latent_invariants
 from lgae_pyg.evaluation.results import Results
 from lgae_pyg.evaluation.sample import Sample, batches_of
-from lgae_pyg.evaluation.study import Study, StudyOptions
+from lgae_pyg.evaluation.study import Study, StudyOptions, of_detectors
 from lgae_pyg.evaluation.subject import Subject, run_model
 from lgae_pyg.files import first_line
 from lgae_pyg.losses import jet_sum
@@ -37,9 +37,10 @@ def run(subject: Subject, options: StudyOptions) -> Results:
     """Scores ordinary and anomalous jets, and measures how well each score tells them apart.
 
     The density of the codes and the linear baseline are fitted on the training split, so no scored jet was seen
-    before; models that do not show their codes have neither. The sign of a score is fixed: larger means more
-    anomalous. The arrays hold the scores of every jet, ``SAMPLE/SCORE``, and beside them ``SAMPLE/class`` and
-    ``SAMPLE/jet_id``, by which the jet is found in the data.
+    before; models that do not show their codes have neither. Taggers with a class of the background give the
+    probability that a jet is of another (:meth:`~lgae_pyg.models.Tagger.anomaly_scores`). The sign of a score is
+    fixed: larger means more anomalous. The arrays hold the scores of every jet, ``SAMPLE/SCORE``, and beside them
+    ``SAMPLE/class`` and ``SAMPLE/jet_id``, by which the jet is found in the data.
 
     Args:
         subject: the model.
@@ -55,8 +56,9 @@ def run(subject: Subject, options: StudyOptions) -> Results:
     samples, notes = without_seen([background, *signals], references)
     background, *signals = samples
     notes += [note for one in references.values() for note in one.notes(background, signals)]
+    detector = subject.facts.task == "classification"
     try:
-        ordinary = [Sample.of("train", subject.dataset("train", options.root)).choose(FITTED)]
+        ordinary = [] if detector else [Sample.of("train", subject.dataset("train", options.root)).choose(FITTED)]
     except FileNotFoundError as error:
         ordinary = []
         notes.append(f"No density of codes and no linear baseline: no training jets ({first_line(error)}).")
@@ -91,6 +93,8 @@ def drop_conserved(found: Mapping[str, Scores]) -> list[str]:
     Returns:
         A sentence, if something was left out.
     """
+    if any("relative_momentum_error" not in one for one in found.values()):
+        return []
     largest = max(float(one.pop("relative_momentum_error").max()) for one in found.values())
     if largest > CONSERVED:
         return []
@@ -150,8 +154,8 @@ def model_scores(
     """The scores of a batch of jets, by name, from what a model makes of them.
 
     Scores of particles are left out for pixels; ``mse`` in the order of the lists for models whose order has no
-    meaning. ``relative_momentum_error`` is beside them, the largest component of the error of the jet's momentum
-    in units of its energy.
+    meaning. Of a tagger there is one. ``relative_momentum_error`` is beside those of autoencoders, the
+    largest component of the error of the jet's momentum in units of its energy.
 
     Args:
         model: the model.
@@ -160,9 +164,11 @@ def model_scores(
         unit_in_gev: unit of both.
         emd: add the exact energy mover's distance.
     """
+    facts = contract_of(model)
+    if facts.task == "classification":
+        return {facts.anomaly_score: model.anomaly_scores(result)}
     target, target_ptr = batch.pos.double() * unit_in_gev, batch.ptr
     p4, ptr = result.p4.double() * unit_in_gev, result.ptr
-    facts = contract_of(model)
     if facts.output_kind == "pixels":
         images = result.images
         truth = pixel_momenta(images.target, images.axis, images.max_radius).sum(1).double() * unit_in_gev
@@ -197,5 +203,9 @@ def _truth(batch: Any, unit_in_gev: float) -> dict[str, torch.Tensor]:
 
 
 STUDY = Study(
-    "anomaly", run, compared={"anomaly": "Anomaly detection"}, figures="lgae_pyg.evaluation.anomaly.figures"
+    "anomaly",
+    run,
+    compared={"anomaly": "Anomaly detection"},
+    figures="lgae_pyg.evaluation.anomaly.figures",
+    fits=of_detectors,
 )

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from lgae_pyg.metrics.equal_mass import FEWEST, equal_mass_with_error
 from lgae_pyg.metrics.rank import rank_correlation
 from lgae_pyg.metrics.roc import figures_of_merit
+from lgae_pyg.metrics.sculpting import mass_sculpting
 from lgae_pyg.progress import steps
 from lgae_pyg.tables import Table, with_errors
 
@@ -35,6 +36,8 @@ MODEL_FREE = ("mass", "multiplicity")
 #: Windows of the jet mass in GeV.
 WINDOWS = ((0.0, 40.0), (40.0, 65.0), (65.0, 105.0), (105.0, 150.0), (150.0, 200.0), (200.0, np.inf))
 FEWEST_IN_WINDOW = 100
+#: Background efficiencies of the cuts whose effect on the background's mass is measured.
+CUTS = (0.1, 0.01)
 #: Bootstrap samples of the area at equal mass, which takes long.
 FEW_RESAMPLES = 40
 
@@ -110,6 +113,7 @@ def anomaly_tables(
         _headline_table(merits, background, signals, about, resamples),
         _scores_table(merits, about),
         _windows_table(background, signals[-1], about, resamples),
+        _sculpting_table(background, about, resamples),
     ]
     return {table.name: table for table in tables}
 
@@ -196,3 +200,27 @@ def _windows_table(
         f"background. {about['caption']}"
     )
     return Table("anomaly_mass", caption, columns, tuple(rows))
+
+
+def _sculpting_table(background: Scores, about: Mapping[str, Any], resamples: int) -> Table:
+    rows = []
+    for score in compared_scores(about, background):
+        for cut in CUTS:
+            found = mass_sculpting(background[score], background["mass"], cut, max(resamples, 2))
+            if found is not None:
+                lead = (_owner(score, about), printed_name(score, about), cut, found.passing)
+                lead = (*lead, found.before, found.after)
+                rows.append((*lead, found.distance, found.error, found.noise, found.noise_error,
+                             found.chance))  # fmt: skip
+    columns = {
+        "model": "model", "score": "score", "cut": "ε_B", "passing": "jets that pass",
+        "before": "median mass [GeV]", "after": "after the cut",
+        **with_errors({"distance": "JS distance", "noise": "random cut"}),
+        "chance": "share of random cuts as far",
+    }  # fmt: skip
+    caption = (
+        f"What a cut on a score does to the mass of {about['background']} that passes it: Jensen-Shannon distance "
+        "of the mass distributions of all jets and of those that pass (0: the same), with its bootstrap error, "
+        f"and that after random cuts that as many jets pass. {about['caption']}"
+    )
+    return Table("anomaly_sculpting", caption, columns, tuple(rows))
