@@ -77,8 +77,9 @@ class Falls:
     def below(self, part: slice, numbers: np.ndarray) -> np.ndarray:
         """As said in :class:`Law`."""
         left = self._half[part]
-        for bit, power in enumerate(self._powers):
-            left = np.where((numbers[:, None] >> bit) & 1, left * power[part], left)
+        bits = numbers[:, None] >> np.arange(len(self._powers)) & 1
+        for bit in np.flatnonzero(bits.any(axis=0)):
+            left = np.where(bits[:, bit : bit + 1], left * self._powers[bit][part], left)
         share = np.where(numbers[:, None] > 0, np.rint(_SHARE * (1 - left)), 0.0)
         return (self._weight[part] * share).sum(axis=1)
 
@@ -131,20 +132,27 @@ class Kernels:
 def starts(law: Law, part: slice, numbers: np.ndarray) -> np.ndarray:
     """Where the intervals of numbers within their windows start; of one above it, the end of all."""
     low, high = law.low[part], law.high[part]
-    span = high - low + 1
-    share = np.floor((RANGE - _SPARE * span) * law.below(part, numbers) / law.total(part)).astype(np.int64)
-    found = share + _SPARE * (numbers - low)
+    found = _scaled(law.below(part, numbers), numbers - low, *_scale(law, part))
     return np.where(numbers <= low, 0, np.where(numbers > high, RANGE, found))
 
 
 def find(law: Law, part: slice, slots: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The numbers in whose intervals slots lie, where these start, and how wide they are."""
-    low, high = law.low[part].copy(), law.high[part] + 1
-    start, stop = np.zeros_like(low), np.full_like(low, RANGE)
-    for _ in range(int((high - low).max()).bit_length()):
-        middle = np.maximum((low + high) >> 1, low)
-        at = starts(law, part, middle)
-        up = at <= slots
+    first, high = law.low[part], law.high[part] + 1
+    low, start, stop, scale = first, np.zeros_like(first), np.full_like(first, RANGE), _scale(law, part)
+    for _ in range(int((high - low).max() - 1).bit_length()):
+        middle = (low + high) >> 1
+        at = _scaled(law.below(part, middle), middle - first, *scale)
+        up = (at <= slots) | (middle == low)
+        at = np.where(middle == low, start, at)
         low, start = np.where(up, middle, low), np.where(up, at, start)
         high, stop = np.where(up, high, middle), np.where(up, stop, at)
     return low, start, stop - start
+
+
+def _scale(law: Law, part: slice) -> tuple[np.ndarray, np.ndarray]:
+    return RANGE - _SPARE * (law.high[part] - law.low[part] + 1.0), law.total(part)
+
+
+def _scaled(below: np.ndarray, place: np.ndarray, room: np.ndarray, total: np.ndarray) -> np.ndarray:
+    return np.floor(room * below / total).astype(np.int64) + _SPARE * place
