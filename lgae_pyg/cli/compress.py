@@ -27,7 +27,7 @@ def add_arguments(parser: CommandParser) -> None:
     add("--jet", action="store_true", help="keep the four-momentum of each jet as it was, in the field jet_p4")
     add("--drop", default="", metavar="A,B", help="leave these fields out, such as jet_ref (default: keep all)")
     add("--coder", default="auto", choices=("auto", "plain", "learned", "model"),
-        help="how particles are written; learned: fewer bits and slower; auto: plain, or with the model if that is "
+        help="how particles are written; learned: fewer bits, slower; auto: plain, or with the model if that is "
         "shorter on a sample (default)")
     add("--card", metavar="CARD", help="data card of the files: preset or YAML file (default: recognised)")
     add("--particles", type=int, metavar="N", help="cut jets to their N leading particles (default: keep all)")

@@ -21,7 +21,7 @@ def exp(x: np.ndarray) -> np.ndarray:
 
 
 def log(x: np.ndarray) -> np.ndarray:
-    r""":math:`\ln x = e \ln 2 + 2 \operatorname{artanh} \frac{m - 1}{m + 1}` of positive numbers :math:`m 2^e`, by a series."""
+    r""":math:`e \ln 2 + 2 \operatorname{artanh} \frac{m - 1}{m + 1}`, by its series, of positive :math:`m 2^e`."""
     m, e = np.frexp(x)
     low = m < math.sqrt(0.5)
     m, e = np.where(low, 2 * m, m), e - low

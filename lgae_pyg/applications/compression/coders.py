@@ -30,8 +30,8 @@ class Plain:
 
     @property
     def walks(self) -> tuple[Walker, ...]:
-        """What may write a block, so that :attr:`walk` can read it: the shortest is taken; first :attr:`walk`, last
-        what tables of frequencies are made with."""
+        """What may write a block so that :attr:`walk` can read it: the shortest is taken. First comes that itself,
+        last what tables of frequencies are made with."""
         return (self.walk,)
 
     def describe(self) -> dict[str, Any]:

@@ -132,7 +132,8 @@ def read_header(file: BinaryIO, path: str | os.PathLike[str]) -> Header:
     if _CHECKSUM.unpack(file.read(_CHECKSUM.size)) != (zlib.crc32(start + content),):
         raise DataFileError(f"{path}: the header does not fit its checksum. {_MEND}")
     if not 1 <= version <= VERSION:
-        raise DataFileError(f"{path} is of version {version}, this lgae_pyg reads versions up to {VERSION}: update it.")
+        known = f"this lgae_pyg reads versions up to {VERSION}: update it."
+        raise DataFileError(f"{path} is of version {version}, {known}")
     try:
         return _header(json.loads(unpack(content[:packed], plain)), content[packed:])
     except (ValueError, KeyError, TypeError, AttributeError) as error:

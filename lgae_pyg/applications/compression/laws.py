@@ -1,8 +1,9 @@
 r"""Laws of whole numbers as intervals of a range coder, the same on every machine.
 
-A law has a window of numbers; its first and last one stand for all beyond. Its cumulative weights are whole numbers
-below :math:`2^{53}`: components are rounded to steps of :math:`2^{-30}` and multiplied with whole weights, so that
-sums are exact in any order. What they are made of are additions, multiplications, divisions and square roots alone.
+A law has a window of numbers; its first and last one stand for all beyond. Its cumulative weights are whole
+numbers below :math:`2^{53}`: components are rounded to steps of :math:`2^{-30}` and multiplied with whole weights,
+so that sums are exact in any order. What they are made of are additions, multiplications, divisions and square
+roots alone.
 """
 
 from __future__ import annotations

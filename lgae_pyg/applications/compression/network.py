@@ -1,10 +1,10 @@
 r"""The network of the learned coder, in whole numbers: the same on every machine.
 
-A recurrent unit reads the particles of a jet one after another; from its state come the law of the next pT, and,
+A recurrent unit reads the particles of a jet one after another. From its state come the law of the next pT, and,
 once that is known, weights and widths of the kernels of the next angles (:mod:`.laws`). Numbers are steps of
-:math:`2^{-10}`, weights too. Matrices are multiplied in float64, where sums of such products are exact in any order
-(they stay below :math:`2^{53}`), so that any library of linear algebra gives the same; curves come from tables, made
-by :mod:`.arithmetic`.
+:math:`2^{-10}`, weights too. Matrices are multiplied in float64, where sums of such products are exact in any
+order (they stay below :math:`2^{53}`), so that any library of linear algebra gives the same; curves come from
+tables, made by :mod:`.arithmetic`.
 """
 
 from __future__ import annotations

@@ -62,7 +62,8 @@ class Predictor:
     def angles(self, rows: np.ndarray, pt: np.ndarray) -> Angles:
         """The laws of eta and phi, where the number of pT is known."""
         first, before = self._first[:, rows], self._before[:, rows]
-        known = _steps(self._of_pt(pt, first[0], before[0]) + [_log(np.full(len(rows), 1.0 + self._rank)) - 1])
+        rank = _log(np.full(len(rows), 1.0 + self._rank)) - 1
+        known = _steps([*self._of_pt(pt, first[0], before[0]), rank])
         query, centre, scale, weight = self._network.query(self._state[rows], known)
         shown = min(self._rank, self._keys.shape[1])
         answers = np.matmul(self._keys[rows, :shown], query.astype(np.float32)[:, None, :, None])[..., 0]
