@@ -1,11 +1,11 @@
 """Trains the network of the learned coder of lgae compress, and writes it in whole numbers.
 
-    python train/learned_coder.py FILES --out learned_jets.safetensors [--seconds 600] [--start FILE.pt]
+    python train/learned_coder.py g.hdf5:30 q.hdf5:30 top200.hdf5:60 --out learned_jets.safetensors
 
-FILES are anything that JetFiles reads, momenta in GeV; a group of its own after each ``--and``, with its own
-``--particles`` as in ``g.hdf5:30``. The network is trained in floating point on jets on the grid of 1 % in pT and
-1e-3 in the angles, mirrored at random; what it costs is the mean number of bits. The same formulae, in whole
-numbers, are lgae_pyg.applications.compression.network, .predictor and .laws.
+Files are anything that JetFiles reads, momenta in GeV, each with the number of leading particles that are looked at.
+The network is trained in floating point on jets on the grid of 1 % in pT and 1e-3 in the angles, mirrored at random;
+what it costs is the mean number of bits. The same formulae, in whole numbers, are in network, predictor and laws of
+lgae_pyg.applications.compression. A new network makes older files of the learned coder unreadable.
 """
 
 import argparse
