@@ -26,8 +26,9 @@ def add_arguments(parser: CommandParser) -> None:
         help="largest error of its eta and of its phi, in units of 1e-3 (default 1)")
     add("--jet", action="store_true", help="keep the four-momentum of each jet as it was, in the field jet_p4")
     add("--drop", default="", metavar="A,B", help="leave these fields out, such as jet_ref (default: keep all)")
-    add("--coder", default="auto", choices=("auto", "plain", "model"),
-        help="how particles are written; auto: what is shorter on a sample (default)")
+    add("--coder", default="auto", choices=("auto", "plain", "learned", "model"),
+        help="how particles are written; learned: fewer bits, slower; auto: plain, or with the model if that is "
+        "shorter on a sample (default)")
     add("--card", metavar="CARD", help="data card of the files: preset or YAML file (default: recognised)")
     add("--particles", type=int, metavar="N", help="cut jets to their N leading particles (default: keep all)")
     add("--unit", default="GeV", choices=("GeV", "TeV", "PeV"), help="unit of the momenta (default GeV)")

@@ -149,7 +149,7 @@ def test_fewer_bits_for_wider_bounds_and_than_zstd_could(tmp_path: Path) -> None
         ({"angle": 1000}, "up to 500"),
         ({"drop": ["weight"]}, "choose one of pos, y"),
         ({"drop": ["pos"]}, "cannot be dropped"),
-        ({"coder": "best"}, "choose one of auto, plain, model"),
+        ({"coder": "best"}, "choose one of auto, plain, learned, model"),
         ({"coder": "model"}, "needs a checkpoint"),
     ],
 )

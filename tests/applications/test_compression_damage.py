@@ -140,10 +140,10 @@ def test_a_header_does_not_unpack_to_more_than_it_says(path: Path) -> None:
 
 def test_a_later_version_and_another_file(path: Path) -> None:
     content = path.read_bytes()
-    later = content[:8] + struct.pack("<I", 2) + content[12:]
+    later = content[:8] + struct.pack("<I", 3) + content[12:]
     size = 24 + sum(struct.unpack("<I", content[k : k + 4])[0] for k in (12, 20))
     path.write_bytes(later[:size] + struct.pack("<I", zlib.crc32(later[:size])) + later[size + 4 :])
-    with pytest.raises(DataFileError, match="is of version 2, this lgae_pyg reads version 1"):
+    with pytest.raises(DataFileError, match="is of version 3, this lgae_pyg reads versions up to 2"):
         CompressedJets(path)
     path.write_bytes(b"PAR1 something else")
     with pytest.raises(DataFileError, match=r"no file of compressed jets: it begins with b'PAR1"):

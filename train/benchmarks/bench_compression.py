@@ -12,6 +12,7 @@ import argparse
 import importlib
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,13 +29,14 @@ from lgae_pyg.tables import Table
 BOUNDS = ((1e-3, 0.1), (2e-3, 0.2), (5e-3, 0.5), (0.01, 1.0), (0.02, 2.0), (0.05, 5.0), (0.1, 10.0))
 NAMES = {
     "lgae": "lgae compress",
+    "learned": "lgae compress --coder learned",
     "range": "columns against the stored jet axis, entropy",
     "zstd": "the same columns, zstd 19",
     "sz3": "SZ3 (pysz) on ln pT, eta, phi",
     "zfp": "zfp (zfpy) on ln pT, eta, phi",
     "model": "lgae compress with a model",
 }
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.5", "#E69F00")
+COLOURS = ("#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "0.5", "#E69F00")
 XLABEL = "largest error of a particle [% of pT, 1e-3 in η and φ]"
 
 
@@ -46,6 +48,7 @@ def main() -> None:
     parser.add_argument("--particles", type=int)
     parser.add_argument("--max-jets", type=int)
     parser.add_argument("--title", default="")
+    parser.add_argument("--only", action="store_true", help="one bound, 1 % and 1e-3, and the two coders alone")
     parser.add_argument("--model", help="checkpoint of an autoencoder, tried as well")
     options = parser.parse_args()
     data = JetFiles(options.files, options.card, num_particles=options.particles, max_jets=options.max_jets)
@@ -53,7 +56,10 @@ def main() -> None:
     pos = store.particle_fields["pos"].numpy()
     plain = JetStore(store.ptr, {"pos": torch.from_numpy(pos.astype(np.float32))}, None, {"unit": data.unit})
     missing, rows = [], exact_rows(plain)
-    methods: dict[str, Callable[..., tuple[float, Errors]]] = {"lgae": ours}
+    methods: dict[str, Callable[..., tuple[float, Errors]]] = {
+        "lgae": partial(ours, coder="plain"),
+        "learned": partial(ours, coder="learned"),
+    }
     others = {"range": ("numpy", column_entropy), "zstd": ("zstandard", column_zstd)}
     others |= {"sz3": ("pysz", sz3), "zfp": ("zfpy", zfp)}
     for name, (package, method) in others.items():
@@ -64,7 +70,9 @@ def main() -> None:
             missing.append(package)
     if options.model:
         methods["model"] = lambda jets, bounds: ours(jets, bounds, model=options.model, coder="model")
-    for pt, angle in BOUNDS:
+    if options.only:
+        methods = {name: methods[name] for name in ("lgae", "learned")}
+    for pt, angle in [(0.01, 1.0)] if options.only else BOUNDS:
         for name, method in methods.items():
             bits, worst = method(plain, Bounds(pt, angle))
             rows.append((NAMES[name], pt, angle, bits, *worst))
@@ -82,7 +90,8 @@ def main() -> None:
     table = Table("compression", caption, heads, tuple(rows))
     table.save(options.out)
     print(table.to_text())
-    draw(table, options.out, options.title)
+    if not options.only:
+        draw(table, options.out, options.title)
 
 
 Errors = tuple[float, float, float]
@@ -246,8 +255,9 @@ def draw(table: Table, folder: Path, title: str) -> None:
         for number, method in enumerate(dict.fromkeys(row["method"] for row in records)):
             rows = [row for row in records if row["method"] == method]
             x, y = np.array([[_error(row), row["bits"]] for row in rows]).T
-            looks = {"marker": "osD^vP"[number], "color": COLOURS[number], "label": method, "markersize": 5}
-            looks |= {"zorder": 5} if method == NAMES["lgae"] else {"markerfacecolor": "white", "linestyle": "--"}
+            looks = {"marker": "o*sD^vP"[number], "color": COLOURS[number], "label": method, "markersize": 5}
+            filled = method in (NAMES["lgae"], NAMES["learned"])
+            looks |= {"zorder": 5} if filled else {"markerfacecolor": "white", "linestyle": "--"}
             axes.plot(x, y, **looks)
             at = np.interp(np.log(x), [np.log(_error(row)) for row in ours], [row["bits"] for row in ours])
             inside = x >= 0.99 * _error(ours[0])

@@ -96,18 +96,26 @@ def count_block(jets: Jets, layout: Layout, counter: Counter, walk: Walker = Wal
     walk(counter, layout.grid, jets_on_grid(integers.take(order), jets.ptr), len(jets)).run()
 
 
-def write_block(jets: Jets, layout: Layout, tables: Tables, walk: Walker = Walk) -> Written:
+def write_block(jets: Jets, layout: Layout, tables: Tables, walk: Walker = Walk, *others: Walker) -> Written:
     """Compresses jets, decompresses them again, and compares.
+
+    Args:
+        jets, layout, tables: of the file.
+        walk: reads the block, and may write it.
+        others: may write it, too, so that ``walk`` can read it; the shortest is taken.
 
     Raises:
         RuntimeError: they do not come back within the bounds: an error of this package, and nothing is written.
     """
     order, integers, _ = _on_grid(jets, layout)
     known = jets_on_grid(integers.take(order), jets.ptr)
-    encoder = Encoder(tables)
-    walk(encoder, layout.grid, known, len(jets)).run()
+    written = []
+    for one in (walk, *others):
+        encoder = Encoder(tables)
+        one(encoder, layout.grid, known, len(jets)).run()
+        written.append(encoder.bytes())
     exact = jets.p4[order][integers.kind[order] == EXACT]
-    parts = {"momenta": encoder.bytes(), "exact": lossless.pack(exact)}
+    parts = {"momenta": min(written, key=len), "exact": lossless.pack(exact)}
     for column in layout.columns:
         values = jets.particles[column.name][order] if column.owner == "particle" else jets.jets[column.name]
         parts[column.name] = lossless.pack(values)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from importlib import metadata
 from typing import Any
 
 import numpy as np
 
+from lgae_pyg.applications.compression import arithmetic
 from lgae_pyg.applications.compression.block import Jets, Layout, Walker
 from lgae_pyg.applications.compression.particles import Walk
 from lgae_pyg.applications.compression.streams import Tables, tables_to_bytes
+from lgae_pyg.data.units import unit_factor
 from lgae_pyg.registry import check_choice
 
 
@@ -25,6 +28,12 @@ class Plain:
         """What goes through the particles."""
         return Walk
 
+    @property
+    def walks(self) -> tuple[Walker, ...]:
+        """What may write a block so that :attr:`walk` can read it: the shortest is taken. First comes that itself,
+        last what tables of frequencies are made with."""
+        return (self.walk,)
+
     def describe(self) -> dict[str, Any]:
         """Plain values from which :func:`coder_from` makes the same."""
         return {"name": self.name}
@@ -36,6 +45,35 @@ class Plain:
     def overhead(self, tables: Tables) -> int:
         """Bytes that the header takes for this coder, more or less."""
         return len(tables_to_bytes(tables)[1]) + len(repr(self.describe()))
+
+
+class Learned(Plain):
+    """Each particle with the laws of a network that comes with the package (:class:`~.learned.LearnedWalk`).
+
+    Args:
+        unit: of the jets; ``None`` is taken for GeV, which costs bits if it is not.
+    """
+
+    name = "learned"
+
+    def __init__(self, unit: str | None) -> None:
+        from lgae_pyg.applications.compression.network import load
+
+        self._network = load()
+        self._log_unit = float(arithmetic.log(np.array([unit_factor(unit or "GeV", "GeV")]))[0])
+
+    @property
+    def walk(self) -> Walker:
+        return self.walks[0]
+
+    @property
+    def walks(self) -> tuple[Walker, ...]:
+        from lgae_pyg.applications.compression.learned import LearnedWalk
+
+        return tuple(partial(LearnedWalk, self._network, self._log_unit, plain) for plain in (False, True))
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": self.name, "fingerprint": self._network.fingerprint}
 
 
 class Rebuilt(Plain):
@@ -96,9 +134,17 @@ def coder_from(described: Mapping[str, Any], unit: str | None, model: str | os.P
     Raises:
         ValueError: a model is needed, or another one.
     """
-    check_choice("coder of the file", described["name"], ("plain", "model"))
+    check_choice("coder of the file", described["name"], ("plain", "learned", "model"))
     if described["name"] == "plain":
         return Plain()
+    if described["name"] == "learned":
+        learned = Learned(unit)
+        if learned.describe()["fingerprint"] != described.get("fingerprint"):
+            raise ValueError(
+                f"the file was written with the network {described.get('fingerprint')} of another version of "
+                f"lgae_pyg; this one has {learned.describe()['fingerprint']}: read it with that version"
+            )
+        return learned
     from lgae_pyg.applications.compression.rebuilt import Rebuilder
 
     label, wanted = described.get("label"), described.get("fingerprint")

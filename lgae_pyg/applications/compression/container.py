@@ -21,7 +21,9 @@ from lgae_pyg.applications.compression.quantise import Bounds, Grid
 from lgae_pyg.applications.compression.streams import Tables, tables_from_bytes, tables_to_bytes, unpack
 from lgae_pyg.data import DataFileError
 
-MAGIC, BLOCK, VERSION = b"\x89LGAEJ\r\n", b"JETS", 1
+MAGIC, BLOCK, VERSION = b"\x89LGAEJ\r\n", b"JETS", 2
+#: The coder that version 2 brought; files of the others are of version 1, which older packages read.
+_NEWER = "learned"
 #: Most that a file may declare.
 MAX_JETS, MAX_HEADER, MAX_CONTEXTS, MAX_BLOCKS = 1 << 16, 1 << 24, 1 << 16, 1 << 24
 
@@ -97,7 +99,8 @@ def write_header(file: BinaryIO, header: Header) -> int:
             f"what is known of the jets takes {len(text):,} bytes, more than the {MAX_HEADER:,} of a file"
         )
     packed = zlib.compress(text, 9)
-    start = _PREFIX.pack(MAGIC, VERSION, len(packed), len(text), len(tables))
+    version = VERSION if header.coder["name"] == _NEWER else 1
+    start = _PREFIX.pack(MAGIC, version, len(packed), len(text), len(tables))
     content = start + packed + tables
     return file.write(content + _CHECKSUM.pack(zlib.crc32(content)))
 
@@ -128,8 +131,9 @@ def read_header(file: BinaryIO, path: str | os.PathLike[str]) -> Header:
     content = file.read(packed + tables)
     if _CHECKSUM.unpack(file.read(_CHECKSUM.size)) != (zlib.crc32(start + content),):
         raise DataFileError(f"{path}: the header does not fit its checksum. {_MEND}")
-    if version != VERSION:
-        raise DataFileError(f"{path} is of version {version}, this lgae_pyg reads version {VERSION}: update it.")
+    if not 1 <= version <= VERSION:
+        known = f"this lgae_pyg reads versions up to {VERSION}: update it."
+        raise DataFileError(f"{path} is of version {version}, {known}")
     try:
         return _header(json.loads(unpack(content[:packed], plain)), content[packed:])
     except (ValueError, KeyError, TypeError, AttributeError) as error:

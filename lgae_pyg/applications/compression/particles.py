@@ -38,9 +38,9 @@ class JetIntegers:
 
 
 def stored_order(integers: Integers, ptr: np.ndarray) -> np.ndarray:
-    """Places of the particles in stored order, (n,): by jet, kept ones last, by falling pT."""
+    """Places of the particles in stored order, (n,): by jet, kept ones last, by falling pT, then by rising eta."""
     owner = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))
-    return np.lexsort((-integers.pt, integers.kind == EXACT, owner))
+    return np.lexsort((integers.eta, -integers.pt, integers.kind == EXACT, owner))
 
 
 def jets_on_grid(integers: Integers, ptr: np.ndarray) -> JetIntegers:

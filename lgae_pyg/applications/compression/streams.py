@@ -57,6 +57,10 @@ class Counter:
         self.counts[name] = table
         return values
 
+    def words(self, values: np.ndarray) -> np.ndarray:
+        """Returns the words: they have no frequencies."""
+        return values
+
     def tables(self) -> dict[str, np.ndarray]:
         """Levels of the frequencies, uint8, by name: (contexts, symbols)."""
         found = {}
@@ -89,6 +93,13 @@ class Encoder:
                 self._coder.encode(word.astype(np.int32), self._library.model.Uniform(), sizes.astype(np.int32))
         return values
 
+    def words(self, values: np.ndarray) -> np.ndarray:
+        """Writes words as they are, uint32, after their number, and returns them."""
+        halves = np.concatenate([np.array([len(values)], dtype=np.uint32), values])[:, None] >> np.array([16, 0])
+        uniform = self._library.model.Uniform(1 << _WORD)
+        self._coder.encode((halves.reshape(-1) & ((1 << _WORD) - 1)).astype(np.int32), uniform)
+        return values
+
     def bytes(self) -> bytes:
         """What was written."""
         return self._coder.get_compressed().astype("<u4").tobytes()
@@ -105,6 +116,7 @@ class Decoder:
     def __init__(self, tables: Tables, content: bytes) -> None:
         self._tables, self._library = tables, library()
         self._coder = self._library.queue.RangeDecoder(np.frombuffer(content, dtype="<u4").astype(np.uint32))
+        self._most = len(content) // 4
 
     def integers(self, name: str, values: None, count: int, signed: bool, context: int = 0) -> np.ndarray:
         """Reads ``count`` values.
@@ -121,6 +133,24 @@ class Decoder:
             word = self._coder.decode(self._library.model.Uniform(), sizes.astype(np.int32))
             rest[places] |= word.astype(np.int64) << shift
         return join(symbols, rest, signed)
+
+
+    def words(self, values: object = None) -> np.ndarray:
+        """Reads words that were written as they are.
+
+        Raises:
+            ValueError: there are not so many.
+        """
+        uniform = self._library.model.Uniform(1 << _WORD)
+
+        def read(count: int) -> np.ndarray:
+            halves = self._coder.decode(uniform, 2 * count).astype(np.uint32).reshape(count, 2)
+            return (halves[:, 0] << np.uint32(_WORD)) | halves[:, 1]
+
+        count = int(read(1)[0])
+        if count > self._most:
+            raise ValueError(f"{count} words, more than there are")
+        return read(count)
 
 
 def weights(table: np.ndarray, context: int) -> np.ndarray:

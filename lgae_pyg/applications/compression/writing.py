@@ -18,7 +18,7 @@ from lgae_pyg.applications.compression.block import (
     field_columns,
     write_block,
 )
-from lgae_pyg.applications.compression.coders import Plain, variants
+from lgae_pyg.applications.compression.coders import Learned, Plain, variants
 from lgae_pyg.applications.compression.container import Header, write_block_of, write_header
 from lgae_pyg.applications.compression.particles import CELLS
 from lgae_pyg.applications.compression.quantise import Bounds, Grid
@@ -31,7 +31,7 @@ from lgae_pyg.version import __version__
 
 #: Most jets of a block, and jets that tables are made of and coders compared with.
 BLOCK_JETS, SAMPLE_JETS = 4096, 20_000
-CODERS = ("auto", "plain", "model")
+CODERS = ("auto", "plain", "learned", "model")
 #: The field of the jets' four-momenta.
 JET_P4 = "jet_p4"
 _META = ("unit", "class_names", "x_names", "observer_names", "origin", "card", "admission", "notes")
@@ -122,7 +122,7 @@ def compress(
         jet: keep the four-momentum of each jet (the sum of its particles as they were) in the field ``jet_p4``.
         drop: fields that are left out.
         model: a checkpoint of an autoencoder, whose rebuilt jets the particles are then told apart from.
-        coder: ``plain``; ``model``; or ``auto``, the shorter of the two on a sample.
+        coder: ``plain``; ``learned``; ``model``; or ``auto``, the shorter of plain and model on a sample.
         check: called after each block; what it raises ends the work, and the file is as it was before.
 
     Returns:
@@ -163,7 +163,7 @@ def _compress(
     def write(file: BinaryIO) -> None:
         account.parts["header"], account.parts["frame"] = write_header(file, header), 0
         for number, (first, stop) in enumerate(blocks):
-            block = write_block(source.read(range(first, stop)), layout, tables, chosen.walk)
+            block = write_block(source.read(range(first, stop)), layout, tables, *chosen.walks)
             account.parts["frame"] += write_block_of(file, number, block) - sum(block.parts.values())
             account.add(block)
             check()
@@ -248,15 +248,17 @@ def _choose(
     source: _Source, layout: Layout, model: str | os.PathLike[str] | None, coder: str
 ) -> tuple[Plain, Mapping[str, np.ndarray], dict[str, float]]:
     """The coder, its tables, and bits per jet of the momenta with each that could have been taken."""
-    found = [Plain()] if coder != "model" else []
-    if model is not None and coder != "plain":
+    found: list[Plain] = [Plain()] if coder in ("auto", "plain") else []
+    if coder == "learned":
+        found.append(Learned(source.meta.get("unit")))
+    if model is not None and coder in ("auto", "model"):
         found += variants(model, source.meta.get("unit"), source.sample(), layout)
     counted = [(one, _tables(source, layout, one)) for one in found]
     if len(counted) == 1:
         return *counted[0], {}
     sizes: list[int] = []
     for one, tables in counted:
-        blocks = (write_block(jets, layout, tables, one.walk) for jets in source.sample())
+        blocks = (write_block(jets, layout, tables, *one.walks) for jets in source.sample())
         sizes.append(sum(block.parts["momenta"] for block in blocks) + one.overhead(tables))
     best = int(np.argmin(sizes))
     jets = max(1, sum(len(jets) for jets in source.sample()))
@@ -269,5 +271,5 @@ def _choose(
 def _tables(source: _Source, layout: Layout, coder: Plain) -> Mapping[str, np.ndarray]:
     counter = Counter()
     for jets in source.sample():
-        count_block(jets, layout, counter, coder.walk)
+        count_block(jets, layout, counter, coder.walks[-1])
     return counter.tables()
