@@ -4,8 +4,8 @@
 
 Files are anything that JetFiles reads, momenta in GeV, each with the number of leading particles that are looked
 at. The network is trained in floating point on jets on the grid of 1 % in pT and 1e-3 in the angles, mirrored at
-random; what it costs is the mean number of bits. The same formulae, in whole numbers, are in network, predictor and
-laws of lgae_pyg.applications.compression. A new network makes older files of the learned coder unreadable.
+random; what it costs is the mean number of bits. The same formulae, in whole numbers, are in network, predictor
+and laws of lgae_pyg.applications.compression. A new network makes older files of the learned coder unreadable.
 """
 
 import argparse
