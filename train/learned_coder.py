@@ -2,10 +2,11 @@
 
     python train/learned_coder.py g.hdf5:30 q.hdf5:30 top200.hdf5:60 --out learned_jets.safetensors
 
-Files are anything that JetFiles reads, momenta in GeV, each with the number of leading particles that are looked
-at. The network is trained in floating point on jets on the grid of 1 % in pT and 1e-3 in the angles, mirrored at
-random; what it costs is the mean number of bits. The same formulae, in whole numbers, are in network, predictor and
-laws of lgae_pyg.applications.compression. A new network makes older files of the learned coder unreadable.
+Files are anything that JetFiles reads, momenta in GeV, each with the number of leading particles that are
+looked at. The network is trained in floating point on jets on the grid of 1 % in pT and 1e-3 in the angles,
+mirrored at random; what it costs is the mean number of bits. The same formulae, in whole numbers, are in
+network, predictor and laws of lgae_pyg.applications.compression. A new network makes older files of the learned
+coder unreadable.
 """
 
 import argparse
