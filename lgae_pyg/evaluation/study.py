@@ -97,7 +97,7 @@ def of_taggers(facts: Any) -> str | None:
 
 def of_detectors(facts: Any) -> str | None:
     """Fits models that score anomalies: autoencoders, and taggers one of whose classes is the background."""
-    if facts.task != "classification" or facts.background_class is not None:
+    if facts.task != "classification" or getattr(facts, "background_class", None) is not None:
         return None
     return f"{facts.label} does not rebuild jets ({facts.task}), and none of its classes is called {BACKGROUND}"
 

@@ -139,9 +139,15 @@ def _first_difference(model: nn.Module, rebuilt: nn.Module) -> str | None:
 
 
 def _plain_attributes(module: nn.Module) -> dict[str, Any]:
-    plain = (bool, int, float, str, tuple)
     return {
         key: value
         for key, value in vars(module).items()
-        if isinstance(value, plain) and not key.startswith("_") and key not in FREE
+        if _is_plain(value) and not key.startswith("_") and key not in FREE
     }
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether two of the kind can be compared by ``==``; tuples with tensors in them cannot."""
+    if isinstance(value, tuple):
+        return not any(isinstance(one, Tensor) for one in value)
+    return isinstance(value, bool | int | float | str)

@@ -94,7 +94,7 @@ def test_a_file_with_other_numbers_is_no_export(tmp_path, monkeypatch):
         program.model.jet_layers[-1].bias += torch.tensor([1e-2, 0.0])
     with pytest.raises(ExportError, match="the file is not the model"):
         check.check_export(program, score)
-    monkeypatch.setitem(check.LIMITS, torch.float32, -1.0)
+    monkeypatch.setitem(PaddedTagger.limits, torch.float32, -1.0)
     old = tmp_path / "other.pt2"
     old.write_bytes(b"as it was")
     with pytest.raises(ExportError, match="the file is not the model"):

@@ -272,7 +272,7 @@ def draw(table: Table, folder: Path, title: str) -> None:
         lower.set(ylabel="ratio to lgae compress\nat the same error", xlabel=XLABEL)
         lower.xaxis.set_major_formatter("{x:g}")
         lower.axhline(1, color="0.7", lw=0.8)
-        axes.legend(fontsize="small", loc="lower left")
+        axes.legend(fontsize="small", loc="upper right", bbox_to_anchor=(1.0, 0.76), frameon=False)
         for suffix in ("png", "pdf"):
             figure.savefig(folder / f"compression.{suffix}")
 

@@ -120,7 +120,7 @@ class Task(pl.LightningModule):
         """
         losses = self.jet_losses(batch, self(batch))
         loss = losses.mean()
-        if self.trainer.world_size > 1:
+        if self._trainer is not None and self.trainer.world_size > 1:  # without one: called by hand
             loss = losses.sum() * (self.trainer.world_size / self.total(losses.numel()))
         if not self.recorded:
             how = {"on_step": False, "on_epoch": True, "batch_size": len(losses), "sync_dist": True}
