@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lgae_pyg.data.tensor_file import as_bytes
 from lgae_pyg.models.base import Model, contract_of
@@ -147,7 +147,9 @@ def _plain_attributes(module: nn.Module) -> dict[str, Any]:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether two of the kind can be compared by ``==``; tuples with tensors in them cannot."""
-    if isinstance(value, tuple):
-        return not any(isinstance(one, Tensor) for one in value)
-    return isinstance(value, bool | int | float | str)
+    return isinstance(value, bool | int | float | str | tuple) and not _holds_tensors(value)
+
+
+def _holds_tensors(value: Any) -> bool:
+    """Tables of tensors follow from the configuration, and ``==`` does not compare them."""
+    return isinstance(value, Tensor) or (isinstance(value, tuple) and any(map(_holds_tensors, value)))

@@ -40,10 +40,11 @@ def latency_table(
         program: what the files were made of.
         files: the files by printed name, from :func:`~lgae_pyg.applications.export.files.open_export`.
         repeats: calls that are timed.
-        sizes: numbers of particles, without padding.
+        sizes: numbers of particles, without padding; the model's largest in the place of larger ones.
     """
     rows = []
-    for size in sizes:
+    slots = program.num_particles
+    for size in dict.fromkeys(size if slots is None else min(size, slots) for size in sizes):
         source = torch.Generator().manual_seed(size)
         pt, eta, phi = torch.rand(3, size, generator=source, dtype=torch.float64)
         p4 = from_pt_eta_phi_m(20 * pt + 0.1, eta - 0.5, phi - 0.5).to(program.dtype)
