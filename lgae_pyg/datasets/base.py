@@ -222,10 +222,14 @@ class JetDataset(Dataset, ABC):
         """Whether a raw file is missing."""
         return not all(Path(path).is_file() for path in self.raw_paths)
 
+    def check_download(self) -> None:
+        """Raises where missing raw files are not to be made, before any folder is."""
+
     def _download(self) -> None:
         """Fetches raw files only where they are needed; of processes that want the same, one does it."""
         needed = self.force_reload or not JetStore.is_at(self.processed_paths[0])
         if needed and self.lacks_raw_files():
+            self.check_download()
             with in_turn(Path(self.root), ".raw.lock"):
                 if self.lacks_raw_files():
                     self.download()

@@ -107,8 +107,8 @@ class PythiaJets(JetNetFormat):
         """Whether jets have to be generated."""
         return bool(self.missing_classes())
 
-    def download(self) -> None:
-        """Generates the missing jets, or says how to get them."""
+    def check_download(self) -> None:
+        """Says how to get missing jets that may not be generated."""
         missing = self.missing_classes()
         if not self._may_generate:
             found = [path for path in self.raw_paths if Path(path).is_file()]
@@ -121,6 +121,11 @@ class PythiaJets(JetNetFormat):
                 f"elsewhere, name that folder (root=..., --data ROOT){fewer}, or train "
                 f"with data.generate=true; to make them: {self._command(missing)}"
             )
+
+    def download(self) -> None:
+        """Generates the missing jets."""
+        self.check_download()
+        missing = self.missing_classes()
         for particles in sorted({self._particles(letter) for letter in missing}):
             letters = [letter for letter in missing if self._particles(letter) == particles]
             generate_files(
