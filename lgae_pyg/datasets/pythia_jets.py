@@ -124,7 +124,6 @@ class PythiaJets(JetNetFormat):
 
     def download(self) -> None:
         """Generates the missing jets."""
-        self.check_download()
         missing = self.missing_classes()
         for particles in sorted({self._particles(letter) for letter in missing}):
             letters = [letter for letter in missing if self._particles(letter) == particles]
