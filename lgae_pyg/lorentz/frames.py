@@ -149,5 +149,8 @@ def _orthogonal(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
     metric = a.new_tensor([1.0, -1.0, -1.0, -1.0])
     rows = metric * torch.stack([a, b, c], -2)
     columns = [[nu for nu in range(4) if nu != mu] for mu in range(4)]
-    minors = [(-1) ** mu * torch.linalg.det(rows[..., keep]) for mu, keep in enumerate(columns)]
+    minors = []
+    for mu, keep in enumerate(columns):
+        first, second, third = rows[..., keep].unbind(-2)
+        minors.append((-1) ** mu * (first * torch.linalg.cross(second, third)).sum(-1))
     return torch.stack(minors, -1)

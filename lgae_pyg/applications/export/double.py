@@ -58,12 +58,6 @@ def leaky_relu(x: Tensor, negative_slope: float = 0.01) -> Tensor:
     return NotImplemented if x.dtype != torch.float64 else torch.where(x > 0, x, negative_slope * x)
 
 
-def det(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The determinant of matrices (3, 3) by their minors; what PyTorch gives beside it is not used here."""
-    a, b, c = x.unbind(-2)
-    return (a * torch.linalg.cross(b, c)).sum(-1), x, x[..., 0].int()
-
-
 def cdist(x: Tensor, y: Tensor, p: float = 2.0, compute_mode: int | None = None) -> Tensor:
     """Euclidean distances of all pairs, from differences."""
     if p != 2:
@@ -116,7 +110,6 @@ DECOMPOSITIONS = {
     aten.cosh.default: cosh,
     aten.sinh.default: sinh,
     aten.leaky_relu.default: leaky_relu,
-    aten._linalg_det.default: det,
     aten.cdist.default: cdist,
     aten.copysign.Tensor: copysign,
     aten.argsort.stable: argsort,
