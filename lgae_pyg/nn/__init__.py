@@ -2,6 +2,7 @@
 
 from lgae_pyg.nn.edge_conv import ParticleNetConv
 from lgae_pyg.nn.graph_net_conv import GraphNetConv
+from lgae_pyg.nn.joint_batch_norm import JointBatchNorm
 from lgae_pyg.nn.lmp_conv import LMPConv
 from lgae_pyg.nn.lorentz_net_conv import LorentzNetConv
 from lgae_pyg.nn.lorentz_patch import LorentzPatch, PairPatch
@@ -16,6 +17,7 @@ __all__ = [
     "DoublingConv2d",
     "GraphNetConv",
     "HalvingConv2d",
+    "JointBatchNorm",
     "LMPConv",
     "LorentzNetConv",
     "LorentzPatch",

@@ -9,9 +9,11 @@ from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.aggr import MeanAggregation
 from torch_geometric.typing import Adj, OptTensor
 
+from lgae_pyg.nn.joint_batch_norm import JointBatchNorm
 from lgae_pyg.nn.unchanged import is_exactly, passes_messages_as
 from lgae_pyg.ops.backends.choice import check_backend, choose_backend
 from lgae_pyg.ops.jets import on_rows
+from lgae_pyg.ops.joint import is_joint
 from lgae_pyg.ops.neighbours import at_places
 from lgae_pyg.ops.pair_norm import fixed_statistics, follow_statistics
 from lgae_pyg.ops.precision import without_autocast
@@ -55,21 +57,22 @@ class ParticleNetConv(MessagePassing):
         self.in_channels, self.channels = in_channels, list(channels)
         sizes = [2 * in_channels, *channels]
         self.layers = nn.ModuleList(nn.Linear(*pair, bias=False) for pair in pairwise(sizes))
-        self.norms = nn.ModuleList(nn.BatchNorm1d(width) for width in channels)
+        self.norms = nn.ModuleList(JointBatchNorm(width) for width in channels)
         self.shortcut: nn.Module = nn.Identity()
         if in_channels != channels[-1]:
             linear = nn.Linear(in_channels, channels[-1], bias=False)
-            self.shortcut = nn.Sequential(linear, nn.BatchNorm1d(channels[-1]))
+            self.shortcut = nn.Sequential(linear, JointBatchNorm(channels[-1]))
 
     @without_autocast
     def forward(self, x: Tensor, edge_index: Adj, edge_attr: Tensor | None = None) -> Tensor:
         if x.shape[-1] != self.in_channels:
             raise ValueError(f"ParticleNetConv takes {self.in_channels} features, not {x.shape[-1]}")
         shortcut = self.shortcut(x)
-        if edge_index.shape[1] == 0:  # nothing to normalise: the mean over no neighbours is zero
+        joint = self.training and is_joint()  # other processes wait for the statistics of this one
+        if edge_index.shape[1] == 0 and not joint:  # nothing to normalise: the mean over no neighbours is zero
             return shortcut.relu()
         terms, edge_attr = self._terms(x, edge_attr)
-        if self._runs_compiled(x, edge_index):
+        if not joint and self._runs_compiled(x, edge_index):
             mean = self._compiled_mean(terms["target"], terms["source"], edge_attr, edge_index)
         else:
             mean = self.propagate(edge_index, **terms, edge_attr=edge_attr, size=(len(x), len(x)))
@@ -109,7 +112,7 @@ class ParticleNetConv(MessagePassing):
         plain = (
             passes_messages_as(self, ParticleNetConv, MeanAggregation)
             and all(is_exactly(layer, nn.Linear) and layer.bias is None for layer in self.layers)
-            and all(is_exactly(norm, nn.BatchNorm1d) and norm.weight is not None for norm in self.norms)
+            and all(is_exactly(norm, JointBatchNorm) and norm.weight is not None for norm in self.norms)
         )
         return plain and choose_backend(self.backend, "edge convolution", x.device.type, x.dtype) == "compiled"
 

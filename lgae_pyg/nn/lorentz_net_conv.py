@@ -5,10 +5,12 @@ from torch import Tensor, nn
 from torch_geometric.typing import Adj
 
 from lgae_pyg.lorentz.kinematics import minkowski_dot, minkowski_square
+from lgae_pyg.nn.joint_batch_norm import JointBatchNorm
 from lgae_pyg.nn.unchanged import is_exactly
 from lgae_pyg.ops.backends.choice import check_backend, choose_backend
 from lgae_pyg.ops.graphs import check_offsets, edges_or_offsets
 from lgae_pyg.ops.jets import on_rows
+from lgae_pyg.ops.joint import is_joint
 from lgae_pyg.ops.lorentz_edges import LorentzEdges
 from lgae_pyg.ops.lorentz_features import psi
 from lgae_pyg.ops.pair_chunks import MAX_PAIRS, Pairs, all_pairs, edge_pairs
@@ -76,11 +78,11 @@ class LorentzNetConv(nn.Module):
         self.hidden, self.num_scalars, self.invariants, self.edge_dim = hidden, num_scalars, invariants, edge_dim
         self.step, self.clamp, self.backend = float(step), clamp, backend
         self.edge_input = nn.Linear(2 * hidden + 2 * invariants + edge_dim, hidden, bias=False)
-        self.edge_norm = nn.BatchNorm1d(hidden)
+        self.edge_norm = JointBatchNorm(hidden)
         self.edge_output = nn.Linear(hidden, hidden)
         self.gate = nn.Linear(hidden, 1)
         first, last = nn.Linear(2 * hidden + num_scalars, hidden), nn.Linear(hidden, hidden)
-        self.node_mlp = nn.Sequential(first, nn.BatchNorm1d(hidden), nn.ReLU(), last)
+        self.node_mlp = nn.Sequential(first, JointBatchNorm(hidden), nn.ReLU(), last)
         self.shift_mlp = None
         if move:
             last = nn.Linear(hidden, 1, bias=False)
@@ -221,6 +223,8 @@ class LorentzNetConv(nn.Module):
         """Whether the kernel runs: it was not unwanted, there is one, and it does what the modules would."""
         if self.backend in ("dense", "edge_list") or edge_attr is not None or pairs.offsets is None:
             return False
+        if self.training and is_joint():  # the kernel takes statistics of this process
+            return False
         dead = self.shift_mlp is not None and not self.invariants  # these parameters shall get no gradients
         if dead or not self._is_plain() or self.edge_norm.weight is None:
             return False
@@ -230,7 +234,7 @@ class LorentzNetConv(nn.Module):
     def _is_split(self) -> bool:
         """Whether the first layer and its normalisation may be computed from their parameters."""
         layers = is_exactly(self.edge_input, nn.Linear) and self.edge_input.bias is None
-        return layers and is_exactly(self.edge_norm, nn.BatchNorm1d)
+        return layers and is_exactly(self.edge_norm, JointBatchNorm)
 
     def _is_plain(self) -> bool:
         """Whether messages are those of the layers' parameters, and nothing else."""

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from lgae_pyg.data.units import unit_factor
+from lgae_pyg.nn.joint_batch_norm import JointBatchNorm
 from lgae_pyg.ops.graphs import graph_offsets, graph_sizes, node_slots, node_to_graph, pointers
 from lgae_pyg.ops.jets import on_rows
+from lgae_pyg.ops.joint import is_joint
 from lgae_pyg.ops.lorentz_features import (
     GROUP_FEATURES,
     PAIR_FEATURES,
@@ -72,7 +74,7 @@ class LorentzPatch(nn.Module):
             raise ValueError(f"a patch needs a block and a friend at least, not widths={list(widths)}, k={k}")
         self.feature, self.k, self.include_self = feature, k, include_self
         self.scale = unit_factor(scale, "GeV") if isinstance(scale, str) else float(scale)
-        self.embedding = nn.Sequential(nn.BatchNorm1d(1), *_perceptron(hidden, bias=True))
+        self.embedding = nn.Sequential(JointBatchNorm(1), *_perceptron(hidden, bias=True))
         self.projections = _projections(hidden, widths, activation)
 
     @without_autocast
@@ -130,7 +132,7 @@ class PairPatch(nn.Module):
         once = source < target
         values = log_feature(pair_feature(self.feature, *(p4.double()[end[once]] for end in (source, target))))
         weight = self.embedding[0].weight
-        if not len(values):
+        if not len(values) and not (self.training and is_joint()):
             return [weight.new_empty(0, projection[0].out_features) for projection in self.projections]
         embedded = self.embedding(values.to(weight.dtype).unsqueeze(-1))
         return [projection(embedded) for projection in self.projections]
@@ -165,12 +167,12 @@ def pair_numbers(edge_index: Tensor, ptr: Tensor) -> Tensor:
 def _perceptron(hidden: int, bias: bool) -> list[nn.Module]:
     layers: list[nn.Module] = []
     for width in (1, hidden, hidden):
-        layers += [nn.Linear(width, hidden, bias=bias), nn.BatchNorm1d(hidden), nn.ReLU()]
+        layers += [nn.Linear(width, hidden, bias=bias), JointBatchNorm(hidden), nn.ReLU()]
     return layers
 
 
 def _projections(hidden: int, widths: Sequence[int], activation: bool) -> nn.ModuleList:
     last = [nn.ReLU()] if activation else []
     return nn.ModuleList(
-        nn.Sequential(nn.Linear(hidden, width, bias=False), nn.BatchNorm1d(width), *last) for width in widths
+        nn.Sequential(nn.Linear(hidden, width, bias=False), JointBatchNorm(width), *last) for width in widths
     )

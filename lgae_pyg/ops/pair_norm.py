@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from lgae_pyg.ops.joint import is_joint, joint_moments
 from lgae_pyg.ops.pair_chunks import Pairs
 from lgae_pyg.ops.pairs import walk_pairs
 
@@ -54,9 +55,10 @@ def pair_batch_norm(
 
     .. math:: \mathrm{BN}(z_{ij}) = \text{scale} \cdot z_{ij} + \text{shift} .
 
-    In training, the statistics are those of all pairs of the batch (of this process), for which the pairs are
-    walked once more, and the running statistics are updated once. In evaluation nothing is walked. Behind a first
-    linear layer, :meth:`~lgae_pyg.ops.pairs.SplitLinear.rescaled` makes the normalisation free on pairs.
+    In training, the statistics are those of all pairs of the batch, in all processes that train together; for
+    them, the pairs are walked once more, and the running statistics are updated once. In evaluation nothing is
+    walked. Behind a first linear layer, :meth:`~lgae_pyg.ops.pairs.SplitLinear.rescaled` makes the normalisation
+    free on pairs.
 
     Args:
         norm: the layer; its statistics are updated in training.
@@ -68,7 +70,7 @@ def pair_batch_norm(
 
     Raises:
         ValueError: for statistics of a single pair.
-        TypeError: for a ``SyncBatchNorm``, whose statistics are those of all processes.
+        TypeError: for a ``SyncBatchNorm``; the statistics are those of all processes without it.
 
     Shapes:
         - targets, sources: :math:`(n, *)` each, features: :math:`(e, *)` each
@@ -76,11 +78,32 @@ def pair_batch_norm(
     """
     statistics = fixed_statistics(norm, pairs.count)
     if statistics is None:
-        mean, variance = pair_moments(function, pairs, targets, sources, features)
-        follow_statistics(norm, mean.detach(), variance.detach(), pairs.count)
-    else:
-        mean, variance = statistics
-    return scale_and_shift(norm, mean, variance)
+        moments = pair_moments(function, pairs, targets, sources, features)
+        statistics = joint_statistics(norm, *moments, pairs.count)
+    return scale_and_shift(norm, *statistics)
+
+
+def joint_statistics(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Mean and variance over the batch of all processes, which the running statistics of the layer follow.
+
+    Args:
+        norm: the layer, in training.
+        mean: of the values of this process.
+        variance: the same, without Bessel's correction.
+        count: number of the values of this process.
+
+    Raises:
+        ValueError: for a single value in all processes.
+
+    Shapes:
+        - mean, variance: :math:`(C,)`
+        - **output:** :math:`(C,)` twice
+    """
+    mean, variance, count = joint_moments(mean, variance, count)
+    if count == 1:
+        raise ValueError("a batch normalisation needs more than one value in training")
+    follow_statistics(norm, mean.detach(), variance.detach(), count)
+    return mean, variance
 
 
 def scale_and_shift(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
@@ -105,17 +128,17 @@ def fixed_statistics(norm: nn.BatchNorm1d, count: int) -> tuple[Tensor, Tensor] 
 
     Raises:
         ValueError: for statistics of a single pair.
-        TypeError: for a ``SyncBatchNorm``, whose statistics are those of all processes.
+        TypeError: for a ``SyncBatchNorm``; the statistics are those of all processes without it.
 
     Shapes:
         - **output:** :math:`(C,)` twice
     """
     if isinstance(norm, nn.SyncBatchNorm):
-        raise TypeError("statistics of pairs are not synchronised between processes: use BatchNorm1d")
+        raise TypeError("statistics of pairs are those of all processes without SyncBatchNorm: use BatchNorm1d")
     mean, variance = norm.running_mean, norm.running_var
     if not norm.training and mean is not None and variance is not None:
         return mean, variance
-    if count == 1:
+    if count == 1 and not is_joint():
         raise ValueError("a batch normalisation needs more than one pair in training")
     return None
 

@@ -146,7 +146,7 @@ def test_statistics_of_one_pair_are_refused() -> None:
 
 
 def test_synchronised_statistics_are_refused() -> None:
-    with pytest.raises(TypeError, match="not synchronised"):
+    with pytest.raises(TypeError, match="without SyncBatchNorm"):
         pair_batch_norm(nn.SyncBatchNorm(2), torch.sin, all_pairs(torch.tensor([0, 3])), [], [torch.ones(3, 2)])
 
 

@@ -164,10 +164,6 @@ def test_processes_that_start_together_prepare_the_jets_once(shared, tmp_path):
     assert [path.suffix for path in (root / "processed").iterdir()] == [".safetensors"]
 
 
-#: Of each batch they take statistics, which are those of each process.
-WITH_STATISTICS = {"particle_net", "particle_net_lite", "lorentz_net", "lorentz_net_base"}
-
-
 @pytest.mark.slow
 def test_every_model_trains_in_two_processes(jet_files, tmp_path):
     """No parameter is left without a gradient, and the losses are those of one process."""
@@ -177,9 +173,12 @@ def test_every_model_trains_in_two_processes(jet_files, tmp_path):
     names = sorted({path.stem for path in files} - {"own", "linear"})
     words = [f"data.root={jet_files}", "logger=csv", "loader.train_jets=16", "loader.val_jets=8", "data=jetnet"]
     words += ["trainer.max_epochs=2", "trainer.progress=false", "data.num_particles=17", "trainer.threads=1"]
+    words += ["trainer.precision=float64"]  # Adam makes steps of gradients that are zero but for rounding
 
     def config(name, size):
-        return composed(f"model={name}", *words, f"loader.batch_size={size}")
+        found = composed(f"model={name}", *words, f"loader.batch_size={size}")
+        found["model"] |= {"dropout": 0.0} if "dropout" in found["model"] else {}
+        return found
 
     def both(rank):
         return max(train(config(name, 4), tmp_path / name / "two") for name in names)
@@ -190,7 +189,7 @@ def test_every_model_trains_in_two_processes(jet_files, tmp_path):
     for name in names:
         difference = largest_difference(tmp_path / name / "two", tmp_path / name / "one")
         print(f"{name}: largest relative difference {difference:.1e}")
-        assert name in WITH_STATISTICS or difference < 1e-4
+        assert difference < 1e-7
 
 
 @pytest.mark.parametrize("start", [torchrun, srun, lightning])

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lgae_pyg.models.taggers.inputs import GeVTagger, classifier, read_out
 from lgae_pyg.nn.edge_conv import ParticleNetConv
+from lgae_pyg.nn.joint_batch_norm import JointBatchNorm
 from lgae_pyg.nn.lorentz_patch import LorentzPatch, PairPatch, pair_numbers
 from lgae_pyg.ops.jet_features import FEATURE_SETS, jet_features
 from lgae_pyg.ops.neighbours import nearest_neighbours
@@ -75,7 +76,7 @@ class ParticleNet(GeVTagger):
         self.num_classes, self.features, self.k = num_classes, features, tuple(ks)
         first = choose("feature set", features, FEATURE_SETS)
         widths = [first, *(block[-1] for block in channels)]
-        self.norm = nn.BatchNorm1d(first) if input_norm else nn.Identity()
+        self.norm = JointBatchNorm(first) if input_norm else nn.Identity()
         self.convs = nn.ModuleList(ParticleNetConv(*sizes, backend) for sizes in zip(widths, channels))
         self.pair_patch = PairPatch([2 * width for width in widths[:-1]], pairs) if pairs else None
         self.patch = LorentzPatch(widths[:-1], friends, num_friends) if friends else None
@@ -84,7 +85,7 @@ class ParticleNet(GeVTagger):
         if fusion:  # weaver's width: a multiple of 128 from 128 to 1024
             total = sum(widths[1:])
             joined = min(max(total // 128 * 128, 128), 1024)
-            self.fusion = nn.Sequential(nn.Linear(total, joined, bias=False), nn.BatchNorm1d(joined), nn.ReLU())
+            self.fusion = nn.Sequential(nn.Linear(total, joined, bias=False), JointBatchNorm(joined), nn.ReLU())
         self.classifier = classifier([joined, *hidden], num_classes, dropout)
 
     @property
