@@ -30,7 +30,12 @@ def onnx_packages() -> None:
 
 @pytest.mark.parametrize(
     "name, cut",
-    [("PFN, friends", 12), ("ParticleNet, pairs", None), ("LorentzNet, beams", None), ("LorentzNet", 12)],
+    [
+        ("PFN, friends", 12),
+        ("LorentzNet", 12),
+        pytest.param("ParticleNet, pairs", None, marks=pytest.mark.slow),
+        pytest.param("LorentzNet, beams", None, marks=pytest.mark.slow),
+    ],
 )
 def test_onnx_gives_the_scores_of_pytorch(name, cut, tmp_path):
     onnx_packages()
