@@ -10,6 +10,8 @@ TORCH_ARGS ?=
 
 # The quickstart's jets, run and results.
 JETS ?= 10000
+# Processes that share the tests.
+WORKERS ?= 2
 DATA := data/quickstart
 RUN := runs/quickstart
 
@@ -62,7 +64,7 @@ quickstart: $(VENV)/installed
 	$(BIN)/lgae evaluate $(RUN) --studies reconstruction --keep
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS)
 
 slow: setup
 	$(BIN)/python -m pytest -m slow

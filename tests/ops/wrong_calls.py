@@ -5,6 +5,7 @@ it gives for tidy copies of the same arguments; what was read from elsewhere wou
 """
 
 import os
+import resource
 import sys
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -247,6 +248,8 @@ def main() -> None:
                 changed = [other if i == place else part for i, part in enumerate(arguments)]
                 outcome = check(operator, changed, not interpreted)
                 refused, accepted = refused + outcome, accepted + (not outcome)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    assert peak < 3, f"a wrong number took {peak:.1f} GiB"  # of arguments of some kB
     print("refused", refused, "accepted", accepted, flush=True)
 
 

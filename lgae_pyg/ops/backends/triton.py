@@ -229,7 +229,7 @@ def _walk(scalars, vectors, momenta, width, weight, bias, ptr, largest) -> _Walk
     parts = _enter(scalars, vectors, momenta, width, weight, bias)
     scalars, vectors, momenta, width, weight, bias = parts
     (nodes, channels), ptr = scalars.shape, door.enter_offsets(ptr, scalars)
-    size = largest or -(-nodes // max(1, len(ptr) - 1))
+    size = min(largest or -(-nodes // max(1, len(ptr) - 1)), nodes)  # no jet has more
     own = next((tile for tile in TILES if size <= tile), TILES[-1])
     lanes = min(channels, 2) or 1
     groups = max(1, -(-len(width) // GROUP))
