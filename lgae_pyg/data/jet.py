@@ -20,6 +20,17 @@ MOVED = -1
 Jets = TypeVar("Jets", bound=Data)
 
 
+def coarser(*formats: torch.dtype) -> torch.dtype:
+    """The one of some floating-point formats that resolves least."""
+    return max(formats, key=lambda dtype: torch.finfo(dtype).eps)
+
+
+def given_precision(batch: Data) -> torch.dtype:
+    """:attr:`JetData.given`, also of a graph that is no ``JetData``: the precision of ``pos``."""
+    given = getattr(batch, "given", None)
+    return given if isinstance(given, torch.dtype) else batch.pos.dtype
+
+
 class JetData(Data):
     r"""A jet: the set of its particles' four-momenta :math:`p_i = (E, p_x, p_y, p_z)_i`.
 
@@ -74,6 +85,17 @@ class JetData(Data):
         check_choice("unit", value, UNITS_IN_GEV)
         jets = getattr(self, "num_graphs", None) or 1
         self.unit_in_gev, self._unit = unit_numbers(value, jets), value
+
+    @property
+    def given(self) -> torch.dtype:
+        """The precision in which the momenta were given, which a conversion to a higher one does not raise: by it
+        networks tell masses from rounding. That of ``pos``, if nothing else is known."""
+        known = getattr(self, "_given", None)
+        return self.pos.dtype if known is None else coarser(known, self.pos.dtype)
+
+    @given.setter
+    def given(self, value: torch.dtype) -> None:
+        self._given = value
 
     _mark: Any
 

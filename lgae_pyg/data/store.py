@@ -16,7 +16,7 @@ from torch_geometric.data import Batch
 
 from lgae_pyg.data.collation import check_name, collate
 from lgae_pyg.data.errors import DataFileError
-from lgae_pyg.data.jet import JetData, reference_factors, set_mark, unit_numbers
+from lgae_pyg.data.jet import JetData, coarser, reference_factors, set_mark, unit_numbers
 from lgae_pyg.data.shards import INDEX, Shards, read_index
 from lgae_pyg.data.tensor_file import MEND, metadata_of, read_tensors, write_tensors
 from lgae_pyg.data.units import unit_factor
@@ -27,6 +27,8 @@ Ids = int | slice | Sequence[int] | np.ndarray | Tensor
 _FORMAT = "lgae_pyg.JetStore"
 _VERSION = 1
 _METADATA = {"format", "version", "meta"}
+#: Precisions of momenta by their names in the meta.
+_PRECISIONS = {"float16": torch.float16, "float32": torch.float32, "float64": torch.float64}
 
 
 def raw_files(meta: Mapping[str, Any]) -> dict[str, str]:
@@ -166,6 +168,12 @@ class JetStore:
         """Unit of the momenta; ``None`` if unknown."""
         return self.meta.get("unit")
 
+    @property
+    def given(self) -> torch.dtype:
+        """The precision in which the momenta were given (:attr:`JetData.given`): the coarsest that they had."""
+        stored = self.particle_fields["pos"].dtype
+        return coarser(stored, _PRECISIONS.get(self.meta.get("given"), stored), self.dtype or stored)
+
     def in_unit(self, unit: str) -> JetStore:
         """The same jets in another unit, converted when a jet or batch is taken.
 
@@ -211,7 +219,9 @@ class JetStore:
             for group, chosen in groups
             for name, value in group.items()
         }
-        return JetData(**fields, **({"unit": self.unit} if self.unit else {}))
+        jet = JetData(**fields, **({"unit": self.unit} if self.unit else {}))
+        jet.given = self.given
+        return jet
 
     def batch(self, ids: Ids) -> Batch:
         """Gathers jets into one batch, as ``Batch.from_data_list([store.jet(i) for i in ids])`` would.
@@ -235,7 +245,7 @@ class JetStore:
         if self.unit:
             batch["unit_in_gev"], batch._unit = unit_numbers(self.unit, len(rows)), self.unit
             batch._slice_dict["unit_in_gev"], batch._inc_dict["unit_in_gev"] = jet_slices, no_shift
-        batch.batch, batch.ptr = owner, ptr.clone()
+        batch.batch, batch.ptr, batch.given = owner, ptr.clone(), self.given
         batch._num_graphs = len(rows)
         if "admission" in self.meta:  # its jets went through the gate
             set_mark(batch)
@@ -248,7 +258,7 @@ class JetStore:
         chosen._rows = rows
         tensors = chosen._tensors()
         ptr = tensors.pop("ptr")
-        return JetStore(ptr, _under("particle.", tensors), _under("jet.", tensors), self.meta).select(places)
+        return JetStore(ptr, _under("particle.", tensors), _under("jet.", tensors), chosen._facts()).select(places)
 
     def _particles_of(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Particle rows of these jets, the ``ptr`` of their concatenation, and each particle's jet."""
@@ -289,8 +299,14 @@ class JetStore:
         Returns:
             The size of the file, and the CRC-32 of each tensor in it.
         """
-        metadata = {"format": _FORMAT, "version": str(_VERSION), "meta": json.dumps(self.meta)}
+        metadata = {"format": _FORMAT, "version": str(_VERSION), "meta": json.dumps(self._facts())}
         return write_tensors(path, self._tensors(), metadata)
+
+    def _facts(self) -> dict[str, Any]:
+        """The meta of the tensors as they are wanted, with the precision of what was converted to a higher one."""
+        if (given := self.given) == (self.dtype or self.particle_fields["pos"].dtype):
+            return self.meta
+        return {**self.meta, "given": str(given).removeprefix("torch.")}
 
     def _tensors(self) -> dict[str, Tensor]:
         """The tensors as the file holds them, those of a selection gathered."""

@@ -14,7 +14,7 @@ from lgae_pyg.datasets.base import AZIMUTH_STREAM, SPLITS
 from lgae_pyg.datasets.cards import FILE_UNITS, Card
 from lgae_pyg.datasets.columns import CardColumns
 from lgae_pyg.datasets.layouts import LinkedJets, layout_of
-from lgae_pyg.datasets.momenta import four_momenta
+from lgae_pyg.datasets.momenta import as_precise, four_momenta
 from lgae_pyg.datasets.readers import refuse
 
 
@@ -59,7 +59,7 @@ def assemble(
         if "phi" not in reference:
             reference["phi"] = draw_azimuths(azimuth_seed, first, layout.jets)
         columns = _absolute(columns, reference, layout.owner)
-    p4 = four_momenta(columns)
+    p4 = as_precise(four_momenta(columns), columns.get("E"))
     present = _present(source, chunk, layout, columns, p4)
     if scale != 1:
         p4 = p4 * np.asarray(scale, p4.dtype)

@@ -9,6 +9,9 @@ import torch
 
 from lgae_pyg.lorentz.kinematics import from_pt_eta_phi_m
 
+#: Fewer energies than these may be single precision by chance, such as whole numbers in an example.
+FEWEST = 100
+
 
 def four_momenta(columns: Mapping[str, np.ndarray]) -> np.ndarray:
     r"""Four-momenta (E, px, py, pz) from one of the sets of columns of :data:`~lgae_pyg.datasets.cards.MOMENTA`.
@@ -48,6 +51,24 @@ def four_momenta(columns: Mapping[str, np.ndarray]) -> np.ndarray:
         e = one["E"] if "E" in one else transverse * np.cosh(rapidity)
         pz = e * np.tanh(rapidity) if "E" in one else transverse * np.sinh(rapidity)
         return np.stack([e, pt * np.cos(phi), pt * np.sin(phi), pz], axis=-1)
+
+
+def as_precise(p4: np.ndarray, energy: np.ndarray | None) -> np.ndarray:
+    """Momenta in single precision where the energies of a file are, in whatever format they are written: a mass
+    within their rounding is none, in float64 as little as in float32.
+
+    Args:
+        p4: four-momenta.
+        energy: the energies as the file gives them; none where masses are given, or nothing.
+
+    Shapes:
+        - **p4**: :math:`(n, 4)`, also of what is returned; **energy**: :math:`(n,)`
+    """
+    if energy is None or p4.dtype != np.float64:
+        return p4
+    single = energy.astype(np.float32)
+    same = np.array_equal(single.astype(np.float64), energy.astype(np.float64), equal_nan=True)
+    return p4.astype(np.float32) if same and len(energy) >= FEWEST else p4
 
 
 def _root(square: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lgae_pyg.data.jet import given_precision
 from lgae_pyg.lorentz.kinematics import minkowski_dot
 from lgae_pyg.models.taggers.inputs import ReferencedTagger, read_out
 from lgae_pyg.ops.graphs import complete_graph, dense_layout, node_to_graph
@@ -86,7 +87,7 @@ class LGATrSlim(_Peer):
     @without_autocast
     def forward(self, batch: Any) -> Tensor:
         p4, ptr = self.momenta(batch)
-        m = psi(root_masses(p4, ptr, given=batch.pos.dtype)).unsqueeze(-1)
+        m = psi(root_masses(p4, ptr, given=given_precision(batch))).unsqueeze(-1)
         scalars = torch.cat([m, torch.ones_like(m)], -1)
         vectors = torch.cat([p4.unsqueeze(1), self.references.expand(len(p4), -1, -1)], 1)
         dense = dense_layout(ptr)
@@ -151,7 +152,7 @@ class Pelican(_Peer):
     @without_autocast
     def forward(self, batch: Any) -> Tensor:
         p4, ptr, is_reference = with_references(*self.momenta(batch), self.references)
-        m = psi(root_masses(p4, ptr, given=batch.pos.dtype)).unsqueeze(-1)
+        m = psi(root_masses(p4, ptr, given=given_precision(batch))).unsqueeze(-1)
         nodes = torch.cat([m, is_reference.to(m).unsqueeze(-1)], -1) if len(self.references) else m
         edges = complete_graph(ptr, self_loops=True)
         pairs = psi(minkowski_dot(p4[edges[1]], p4[edges[0]])).unsqueeze(-1)

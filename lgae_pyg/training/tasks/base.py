@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch
 
 from lgae_pyg.checkpoint import HEADER, describe, unwrapped
+from lgae_pyg.data.jet import given_precision
 from lgae_pyg.models import contract_of
 from lgae_pyg.training.average import WeightAverage, check_decay
 from lgae_pyg.training.optimization import build_optimizer, build_schedule
@@ -109,6 +110,7 @@ class Task(pl.LightningModule):
         """Gives the momenta the precision of the weights."""
         dtype = next((p.dtype for p in self.model.parameters()), batch.pos.dtype)
         if batch.pos.dtype != dtype:
+            batch.given = given_precision(batch)
             batch.apply(lambda pos: pos.to(dtype), "pos")  # batch.pos = ... would have it checked again
         return batch
 
