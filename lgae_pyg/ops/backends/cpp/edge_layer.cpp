@@ -7,8 +7,6 @@
 
 namespace {
 
-int64_t padded(int64_t columns) { return (columns + Panels<T>::WIDE - 1) / Panels<T>::WIDE * Panels<T>::WIDE; }
-
 // Rows of y, with zeros behind them.
 void activate(const Norm& norm, int64_t begin, int64_t end, T* to, int64_t to_row) {
     for (int64_t r = begin; r < end; ++r, to += to_row)
@@ -26,7 +24,7 @@ void copy_rows(const T* from, int64_t from_row, int64_t rows, int64_t columns, T
 
 // A block of rows with zeros behind them.
 struct Rows {
-    explicit Rows(int64_t columns) : wide(padded(columns)), data(ROWS * wide) {}
+    explicit Rows(int64_t columns) : wide(padded<T>(columns)), data(ROWS * wide) {}
     int64_t wide;
     std::vector<T> data;
 
@@ -75,7 +73,7 @@ extern "C" void edge_layer_backward(const T* z, const T* scale, const T* shift, 
     NormBackward back(own, root, to_scale, to_shift, batch, rows);
     Panels<T> matrix(weight, columns_before, 1, columns, columns_before);
     NormSums sums(before);
-    int64_t wide = padded(columns_before), blocks = before.blocks(), groups = std::min<int64_t>(64, (blocks + 15) / 16);
+    int64_t wide = padded<T>(columns_before), blocks = before.blocks(), groups = std::min<int64_t>(64, (blocks + 15) / 16);
     static thread_local Buffer<T> memory;  // kept for the next call
     GroupSums<T> weights(memory, groups, columns * wide);
     run_tasks(groups, before.threads, [&] {
@@ -87,7 +85,7 @@ extern "C" void edge_layer_backward(const T* z, const T* scale, const T* shift, 
                 int64_t begin = block * ROWS, end = std::min(rows, begin + ROWS);
                 back.rows(begin, end, grad->begin(), grad->wide);
                 activate(last, begin, end, y->begin(), y->wide);
-                Panels<T>::add_products(to, wide, grad->begin(), grad->wide, columns, y->begin(), y->wide, end - begin);
+                Panels<T>::add_products(to, grad->begin(), grad->wide, columns, y->begin(), y->wide, end - begin);
                 multiply(matrix, *grad, end - begin, columns_before, *next, to_before + begin * columns_before);
                 sums.add(last, begin, end, block);
             }
