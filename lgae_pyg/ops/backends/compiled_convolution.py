@@ -1,8 +1,8 @@
 """The edge convolution of ParticleNet as compiled kernels for the CPU.
 
-``cpp/edge_norm.cpp`` has what begins and ends it, ``cpp/edge_layer.cpp`` a layer with normalisation and activation in
-one pass over the edges forward and one backward, which also take the sums that the next normalisation needs. Of the
-edges, the layers' outputs before their normalisation are stored and nothing else. The plain definition is
+``cpp/edge_norm.cpp`` has what begins and ends it, ``cpp/edge_layer.cpp`` a layer with normalisation and activation
+in one pass over the edges forward and one backward, which also take the sums that the next normalisation needs. Of
+the edges, the layers' outputs before their normalisation are stored and nothing else. The plain definition is
 :class:`~lgae_pyg.nn.ParticleNetConv`.
 """
 
@@ -123,12 +123,9 @@ class _Convolution(torch.autograd.Function):
                 before = weights[number - 1], *layers[number - 1][:4]
                 to_weight, grad, *sums = edge_layer_backward(grad, *layer, batch, *before, *mean_of)
                 to_weights[:0] = [to_weight]
-            else:
-                grad = edge_norm_backward(grad, *layer, batch, *mean_of)
-            mean_of = ()
-        to_target, to_source = edge_terms_backward(grad, ends, len(share))
-        to_attr = grad if ctx.has_attr else None
-        return to_target, to_source, to_attr, None, None, *to_affine, *to_weights
+                mean_of = ()
+        to_terms = edge_terms_backward(grad, *layer, batch, ends, len(share), ctx.has_attr, *mean_of)
+        return *to_terms, None, None, *to_affine, *to_weights
 
 
 def _sorted(parameters: Sequence[Tensor], layers: int) -> tuple[Sequence[Tensor], ...]:
@@ -160,18 +157,6 @@ def edge_terms(target: Tensor, source: Tensor, edge_index: Tensor) -> Tensor:
     out = target.new_empty(ends.shape[1], target.shape[1])
     door.call(edge_library(dtype).edge_terms, target, source, ends[1], ends[0], *out.shape, out)
     return out
-
-
-def edge_terms_backward(upstream: Tensor, edge_index: Tensor, nodes: int) -> tuple[Tensor, Tensor]:
-    """From the gradient of the sums of :func:`edge_terms` to those of both terms."""
-    dtype = door.precision_of("the gradient of the terms", upstream, is_complex=False)
-    ends = enter_edges(edge_index, nodes)
-    upstream = door.enter("the gradient of the terms", upstream, (ends.shape[1], upstream.shape[1]), dtype)
-    grads = [upstream.new_empty(nodes, upstream.shape[1]) for _ in range(2)]
-    door.call(
-        edge_library(dtype).edge_terms_backward, upstream, ends[1], ends[0], *upstream.shape, nodes, *grads
-    )
-    return grads[0], grads[1]
 
 
 def edge_moments(z: Tensor) -> tuple[Tensor, Tensor]:
@@ -211,8 +196,8 @@ def edge_norm_sums(
     edge_index: Tensor | None = None,
     share: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """From the gradient of ``relu(scale * z + shift)``, or with edges of :func:`edge_mean`, to those of the scale of
-    ``z - mean`` and of the shift."""
+    """From the gradient of ``relu(scale * z + shift)``, or with edges of :func:`edge_mean`, to those of the scale
+    of ``z - mean`` and of the shift."""
     dtype, values = _enter_norm(z, scale, shift, mean)
     upstream = _enter_upstream(upstream, z, edge_index, share)
     to_scale, to_shift = z.new_empty(z.shape[1]), z.new_empty(z.shape[1])
@@ -220,7 +205,7 @@ def edge_norm_sums(
     return to_scale, to_shift
 
 
-def edge_norm_backward(
+def edge_terms_backward(
     upstream: Tensor,
     z: Tensor,
     scale: Tensor,
@@ -230,15 +215,22 @@ def edge_norm_backward(
     to_scale: Tensor,
     to_shift: Tensor,
     batch: bool,
+    ends: Tensor,
+    nodes: int,
+    wanted: bool,
     edge_index: Tensor | None = None,
     share: Tensor | None = None,
-) -> Tensor:
-    """From the same and these sums to the gradient of ``z``; ``batch``, if the mean and ``root``, one over the
-    standard deviation, are those of ``z``."""
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """From the same and these sums, through :func:`edge_terms`, which made ``z``, to the gradients of both terms
+    and, where it is wanted, of ``z``; ``batch``, if the mean and ``root``, one over the standard deviation, are
+    those of ``z``."""
     dtype, values = _enter_norm(z, scale, shift, mean, root, to_scale, to_shift)
-    upstream, out = _enter_upstream(upstream, z, edge_index, share), z.new_empty(z.shape)
-    door.call(edge_library(dtype).edge_norm_backward, *values, *upstream, *z.shape, bool(batch), out)
-    return out
+    upstream = _enter_upstream(upstream, z, edge_index, share)
+    ends = _enter_ends(ends, z, nodes)
+    grads = [z.new_empty(nodes, z.shape[1]) for _ in range(2)] + [z.new_empty(z.shape) if wanted else None]
+    sizes = *z.shape, bool(batch), ends[1], ends[0], nodes
+    door.call(edge_library(dtype).edge_terms_backward, *values, *upstream, *sizes, *grads)
+    return tuple(grads)
 
 
 def edge_layer_backward(
@@ -304,7 +296,11 @@ def _enter_upstream(
 
 def _enter_targets(z: Tensor, edge_index: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
     share = door.enter("the shares of the edges", share, share.shape[:1], z.dtype)
-    ends = enter_edges(edge_index, len(share))
+    return _enter_ends(edge_index, z, len(share))[1], share
+
+
+def _enter_ends(edge_index: Tensor, z: Tensor, nodes: int) -> Tensor:
+    ends = enter_edges(edge_index, nodes)
     if ends.shape[1] != len(z):
         raise ValueError(f"there are {len(z)} rows for {ends.shape[1]} edges")
-    return ends[1], share
+    return ends

@@ -10,7 +10,7 @@ namespace {
 // Rows of y, with zeros behind them.
 void activate(const Norm& norm, int64_t begin, int64_t end, T* to, int64_t to_row) {
     for (int64_t r = begin; r < end; ++r, to += to_row)
-        each(norm.columns, [=](auto lane, int64_t c) {
+        each(0, norm.columns, [=](auto lane, int64_t c) {
             typedef decltype(lane) Lane;
             auto value = Lane::load(norm.scale + c) * Lane::load(norm.z + r * norm.columns + c) + Lane::load(norm.shift + c);
             Lane::store(to + c, value > 0 ? value : typename Lane::type{});
@@ -59,7 +59,7 @@ extern "C" void edge_layer_forward(const T* z, const T* scale, const T* shift, c
     moments.finish(mean, variance);
 }
 
-// From the gradient of the layer's own y (see edge_norm_backward, all up to `batch`) to those of W and of the y of the layer
+// From the gradient of the layer's own y (see edge_terms_backward, all up to `batch`) to those of W and of the y of the layer
 // before, and to the sums of edge_norm_sums there.
 extern "C" void edge_layer_backward(const T* z, const T* scale, const T* shift, const T* mean, const T* root,
                                     const T* to_scale, const T* to_shift, const T* upstream, const int64_t* target,
@@ -83,7 +83,10 @@ extern "C" void edge_layer_backward(const T* z, const T* scale, const T* shift, 
             std::fill_n(to, columns * wide, T(0));
             for (int64_t block = group * blocks / groups; block < (group + 1) * blocks / groups; ++block) {
                 int64_t begin = block * ROWS, end = std::min(rows, begin + ROWS);
-                back.rows(begin, end, grad->begin(), grad->wide);
+                for (int64_t r = begin; r < end; ++r)
+                    each(0, columns, [&, row = grad->begin() + (r - begin) * grad->wide](auto lane, int64_t c) {
+                        lane.store(row + c, back.at(lane, r, c));
+                    });
                 activate(last, begin, end, y->begin(), y->wide);
                 Panels<T>::add_products(to, grad->begin(), grad->wide, columns, y->begin(), y->wide, end - begin);
                 multiply(matrix, *grad, end - begin, columns_before, *next, to_before + begin * columns_before);

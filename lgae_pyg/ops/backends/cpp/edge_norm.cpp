@@ -37,18 +37,6 @@ extern "C" void edge_norm_sums(const T* z, const T* scale, const T* shift, const
     sums.finish(to_scale, to_shift);
 }
 
-// From the same and these sums to the gradient of z. `batch`: mean and variance, 1 / root^2, are those of these rows.
-extern "C" void edge_norm_backward(const T* z, const T* scale, const T* shift, const T* mean, const T* root,
-                                   const T* to_scale, const T* to_shift, const T* upstream, const int64_t* target,
-                                   const T* share, int64_t rows, int64_t columns, int batch, T* out, int count,
-                                   Parallel parallel) {
-    Norm norm{z, scale, shift, mean, columns, upstream, target, share};
-    NormBackward back(norm, root, to_scale, to_shift, batch, rows);
-    over_rows({rows, columns, {count, parallel}}, [&](int64_t begin, int64_t end, int64_t) {
-        back.rows(begin, end, out + begin * columns, columns);
-    });
-}
-
 // z = a of the target + b of the source.
 extern "C" void edge_terms(const T* a, const T* b, const int64_t* target, const int64_t* source, int64_t rows,
                            int64_t columns, T* out, int count, Parallel parallel) {
@@ -61,19 +49,26 @@ extern "C" void edge_terms(const T* a, const T* b, const int64_t* target, const 
     });
 }
 
-extern "C" void edge_terms_backward(const T* upstream, const int64_t* target, const int64_t* source, int64_t rows,
-                                    int64_t columns, int64_t nodes, T* a, T* b, int count, Parallel parallel) {
-    over_columns({rows, columns, {count, parallel}}, [=](int64_t begin, int64_t end) {
+// From the gradient of y and the sums of edge_norm_sums to those of z (which may be null), a and b. `batch`: mean and
+// variance, 1 / root^2, are those of these rows.
+extern "C" void edge_terms_backward(const T* z, const T* scale, const T* shift, const T* mean, const T* root,
+                                    const T* to_scale, const T* to_shift, const T* upstream, const int64_t* target_of_mean,
+                                    const T* share, int64_t rows, int64_t columns, int batch, const int64_t* target,
+                                    const int64_t* source, int64_t nodes, T* a, T* b, T* to_z, int count,
+                                    Parallel parallel) {
+    Norm norm{z, scale, shift, mean, columns, upstream, target_of_mean, share};
+    NormBackward back(norm, root, to_scale, to_shift, batch, rows);
+    over_columns({rows, columns, {count, parallel}}, [&](int64_t begin, int64_t end) {
         for (T* to : {a, b})
             for (int64_t i = 0; i < nodes; ++i) std::fill(to + i * columns + begin, to + i * columns + end, T(0));
         for (int64_t r = 0; r < rows; ++r) {
-            const T* row = upstream + r * columns;
             T *here = a + target[r] * columns, *there = b + source[r] * columns;
-            #pragma GCC ivdep
-            for (int64_t c = begin; c < end; ++c) {
-                here[c] += row[c];
-                there[c] += row[c];
-            }
+            each(begin, end, [&](auto lane, int64_t c) {
+                auto grad = back.at(lane, r, c);
+                lane.store(here + c, lane.load(here + c) + grad);
+                lane.store(there + c, lane.load(there + c) + grad);
+                if (to_z) lane.store(to_z + r * columns + c, grad);
+            });
         }
     });
 }

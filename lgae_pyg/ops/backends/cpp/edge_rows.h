@@ -10,7 +10,7 @@ namespace {
 typedef COMPUTE T;
 typedef Simd<T>::vec vec;
 constexpr int V = Simd<T>::lanes;
-constexpr int64_t ROWS = 64, COLUMNS = 64;  // that a thread takes at once
+constexpr int64_t ROWS = 48, COLUMNS = 64;  // that a thread takes at once: rows, and columns at least
 
 struct Shape {
     int64_t rows, columns;
@@ -30,8 +30,9 @@ void over_rows(const Shape& shape, Work work) {
 // Calls work(first column, last column) for blocks of columns.
 template <class Work>
 void over_columns(const Shape& shape, Work work) {
-    run_tasks((shape.columns + COLUMNS - 1) / COLUMNS, shape.threads, [&] {
-        return [&](int64_t block) { work(block * COLUMNS, std::min(shape.columns, (block + 1) * COLUMNS)); };
+    int64_t each = std::max(COLUMNS, (shape.columns / shape.threads.count + V - 1) / V * V);
+    run_tasks((shape.columns + each - 1) / each, shape.threads, [&] {
+        return [&](int64_t block) { work(block * each, std::min(shape.columns, (block + 1) * each)); };
     });
 }
 
@@ -48,10 +49,10 @@ struct Single {
 };
 
 template <class Work>
-inline void each(int64_t columns, Work work) {
-    int64_t c = 0;
-    for (; c + V <= columns; c += V) work(Full(), c);
-    for (; c < columns; ++c) work(Single(), c);
+inline void each(int64_t begin, int64_t end, Work work) {
+    int64_t c = begin;
+    for (; c + V <= end; c += V) work(Full(), c);
+    for (; c < end; ++c) work(Single(), c);
 }
 
 // Mean and variance of columns, from those of blocks of rows in this precision, joined in double precision.
@@ -62,7 +63,7 @@ class Moments {
     void add(const T* z, int64_t rows, int64_t block) {
         int64_t columns = shape_.columns;
         T *mean = &parts_[2 * block * columns], *square = mean + columns;
-        each(columns, [=](auto lane, int64_t c) {
+        each(0, columns, [=](auto lane, int64_t c) {
             typedef decltype(lane) Lane;
             typename Lane::type origin = Lane::load(z + c), first{}, second{};
             for (int64_t r = 1; r < rows; ++r) {
@@ -127,7 +128,7 @@ class NormSums {
 
     void add(const Norm& norm, int64_t begin, int64_t end, int64_t block) {
         T* to = &parts_[2 * block * columns_];
-        each(columns_, [=](auto lane, int64_t c) {
+        each(0, columns_, [=](auto lane, int64_t c) {
             typedef decltype(lane) Lane;
             typename Lane::type mean = Lane::load(norm.mean + c), first{}, second{};
             for (int64_t r = begin; r < end; ++r) {
@@ -166,14 +167,11 @@ class NormBackward {
         }
     }
 
-    void rows(int64_t begin, int64_t end, T* to, int64_t to_row) const {
-        for (int64_t r = begin; r < end; ++r, to += to_row)
-            each(norm_.columns, [=](auto lane, int64_t c) {
-                typedef decltype(lane) Lane;
-                auto value = Lane::load(norm_.z + r * norm_.columns + c);
-                auto through = Lane::load(&slopes_[c]) * (value - Lane::load(norm_.mean + c)) + Lane::load(&constants_[c]);
-                Lane::store(to + c, Lane::load(norm_.scale + c) * norm_.slope(lane, r, c, value) + through);
-            });
+    template <class Lane>
+    typename Lane::type at(Lane lane, int64_t r, int64_t c) const {
+        typename Lane::type value = Lane::load(norm_.z + r * norm_.columns + c);
+        typename Lane::type through = Lane::load(&slopes_[c]) * (value - Lane::load(norm_.mean + c));
+        return Lane::load(norm_.scale + c) * norm_.slope(lane, r, c, value) + through + Lane::load(&constants_[c]);
     }
 
   private:
