@@ -86,15 +86,26 @@ def lorentz_calls() -> dict[str, tuple[Callable, list]]:
 def convolution_calls() -> dict[str, tuple[Callable, list]]:
     """The kernels of ParticleNet's edge convolution, which are no operators."""
     own, edges = compiled_convolution, torch.tensor([[0, 5, 1, 1], [2, 5, 2, 0]])
-    rows, columns, share = [real(4, 3), real(3), real(3)], [real(3), real(3)], real(NODES)
+    rows, columns, share = [real(4, 3), real(3), real(3)], [real(3) for _ in range(4)], real(NODES)
+    before = [real(3, 5), real(4, 5), *(real(5) for _ in range(3))]
+
+    def to_terms(*given) -> tuple:
+        return own.edge_terms_backward(*given[:10], NODES, True, *given[10:])
+
     return {
         "edge terms": (own.edge_terms, [real(NODES, 3), real(NODES, 3), edges]),
-        "edge terms, backward": (lambda *given: own.edge_terms_backward(*given, NODES), [real(4, 3), edges]),
         "edge moments": (own.edge_moments, rows[:1]),
-        "edge activation": (own.edge_activate, rows),
+        "edge layer": (own.edge_layer, [*rows, real(5, 3)]),
         "edge mean": (own.edge_mean, [*rows, edges, share]),
-        "edge activation, backward": (own.edge_norm_backward, [real(4, 3), *rows, *columns, True]),
-        "edge mean, backward": (own.edge_norm_backward, [real(NODES, 3), *rows, *columns, True, edges, share]),
+        "edge norm, sums": (own.edge_norm_sums, [real(4, 3), *rows, real(3)]),
+        "edge mean, sums": (own.edge_norm_sums, [real(NODES, 3), *rows, real(3), edges, share]),
+        "edge terms, backward": (to_terms, [real(4, 3), *rows, *columns, True, edges]),
+        "edge terms, mean, backward": (to_terms, [real(NODES, 3), *rows, *columns, True, edges, edges, share]),
+        "edge layer, backward": (own.edge_layer_backward, [real(4, 3), *rows, *columns, True, *before]),
+        "edge layer, mean, backward": (
+            own.edge_layer_backward,
+            [real(NODES, 3), *rows, *columns, True, *before, edges, share],
+        ),
     }
 
 

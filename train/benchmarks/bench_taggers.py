@@ -3,9 +3,9 @@
     python train/benchmarks/bench_taggers.py [--jets 16] [--repeats 10] [--memory]
 
 prints jets per second of training steps (cross entropy, AdamW; the fastest of the repeats, in seconds of the
-processor and of the clock) at n = 30 and at sizes from 1 to 100, the floors (LorentzNet's matrix products; all
-multiply-adds of the LGN's levels); with --memory the peak memory of a step against n instead. Measure on an
-otherwise idle machine.
+processor and of the clock) at n = 30 and at sizes from 1 to 100, the floors (matrix products of LorentzNet's pairs
+and of ParticleNet's edges; all multiply-adds of the LGN's levels); with --memory the peak memory of a step against
+n instead. Measure on an otherwise idle machine.
 """
 
 import argparse
@@ -27,8 +27,9 @@ OTHERS = {
     "LGN pair by pair": lambda: LGNClassifier(backend="edge_list"),
 }
 SIZES = {"30": (30, 30), "1-100": (1, 100)}
-#: Products of a training step with matrices of the width, for each pair and block: forward, again, and backward.
-PRODUCTS = 2 + 2 + 4
+#: Products of a training step with matrices of the width, for each pair and block: forward, again (what moves the
+#: coordinates is kept) and backward; and how many of them move coordinates, as the last block does not.
+PRODUCTS, MOVING = 2 + 1 + 4, 3
 
 
 def training(model: torch.nn.Module, batch) -> Callable[[], None]:
@@ -73,6 +74,14 @@ def level_operations(conv: LMPConv, pairs: int, nodes: int) -> int:
     return 2 * (pairs * of_pairs + nodes * (8 * terms * 3.5 + 4 * mixed * 4))
 
 
+def edge_operations(model: ParticleNet, sizes: torch.Tensor) -> int:
+    """Operations of the matrix products of all edges, forward and twice backward; the first layers, which are of
+    particles, are left out."""
+    edges = [int((sizes * (sizes - 1).clamp(max=k)).sum()) for k in model.k]
+    weights = [sum(layer.weight.numel() for layer in conv.layers[1:]) for conv in model.convs]
+    return 2 * 3 * sum(number * size for number, size in zip(edges, weights))
+
+
 def mixing(conv: LMPConv) -> tuple:
     return list(conv.mix.weights.values()), conv.mix.plan
 
@@ -106,7 +115,7 @@ def main() -> None:
         batch = random_batch(options.jets, bounds, torch.float32)
         sizes = batch.ptr.diff()
         pairs = int((sizes * (sizes - 1)).sum())
-        products = PRODUCTS * blocks - 4  # the last block moves no coordinates
+        products = PRODUCTS * blocks - MOVING
         floor = products * 2 * width**2 * pairs / speed
         alone = f"{options.jets / floor:.0f} jets/s at {speed / 1e9:.0f} GFlop/s"
         print(f"n = {label}: {pairs} pairs, products alone {alone}")
@@ -114,6 +123,10 @@ def main() -> None:
         floor = sum(level_operations(conv, pairs, nodes) for conv in lgn.convs) / double
         alone = f"{options.jets / floor:.0f} jets/s at {double / 1e9:.0f} GFlop/s"
         print(f"  LGN in float64: multiply-adds alone {alone}")
+        wide = product_speed(256)
+        floor = edge_operations(ParticleNet(), sizes) / wide
+        alone = f"{options.jets / floor:.0f} jets/s at {wide / 1e9:.0f} GFlop/s"
+        print(f"  ParticleNet: products alone {alone}")
         others = {name: make() for name, make in OTHERS.items()}
         for name, model in {**models, **others}.items():
             cpu, wall = seconds(training(model, batch), options.repeats)

@@ -1,8 +1,8 @@
 """The edge convolution of ParticleNet as compiled kernels for the CPU.
 
-Products of matrices are PyTorch's; what stands between them (``cpp/edge_norm.cpp``) is, for normalisation and
-activation together, one pass over the edges forward and two backward, beside one for their statistics. The last
-layer's output and its gradient are not stored for the edges. The plain definition is
+``cpp/edge_norm.cpp`` has what begins and ends it, ``cpp/edge_layer.cpp`` a layer with normalisation and activation
+in one pass over the edges forward and one backward, which also take the sums that the next normalisation needs. Of
+the edges, the layers' outputs before their normalisation are stored and nothing else. The plain definition is
 :class:`~lgae_pyg.nn.ParticleNetConv`.
 """
 
@@ -40,7 +40,7 @@ def edge_library(dtype: torch.dtype) -> ctypes.CDLL:
     Raises:
         CompilationError: if that cannot be done.
     """
-    return load_library(("edge_norm.cpp",), (("COMPUTE", NAMES[dtype]),))
+    return load_library(("edge_norm.cpp", "edge_layer.cpp"), (("COMPUTE", NAMES[dtype]),))
 
 
 @torch.compiler.disable
@@ -88,19 +88,19 @@ class _Convolution(torch.autograd.Function):
         gammas, betas, weights = _sorted(parameters, len(rest))
         ends, nodes = enter_edges(edge_index, len(target)), len(target)
         share = torch.bincount(ends[1], minlength=nodes).clamp(min=1).to(target.dtype).reciprocal()
-        z, y, layers, found = edge_terms(target, source, ends), None, [], []
+        z, layers, found = edge_terms(target, source, ends), [], []
         if edge_attr is not None:
             z += edge_attr
+        moments = edge_moments(z)
         for (eps, given), gamma, beta, weight in zip(rest, gammas, betas, [*weights, None]):
-            mean, variance = edge_moments(z) if given is None else (part.clone() for part in given)
+            mean, variance = moments if given is None else (part.clone() for part in given)
             root = torch.rsqrt(variance + eps)
             scale = root * gamma
             shift = beta - mean * scale
-            layers.append((z, y, scale, shift, mean, root))
+            layers.append((z, scale, shift, mean, root))
             found += [mean, variance]
             if weight is not None:
-                y = edge_activate(z, scale, shift)
-                z = y @ weight.T
+                z, *moments = edge_layer(z, scale, shift, weight)
         ctx.save_for_backward(ends, share, *weights, *(part for layer in layers for part in layer))
         ctx.batch, ctx.has_attr = [given is None for _, given in rest], edge_attr is not None
         ctx.mark_non_differentiable(*found)
@@ -113,20 +113,19 @@ class _Convolution(torch.autograd.Function):
         count = len(ctx.batch)
         ends, share, *saved = ctx.saved_tensors
         weights, saved = saved[: count - 1], saved[count - 1 :]
-        layers = [saved[6 * number : 6 * number + 6] for number in range(count)]
+        layers = [saved[5 * number : 5 * number + 5] for number in range(count)]
         to_affine, to_weights, grad, mean_of = [], [], upstream, (ends, share)
+        sums = edge_norm_sums(grad, *layers[-1][:4], *mean_of)
         for number in reversed(range(count)):
-            z, y, scale, shift, mean, root = layers[number]
-            to_scale, to_beta, grad = edge_norm_backward(
-                grad, z, scale, shift, mean, root, ctx.batch[number], *mean_of
-            )
-            to_affine[:0], mean_of = [to_scale * root, to_beta], ()
+            layer, batch = (*layers[number], *sums), ctx.batch[number]
+            to_affine[:0] = [sums[0] * layer[4], sums[1]]
             if number:
-                to_weights[:0] = [grad.T @ y]
-                grad = grad @ weights[number - 1]
-        to_target, to_source = edge_terms_backward(grad, ends, len(share))
-        to_attr = grad if ctx.has_attr else None
-        return to_target, to_source, to_attr, None, None, *to_affine, *to_weights
+                before = weights[number - 1], *layers[number - 1][:4]
+                to_weight, grad, *sums = edge_layer_backward(grad, *layer, batch, *before, *mean_of)
+                to_weights[:0] = [to_weight]
+                mean_of = ()
+        to_terms = edge_terms_backward(grad, *layer, batch, ends, len(share), ctx.has_attr, *mean_of)
+        return *to_terms, None, None, *to_affine, *to_weights
 
 
 def _sorted(parameters: Sequence[Tensor], layers: int) -> tuple[Sequence[Tensor], ...]:
@@ -160,18 +159,6 @@ def edge_terms(target: Tensor, source: Tensor, edge_index: Tensor) -> Tensor:
     return out
 
 
-def edge_terms_backward(upstream: Tensor, edge_index: Tensor, nodes: int) -> tuple[Tensor, Tensor]:
-    """From the gradient of the sums of :func:`edge_terms` to those of both terms."""
-    dtype = door.precision_of("the gradient of the terms", upstream, is_complex=False)
-    ends = enter_edges(edge_index, nodes)
-    upstream = door.enter("the gradient of the terms", upstream, (ends.shape[1], upstream.shape[1]), dtype)
-    grads = [upstream.new_empty(nodes, upstream.shape[1]) for _ in range(2)]
-    door.call(
-        edge_library(dtype).edge_terms_backward, upstream, ends[1], ends[0], *upstream.shape, nodes, *grads
-    )
-    return grads[0], grads[1]
-
-
 def edge_moments(z: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance (without Bessel's correction) of the columns."""
     dtype = _enter_rows(z)
@@ -181,48 +168,101 @@ def edge_moments(z: Tensor) -> tuple[Tensor, Tensor]:
     return mean, variance
 
 
-def edge_activate(z: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """``relu(scale * z + shift)``."""
-    dtype = _enter_rows(z)
-    out = z.new_empty(z.shape)
-    door.call(edge_library(dtype).edge_activate, *_columns(z, dtype, scale, shift), *z.shape, out)
-    return out
+def edge_layer(z: Tensor, scale: Tensor, shift: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """``relu(scale * z + shift) @ weight.T``, and :func:`edge_moments` of it."""
+    dtype, values = _enter_norm(z, scale, shift)
+    weight = _enter_weight(weight, z, dtype)
+    out, mean, variance = (z.new_empty(*size, len(weight)) for size in ((len(z),), (), ()))
+    sizes = len(z), *weight.shape[::-1]
+    door.call(edge_library(dtype).edge_layer_forward, *values, weight, *sizes, out, mean, variance)
+    return out, mean, variance
 
 
 def edge_mean(z: Tensor, scale: Tensor, shift: Tensor, edge_index: Tensor, share: Tensor) -> Tensor:
-    """The sums over the edges of each target of the same, times the share of each of them."""
-    dtype, nodes = _enter_rows(z), len(share)
-    values, target, share = _columns(z, dtype, scale, shift), *_enter_targets(z, edge_index, share)
+    """The sums over the edges of each target of ``relu(scale * z + shift)`` times the share of each of them."""
+    (dtype, values), nodes = _enter_norm(z, scale, shift), len(share)
+    targets = _enter_targets(z, edge_index, share)
     out = z.new_empty(nodes, z.shape[1])
-    door.call(edge_library(dtype).edge_mean, *values, target, share, *z.shape, nodes, out)
+    door.call(edge_library(dtype).edge_mean, *values, *targets, *z.shape, nodes, out)
     return out
 
 
-def edge_norm_backward(
+def edge_norm_sums(
+    upstream: Tensor,
+    z: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    mean: Tensor,
+    edge_index: Tensor | None = None,
+    share: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """From the gradient of ``relu(scale * z + shift)``, or with edges of :func:`edge_mean`, to those of the scale
+    of ``z - mean`` and of the shift."""
+    dtype, values = _enter_norm(z, scale, shift, mean)
+    upstream = _enter_upstream(upstream, z, edge_index, share)
+    to_scale, to_shift = z.new_empty(z.shape[1]), z.new_empty(z.shape[1])
+    door.call(edge_library(dtype).edge_norm_sums, *values, *upstream, *z.shape, to_scale, to_shift)
+    return to_scale, to_shift
+
+
+def edge_terms_backward(
     upstream: Tensor,
     z: Tensor,
     scale: Tensor,
     shift: Tensor,
     mean: Tensor,
     root: Tensor,
+    to_scale: Tensor,
+    to_shift: Tensor,
     batch: bool,
+    ends: Tensor,
+    nodes: int,
+    wanted: bool,
     edge_index: Tensor | None = None,
     share: Tensor | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """From the gradient of :func:`edge_activate`, or with edges of :func:`edge_mean`, to those of the scale of
-    ``z - mean``, of the bias and of ``z``; ``batch``, if the mean and ``root``, one over the standard deviation,
-    are those of ``z``."""
-    dtype, shape = _enter_rows(z), z.shape
-    values = _columns(z, dtype, scale, shift, mean, root)
-    target = None
-    if edge_index is not None:
-        target, share = _enter_targets(z, edge_index, share)
-        shape = len(share), z.shape[1]
-    upstream = door.enter_gradient("the rows", upstream, shape, dtype)
-    to_scale, to_shift, out = z.new_empty(z.shape[1]), z.new_empty(z.shape[1]), z.new_empty(z.shape)
-    arguments = (*values, upstream, target, share, *z.shape, bool(batch))
-    door.call(edge_library(dtype).edge_norm_backward, *arguments, to_scale, to_shift, out)
-    return to_scale, to_shift, out
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """From the same and these sums, through :func:`edge_terms`, which made ``z``, to the gradients of both terms
+    and, where it is wanted, of ``z``; ``batch``, if the mean and ``root``, one over the standard deviation, are
+    those of ``z``."""
+    dtype, values = _enter_norm(z, scale, shift, mean, root, to_scale, to_shift)
+    upstream = _enter_upstream(upstream, z, edge_index, share)
+    ends = _enter_ends(ends, z, nodes)
+    grads = [z.new_empty(nodes, z.shape[1]) for _ in range(2)] + [z.new_empty(z.shape) if wanted else None]
+    sizes = *z.shape, bool(batch), ends[1], ends[0], nodes
+    door.call(edge_library(dtype).edge_terms_backward, *values, *upstream, *sizes, *grads)
+    return tuple(grads)
+
+
+def edge_layer_backward(
+    upstream: Tensor,
+    z: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    mean: Tensor,
+    root: Tensor,
+    to_scale: Tensor,
+    to_shift: Tensor,
+    batch: bool,
+    weight: Tensor,
+    z_before: Tensor,
+    scale_before: Tensor,
+    shift_before: Tensor,
+    mean_before: Tensor,
+    edge_index: Tensor | None = None,
+    share: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The same through :func:`edge_layer`, which made ``z``: the gradients of the weight and of the activations of
+    the layer before, and :func:`edge_norm_sums` there."""
+    dtype, values = _enter_norm(z, scale, shift, mean, root, to_scale, to_shift)
+    upstream = _enter_upstream(upstream, z, edge_index, share)
+    same, before = _enter_norm(z_before, scale_before, shift_before, mean_before)
+    weight = _enter_weight(weight, z_before, dtype)
+    if same != dtype or len(weight) != z.shape[1] or len(z) != len(z_before):
+        raise ValueError(f"a layer of {tuple(weight.shape)} makes no {tuple(z.shape)} of {tuple(z_before.shape)}")
+    outs = [part.new_empty(part.shape) for part in (weight, z_before, mean_before, mean_before)]
+    before = bool(batch), weight, *before, z_before.shape[1]
+    door.call(edge_library(dtype).edge_layer_backward, *values, *upstream, *z.shape, *before, *outs)
+    return tuple(outs)
 
 
 def _enter_rows(z: Tensor) -> torch.dtype:
@@ -232,15 +272,35 @@ def _enter_rows(z: Tensor) -> torch.dtype:
     return dtype
 
 
-def _columns(z: Tensor, dtype: torch.dtype, *parts: Tensor) -> list[Tensor]:
+def _enter_norm(z: Tensor, *parts: Tensor) -> tuple[torch.dtype, list[Tensor]]:
     """Rows and what there is of each column."""
+    dtype = _enter_rows(z)
     rows = door.enter("the rows", z, z.shape, dtype)
-    return [rows, *(door.enter("a number of each column", part, z.shape[1:], dtype) for part in parts)]
+    return dtype, [rows, *(door.enter("a number of each column", part, z.shape[1:], dtype) for part in parts)]
+
+
+def _enter_weight(weight: Tensor, z: Tensor, dtype: torch.dtype) -> Tensor:
+    return door.enter("the weight", weight, (*weight.shape[:1], z.shape[1]), dtype)
+
+
+def _enter_upstream(
+    upstream: Tensor, z: Tensor, edge_index: Tensor | None, share: Tensor | None
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """The gradient of rows, or that of the means over the edges of each target, with the targets and shares."""
+    target, rows = None, len(z)
+    if edge_index is not None:
+        target, share = _enter_targets(z, edge_index, share)
+        rows = len(share)
+    return door.enter_gradient("the rows", upstream, (rows, z.shape[1]), z.dtype), target, share
 
 
 def _enter_targets(z: Tensor, edge_index: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
     share = door.enter("the shares of the edges", share, share.shape[:1], z.dtype)
-    ends = enter_edges(edge_index, len(share))
+    return _enter_ends(edge_index, z, len(share))[1], share
+
+
+def _enter_ends(edge_index: Tensor, z: Tensor, nodes: int) -> Tensor:
+    ends = enter_edges(edge_index, nodes)
     if ends.shape[1] != len(z):
         raise ValueError(f"there are {len(z)} rows for {ends.shape[1]} edges")
-    return ends[1], share
+    return ends
