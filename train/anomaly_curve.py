@@ -202,7 +202,7 @@ def main(words: list[str] | None = None) -> int:
         stored |= {**found, "rows": [*stored["rows"], *new]}
         write_text(file, json.dumps(stored, indent=1))
         table = written(stored, reference, given.out)
-    print((table or written(stored, reference, given.out)).to_text())
+    print((table or written(stored, reference, given.out)).compact().to_text())
     return 0
 
 
