@@ -1,7 +1,8 @@
-"""``lgae efficiency``: what models learn from few training jets and many, over several seeds."""
+"""``lgae efficiency``: what models learn from few training jets and many: medians and error bands over seeds."""
 
 import argparse
 import sys
+import textwrap
 from pathlib import Path
 
 from lgae_pyg.cli.parser import CommandParser, positive
@@ -31,7 +32,7 @@ def add_arguments(parser: CommandParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Trains what is missing, then prints the table.
+    """Trains what is missing, then prints a table for each number of training jets.
 
     Returns:
         0, 1 if a training failed, 130 after Ctrl-C: the same command goes on from there.
@@ -78,7 +79,10 @@ def run(options: argparse.Namespace) -> int:
     results = collect(plan)
     results.save(plan.folder)
     draw_study(results, plan.folder, not options.quiet)
-    print(results.tables["efficiency"].to_text(), end="\n\n")
+    for name, table in results.tables.items():
+        if name not in ("efficiency", "efficiency_runs"):
+            print(table.to_text(), end="\n\n")
+    print(textwrap.fill(results.caption, 110), end="\n\n")
     print(f"Tables:  {plan.folder}\nFigure:  {plan.folder / 'figures'}")
     return int(bool(failed))
 

@@ -10,6 +10,7 @@ from lgae_pyg.evaluation.efficiency import study as efficiency
 from lgae_pyg.evaluation.efficiency.figures import FIGURES
 from lgae_pyg.evaluation.efficiency.plan import Plan
 from lgae_pyg.evaluation.efficiency.study import collect, run_jobs
+from lgae_pyg.evaluation.results import Results
 from lgae_pyg.evaluation.study import draw_study
 
 
@@ -75,6 +76,43 @@ def test_the_table_by_hand(plan: Plan, trained: list[str]) -> None:
     assert rows["B", 10]["mse"] != rows["B", 10]["mse"]  # pixels have no particles
     assert len(results.tables["efficiency_runs"]) == 11
     assert [path.name for path in draw_study(results, plan.folder, False)] == ["efficiency.png", "efficiency.pdf"]
+
+
+def test_a_table_for_each_number_of_jets(plan: Plan, trained: list[str], capsys) -> None:
+    """Medians with the smallest and the largest of the seeds; and the caption says what the bands are."""
+    words = ["--experiments", "a_fast,b_fast", "--sizes", "100,10", "--seeds", "0,1,2", "--shown", "800"]
+    words += ["--epochs", "4", "--out", str(plan.folder), "--set", "hydra.searchpath=[x]", "--quiet"]
+    assert main(["efficiency", *words]) == 1  # one training fails
+    printed = capsys.readouterr().out
+    assert printed.index("\n10 training jets.") < printed.index("\n100 training jets.")
+    assert "0.20 (0.10–0.30)" in printed and "Medians over 2 to 3 seeds" in " ".join(printed.split())
+    assert "(the bands of the figure)" in " ".join(printed.split())
+    table = Results.load(plan.folder).tables["efficiency_10"]
+    rows = {row["model"]: row for row in table.records()}
+    assert (rows["A"]["seeds"], rows["B"]["seeds"]) == (3, 2) and rows["B"]["mse"] != rows["B"]["mse"]
+    assert rows["A"]["mass"] == "0.20 (0.10–0.30)" and rows["B"]["mass"] == "0.15 (0.10–0.20)"
+
+
+def test_curves_of_rounding_are_named_and_not_drawn(plan: Plan, trained: list[str], monkeypatch) -> None:
+    measure = efficiency.measure
+
+    def conserved(folder, test_jets):
+        return measure(folder, test_jets) | ({"mass": 1e-14} if folder.name.startswith("a") else {})
+
+    monkeypatch.setattr(efficiency, "measure", conserved)
+    run_jobs(plan)
+    first, second, _ = FIGURES["efficiency"](collect(plan)).axes
+    assert first.get_title() == "0 to rounding: A" and second.get_title() == ""
+    assert first.get_ylim()[0] > 1e-4 and first.get_legend_handles_labels()[1] == ["A", "B"]
+
+
+def test_a_training_that_stopped_early_was_shown_less(plan: Plan, trained: list[str]) -> None:
+    only = Plan(["a_fast"], [10, 100], [0], plan.folder, shown=800, epochs=4)
+    run_jobs(only)
+    (plan.folder / "runs" / "a_fast_10_seed0" / "metrics.csv").write_text("epoch,val/loss\n0,3\n1,1\n2,2\n")
+    results = collect(only)
+    shown = {row["jets"]: row["shown"] for row in results.tables["efficiency_runs"].records()}
+    assert shown == {10: 400, 100: 800} and "shown 400 to 800 jets in all" in results.caption
 
 
 def test_nothing_to_compare(plan: Plan) -> None:
@@ -188,7 +226,7 @@ def test_trainings_that_end_where_they_began_are_named(plan: Plan, trained: list
     rows = results.tables["efficiency_runs"].records()
     names = ("best_epoch", "last_epoch", "shown")
     epochs = {(row["model"], row["seed"]): tuple(row[name] for name in names) for row in rows[:4]}
-    assert epochs["A", 0] == (0, 2, 800) and epochs["A", 1] == (1, 2, 800) and epochs["B", 0] == (0, 0, 0)
+    assert epochs["A", 0] == (0, 2, 400) and epochs["A", 1] == (1, 2, 400) and epochs["B", 0] == (0, 0, 0)
 
 
 def test_an_unknown_experiment_is_named_before_anything_is_trained(trained: list[str], tmp_path, capsys) -> None:

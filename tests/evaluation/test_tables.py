@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from lgae_pyg.tables import Table, format_value, read_csv, with_errors
+from lgae_pyg.tables import Table, format_value, format_with_range, read_csv, with_errors
 
 TABLE = Table(
     "errors",
@@ -68,3 +68,21 @@ def test_columns_of_errors_say_what_they_are_errors_of():
     columns = with_errors({"auc": "AUC", "sic": "max SIC"})
     assert columns == {"auc": "AUC", "auc_error": "± AUC", "sic": "max SIC", "sic_error": "± max SIC"}
     assert list(columns)[1::2] == ["auc_error", "sic_error"]
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ((0.9697, 0.96848, 0.97042), "0.9697 (0.9685–0.9704)"),
+        ((63.7, 59.1, 66.2), "63.7 (59.1–66.2)"),
+        ((104.2, 93.1, 114.4), "104 (93–114)"),
+        ((0.96, 0.95999, 0.96001), "0.9600 (0.9600–0.9600)"),  # four digits at most
+        ((3.05e-7, 3e-7, 3.1e-7), "3.05e-07 (3.00e-07–3.10e-07)"),
+        ((0.0, -0.5, 0.5), "0.0 (-0.5–0.5)"),
+        ((50.0, 40.0, math.inf), "50.0 (40.0–inf)"),
+        ((0.5, 0.5, 0.5), "0.500"),
+        ((math.nan, math.nan, math.nan), "nan"),
+    ],
+)
+def test_a_number_between_the_smallest_and_the_largest(values, text) -> None:
+    assert format_with_range(*values) == text

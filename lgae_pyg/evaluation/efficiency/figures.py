@@ -1,5 +1,6 @@
 """The figure of the data-efficiency study."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from lgae_pyg.evaluation.style import STYLES, add_caption, label_few_decades, le
 
 #: Models beside each other up to which a legend fits on one line.
 FEW_MODELS = 4
+#: Errors below this are those of rounding: on logarithmic axes such curves are named instead of drawn.
+ROUNDING = 1e-11
 
 
 def efficiency_figure(results: Results) -> Figure:
@@ -26,7 +29,7 @@ def efficiency_figure(results: Results) -> Figure:
         return _side_by_side(records, panels, logarithmic, results.caption)
     figure, row = plt.subplots(1, len(panels), figsize=(11.4, 4.6))
     for axes, (name, label) in zip(row, panels.items()):
-        seen = _draw_curves(axes, records, name)
+        seen = _draw_curves(axes, records, name, name in logarithmic)
         axes.set(xlabel="training jets", ylabel=label)
         if seen:
             axes.set(xscale="log", yscale="log" if name in logarithmic else "linear")
@@ -43,19 +46,24 @@ def efficiency_figure(results: Results) -> Figure:
     return figure
 
 
-def _draw_curves(axes: Axes, records: Sequence[dict[str, Any]], name: str) -> bool:
+def _draw_curves(axes: Axes, records: Sequence[dict[str, Any]], name: str, logarithmic: bool) -> bool:
     """Draws the curves, and says whether anything can be seen of them on a logarithmic axis."""
-    seen = False
+    seen, exact = False, []
     for number, label in enumerate(dict.fromkeys(row["model"] for row in records)):
         rows = [row for row in records if row["model"] == label]
         jets = [row["jets"] for row in rows]
         colour = STYLES[number % len(STYLES)]["color"]
         dashes = STYLES[(number + number // len(STYLES)) % len(STYLES)]["linestyle"]
         middle, low, high = _columns(rows, name)
+        if logarithmic and (high < ROUNDING).all():
+            exact.append(label)
+            middle, low, high = np.full((3, len(rows)), np.nan)
         seen = seen or bool((high > 0).any())
         marker = "osD^"[number // len(STYLES) % 4]
         axes.plot(jets, middle, marker=marker, markersize=4, label=label, color=colour, linestyle=dashes)
         axes.fill_between(jets, low, high, color=colour, alpha=0.15, linewidth=0)
+    if exact:
+        axes.set_title(textwrap.fill(f"0 to rounding: {'; '.join(exact)}", 45), fontsize=8)
     return seen
 
 

@@ -78,7 +78,7 @@ AUTOENCODERS = Measures(
         "mse": r"particle MSE [TeV$^2$]",
     },
     logarithmic=("mass", "pt", "mse"),
-    explanation="δ = (reconstructed - true) / true",
+    explanation="errors: δ = (reconstructed - true) / true",
     measure=errors_of,
     ratio=True,
 )

@@ -94,20 +94,21 @@ class Plan:
         return [
             experiment, f"name={job.name}", f"runs={self.folder / 'runs'}", f"seed={job.seed}",
             f"loader.train_jets={job.jets}", f"loader.val_jets={self.val_jets}", f"loader.epoch_jets={per_epoch}",
-            f"trainer.max_epochs={self._epochs(job)}", "trainer.max_minutes=null",
+            f"trainer.max_epochs={self.epochs_of(job)}", "trainer.max_minutes=null",
             f"trainer.threads={self.threads}", "logger=csv", *self.overrides, *changes,
         ]  # fmt: skip
 
     def shown_to(self, job: Job) -> int:
-        """How many jets a training by gradients sees: :attr:`shown`, up to whole passes over its jets."""
+        """Jets that a training is shown which is not stopped early: :attr:`shown`, up to whole passes."""
         repeats = max(1, round(max(1, self.shown // self.epochs) / job.jets))  # as JetDataModule repeats them
-        return job.jets * repeats * self._epochs(job)
+        return job.jets * repeats * self.epochs_of(job)
 
     def settings(self, job: Job) -> dict[str, Any]:
         """What the numbers of a job depend on: results with other settings are not mixed with these."""
         return without_indifferent({"words": self.words(job), "test_jets": self.test_jets})
 
-    def _epochs(self, job: Job) -> int:
+    def epochs_of(self, job: Job) -> int:
+        """Epochs of a training that is not stopped early."""
         per_epoch = max(job.jets, self.shown // self.epochs)
         return max(1, round(self.shown / per_epoch))
 

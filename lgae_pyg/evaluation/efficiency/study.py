@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,7 +22,7 @@ from lgae_pyg.evaluation.results import Results
 from lgae_pyg.evaluation.study import Study
 from lgae_pyg.evaluation.subject import Subject
 from lgae_pyg.files import write_text
-from lgae_pyg.tables import Table, read_csv
+from lgae_pyg.tables import Table, format_with_range, read_csv
 
 #: What a run has found out, in its folder.
 MEASURED = "efficiency.json"
@@ -115,6 +116,10 @@ def measure(folder: Path, test_jets: int) -> dict[str, Any]:
 def collect(plan: Plan) -> Results:
     """The tables of all runs that are measured with the settings of the plan.
 
+    Returns:
+        The tables ``efficiency`` (a row for each model and number of training jets), those of
+        :func:`size_tables`, and ``efficiency_runs`` (a row for each training).
+
     Raises:
         ValueError: if there is none.
     """
@@ -143,14 +148,33 @@ def collect(plan: Plan) -> Results:
     columns = {"model": "model", "jets": "training jets", "seeds": "seeds"}
     for name, heading in measures.headings.items():
         columns |= {name: heading, f"{name}_min": "min", f"{name}_max": "max"}
-        columns |= {f"{name}_ratio": "/ at most jets"} if measures.ratio else {}
+        columns |= {f"{name}_ratio": "ratio to most jets"} if measures.ratio else {}
     summary = Table("efficiency", caption, columns | COSTS, tuple(_summary_rows(found, measures)))
+    tables = (summary, *size_tables(summary, measures.headings), runs)
     settings = {"shown": plan.shown, "epochs": plan.epochs, "val_jets": plan.val_jets}
     settings |= {"overrides": list(plan.overrides), "seeds": list(plan.seeds)}
     description = {"caption": caption, "label": "several models", "settings": settings}
     description["panels"] = dict(measures.panels)
     description["logarithmic"] = list(measures.logarithmic)
-    return Results("efficiency", {"efficiency": summary, "efficiency_runs": runs}, {}, description)
+    return Results("efficiency", {table.name: table for table in tables}, {}, description)
+
+
+def size_tables(summary: Table, headings: Mapping[str, str]) -> list[Table]:
+    """A table for each number of training jets, ``efficiency_NUMBER``, small ones first: a row for each model.
+
+    Args:
+        summary: the table ``efficiency`` of :func:`collect`.
+        headings: of what was measured, by name; printed as the median (smallest to largest of the seeds).
+    """
+    columns = {"model": "model", "seeds": "seeds", **headings, **COSTS}
+    records, tables = summary.records(), []
+    for jets in sorted({row["jets"] for row in records}):
+        rows = []
+        for row in (one for one in records if one["jets"] == jets):
+            ranges = {n: format_with_range(row[n], row[f"{n}_min"], row[f"{n}_max"]) for n in headings}
+            rows.append(tuple({**row, **ranges}[name] for name in columns))
+        tables.append(Table(f"efficiency_{jets}", f"{jets} training jets.", columns, tuple(rows)))
+    return tables
 
 
 def _course(folder: Path) -> dict[str, float]:
@@ -187,15 +211,15 @@ def _distinct_labels(found: Sequence[Found]) -> list[Found]:
 
 
 def _caption(plan: Plan, found: Sequence[Found], measures: Measures) -> str:
-    shown = sorted({plan.shown_to(job) for job, _ in found})
+    shown = sorted({_shown(plan, job, one) for job, one in found} - {0}) or [plan.shown]
     number = " to ".join(map(str, shown if len(shown) == 1 else (shown[0], shown[-1])))
     first = found[0][1]
     caption = (
-        "Medians over seeds, the smallest and the largest value. The training jets are a choice of all classes "
-        f"alike from the training split. Each training by gradients was shown {number} jets in all, a small set "
-        f"more often; the weights with the smallest loss on {plan.val_jets} validation jets count. Measured on "
-        f"{first['jets']} test jets, {first['origin']}. {_sentence(measures.explanation)}; jets/s: of the "
-        "training, by the clock"
+        f"Medians over {_seeds(found)}, with the smallest and the largest value (the bands of the figure). The "
+        "training jets are a choice of all classes alike from the training split. Each training by gradients was "
+        f"shown {number} jets in all, a small set more often; the weights with the smallest loss on "
+        f"{plan.val_jets} validation jets count. Measured on {first['jets']} test jets, {first['origin']}. "
+        f"{_sentence(measures.explanation)}; jets/s: of the training, by the clock"
     )
     errors = {name: [one.get(f"{name}_error", np.nan) for _, one in found] for name in measures.headings}
     errors = {name: np.nanmedian(values) for name, values in errors.items() if np.isfinite(values).any()}
@@ -206,6 +230,19 @@ def _caption(plan: Plan, found: Sequence[Found], measures: Measures) -> str:
     if pixels:
         caption += f". {', '.join(pixels)}: compared with the jet's own image; pixels have no particle error"
     return f"{caption}.{_untrained(found)}"
+
+
+def _seeds(found: Sequence[Found]) -> str:
+    """``3 seeds``, or ``2 to 3 seeds`` where models or sizes have not as many."""
+    counts = Counter((one["label"], job.jets) for job, one in found).values()
+    few, many = min(counts), max(counts)
+    return f"{few} seed{'s' * (few > 1)}" if few == many else f"{few} to {many} seeds"
+
+
+def _shown(plan: Plan, job: Job, one: Mapping[str, Any]) -> int:
+    """Jets that a training was shown: of one that stopped early less than planned, of a closed form none."""
+    planned = plan.shown_to(job)
+    return planned if math.isnan(one["last_epoch"]) else round(planned * one["last_epoch"] / plan.epochs_of(job))
 
 
 def _sentence(words: str) -> str:
@@ -228,9 +265,9 @@ def _untrained(found: Sequence[Found]) -> str:
 
 def _run_rows(plan: Plan, found: Iterable[Found], measures: Measures) -> Iterable[tuple]:
     for job, one in found:
-        shown = 0 if one["last_epoch"] == 0 else plan.shown_to(job)  # closed forms are fitted, not shown jets
         costs, values = ([one.get(name, float("nan")) for name in names] for names in (COSTS, measures.headings))
-        yield one["label"], job.jets, job.seed, one["best_epoch"], one["last_epoch"], shown, *costs, *values
+        epochs, shown = (one["best_epoch"], one["last_epoch"]), _shown(plan, job, one)
+        yield one["label"], job.jets, job.seed, *epochs, shown, *costs, *values
 
 
 def _summary_rows(found: Sequence[Found], measures: Measures) -> Iterable[tuple]:
