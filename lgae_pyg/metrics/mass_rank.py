@@ -32,8 +32,9 @@ def rank_at_equal_mass(
     :math:`r` lets the same share pass at each mass, and depends on the score by its order alone.
 
     The standard error of :math:`r` is about :math:`\sqrt{r (1 - r) / (0.83\, k)}`, which is 0.0024 at the cut that
-    1 % passes for :math:`k = 2000`; errors of jets of nearly the same mass are the same ones. Where
-    the score changes within the window :math:`h`, :math:`r` keeps some of it: mostly beyond the heaviest jets.
+    1 % passes for :math:`k = 2000`; errors of jets of nearly the same mass are the same ones. What the score
+    changes within the window :math:`h`, :math:`r` keeps, mostly where the window ends at the lightest and heaviest
+    jets: of a score that is all but the mass itself much, whatever :math:`k`.
 
     Args:
         score: of each jet; larger is more anomalous.
@@ -59,7 +60,7 @@ def rank_at_equal_mass(
     found = np.empty(jets.shape[1])
     for begin in range(0, len(found), max(1, CHUNK // k)):
         part = slice(begin, begin + max(1, CHUNK // k))
-        found[part] = _shares_below(*jets[:, part, None], scores, masses, k)
+        found[part] = _shares_below(jets[0, part, None], jets[1, part, None], scores, masses, k)
     return (k * found + 0.5) / (k + 1)
 
 

@@ -105,7 +105,7 @@ def test_efficiencies_among_jets_of_one_mass_are_the_plain_ones(seed: int, ties:
 
 
 def test_efficiencies_by_hand_in_two_bins() -> None:
-    """20 background jets in either bin, of the signal 10 and 30: the background weighs 0.5 and 1.5; bin 8 is left out."""
+    """20 background jets in either bin, of the signal 10 and 30: weights 0.5 and 1.5; bin 8 is left out."""
     background = np.array([[5.0, 3]] * 2 + [[0.0, 3]] * 18 + [[6.0, 4]] + [[0.0, 4]] * 19 + [[9.0, 8]] * 5)
     signal = np.array([[7.0, 3]] * 5 + [[5.5, 3]] * 5 + [[0.0, 4]] * 30)
     found = efficiencies_at_equal_mass(background, signal, width=1.0)

@@ -103,7 +103,8 @@ def _calibration(
     kept = sample if new is None else replace(sample, store=sample.store.select(np.flatnonzero(new)))
     if not len(kept):
         raise ValueError(f"{options.calibration}: all of its jets are among those that are judged: give others")
-    lost = f" ({len(sample) - len(kept)} others of the files are judged themselves)" if len(kept) < len(sample) else ""
+    left_out = len(sample) - len(kept)
+    lost = f" ({left_out} others of the files are judged themselves)" if left_out else ""
     return [kept], [f"Rank at equal mass: among {len(kept)} other background jets, {sample.origin}{lost}."]
 
 
