@@ -152,8 +152,8 @@ def _headline_table(
         f"Anomaly detection against {about['background']}; all but the AUC of single classes: '{last}'. "
         f"{EXPLANATION}. Equal mass: AUC among jets of one mass, in bins of 10 GeV with at least {FEWEST} jets of "
         "either kind (nan: there is none), averaged with the signal's numbers; a function of the mass has 0.5; "
-        "and ε_S(b) against background weighted to the signal's mass in these bins, with one cut for all; a function "
-        "of the mass has b. "
+        "and ε_S(b) against background weighted to the signal's mass in these bins, with one cut for all: a "
+        "function of the mass has b. "
         f"{about['caption']}"
     )
     return Table("anomaly", caption, columns, tuple(rows))
