@@ -48,6 +48,8 @@ def add_arguments(parser: CommandParser) -> None:
     add("--emd", action="store_true", help="anomaly: also the exact energy mover's distance; takes minutes")
     supervised = "anomaly: trained taggers beside it, as the upper reference"
     add("--supervised", type=names_of, default=[], metavar="RUN[,..]", help=supervised)
+    calibration = "anomaly: other background jets; the score is ranked among those of equal mass, too"
+    add("--calibration", metavar="FILES", help=calibration)
     add("--no-baseline", action="store_true", help="leave out the linear autoencoders")
     add("--keep", action="store_true", help="if there are results of this very checkpoint, only show them")
     add("--redraw", action="store_true", help="only draw the figures again, from the stored results")
@@ -99,6 +101,7 @@ def _evaluate(options: argparse.Namespace, root: str | None, files: str | None) 
         scan_jets=options.scan_jets,
         emd=options.emd,
         supervised=options.supervised,
+        calibration=options.calibration,
         progress=not options.quiet,
     )
     subject = Subject.load(options.source, options.generate, files, options.card, options.classes)

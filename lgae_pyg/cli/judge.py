@@ -22,6 +22,8 @@ def add_arguments(parser: CommandParser) -> None:
     add("--unit", default="GeV", choices=tuple(FILE_UNITS), help="of mass and pT in the file (default GeV)")
     add("--background", **names, help="classes that are background (default: a guess, said)")
     add("--signal", **names, help="classes that are signal (default: all others)")
+    calibration = "scores of other background jets: ranks at equal mass are judged, too"
+    add("--calibration", metavar="FILE", help=calibration)
     add("--table", metavar="NAME", default="", help="tree or group of the file (default: jets, or the only one)")
     add("--resamples", type=positive, default=200, metavar="N", help="bootstrap samples of an error (default 200)")
     add("--out", type=Path, metavar="DIR", help="write verdict.html (one page), verdict.json, tables and figures")
@@ -29,7 +31,7 @@ def add_arguments(parser: CommandParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints the verdict, and writes it where that is asked for."""
-    check_inputs(files=[options.file])
+    check_inputs(files=[options.file, *([options.calibration] if options.calibration else [])])
 
     from lgae_pyg.applications.judge import judge_file
 
@@ -42,6 +44,7 @@ def run(options: argparse.Namespace) -> int:
         pt=options.pt,
         background=options.background,
         signals=options.signal,
+        calibration=options.calibration or "",
         table=options.table,
         unit=options.unit,
         resamples=options.resamples,

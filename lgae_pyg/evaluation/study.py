@@ -55,6 +55,8 @@ class StudyOptions:
             (:class:`~lgae_pyg.evaluation.symmetry.equivariance.Records`), where it is more than the unit.
         emd: anomaly: add scores that need the exact energy mover's distance, which takes long.
         supervised: anomaly: runs or checkpoints of taggers that score the same jets, as the upper reference.
+        calibration: anomaly: files of further background jets, among which scored ones are ranked at equal mass
+            (:func:`~lgae_pyg.metrics.mass_rank.rank_at_equal_mass`): a file, a folder or a pattern.
         progress: show a progress bar, or lines now and then in a file.
 
     Raises:
@@ -72,6 +74,7 @@ class StudyOptions:
     records: Any = None
     emd: bool = False
     supervised: Sequence[str | os.PathLike[str]] = ()
+    calibration: str | os.PathLike[str] | None = None
     progress: bool = True
 
     def __post_init__(self) -> None:
@@ -97,7 +100,7 @@ def of_taggers(facts: Any) -> str | None:
 
 def of_detectors(facts: Any) -> str | None:
     """Fits models that score anomalies: autoencoders, and taggers one of whose classes is the background."""
-    if facts.task != "classification" or getattr(facts, "background_class", None) is not None:
+    if facts.task != "classification" or facts.background_class is not None:
         return None
     return f"{facts.label} does not rebuild jets ({facts.task}), and none of its classes is called {BACKGROUND}"
 

@@ -214,14 +214,16 @@ class Subject:
         else:
             samples = [] if files and not named else self.signals(named, jets, root)
             background = self._ordinary(jets, split, root)
-        for file in files:
-            recipe = files_recipe(file, None, self.unit, self.slots)
-            samples.append(Sample.of(Path(file).stem, self._build(recipe, "all", None)).choose(jets))
+        samples += [self.in_files(file, Path(file).stem).choose(jets) for file in files]
         return background, samples
+
+    def in_files(self, jets: str | os.PathLike[str], name: str) -> Sample:
+        """All jets of files (see :func:`files_recipe`) as a sample of this name."""
+        return Sample.of(name, self._build(files_recipe(jets, None, self.unit, self.slots), "all", None))
 
     def _ordinary(self, jets: int, split: str | None, root: str | os.PathLike[str] | None) -> Sample:
         """Jets of the training's kind, of a tagger those of the class that it takes for the background."""
-        if getattr(self.facts, "background_class", None) is None:
+        if self.facts.background_class is None:
             return self.background(jets, split, root)
         return self.background(None, split, root).only([BACKGROUND]).choose(jets)
 
@@ -264,7 +266,7 @@ class Subject:
         if self.classes and set(self.classes) <= {*QCD, *SIGNALS}:
             return SIGNALS if set(self.classes) <= set(QCD) else QCD
         known = self._all_classes(root)
-        if getattr(self.facts, "background_class", None) is not None:
+        if self.facts.background_class is not None:
             raise LeftOut(f"{self.label} was trained without signals: say with --signals FILES what they are")
         if not known:
             raise LeftOut("its data have no classes by name, of which some could be signals")

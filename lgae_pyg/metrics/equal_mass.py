@@ -3,13 +3,16 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from lgae_pyg.metrics.bootstrap import bootstrap_weighted
+from lgae_pyg.metrics.bootstrap import bootstrap_weighted, draws
+from lgae_pyg.metrics.roc import loosest_cut
 
 Array = NDArray[np.float64]
 
 #: Width of the mass bins in GeV, and the fewest jets of either kind that a bin must hold.
 MASS_WIDTH = 10.0
 FEWEST = 10
+#: Background efficiencies at which signal efficiencies at equal mass are given.
+EFFICIENCIES = (0.1, 0.01)
 
 
 def area_at_equal_mass(background: Array, signal: Array, width: float = MASS_WIDTH) -> float:
@@ -47,6 +50,45 @@ def equal_mass_with_error(
         return float("nan"), float("nan")
 
 
+def efficiencies_at_equal_mass(
+    background: Array, signal: Array, resamples: int = 0, width: float = MASS_WIDTH
+) -> dict[str, float]:
+    r"""Signal efficiencies against a background that has the mass distribution of the signal,
+
+    .. math:: \epsilon_S(c) = \sum_b f_b\, P(s > c \mid S, b), \qquad
+        \epsilon_B(c) = \sum_b f_b\, P(s > c \mid B, b),
+
+    over bins :math:`b` of the jet mass with enough jets, :math:`f_b` being the share of the signal jets in the
+    bin, as in :func:`area_at_equal_mass`; the cut :math:`c` is the same in all bins. The
+    :math:`\epsilon_S` at which :math:`\epsilon_B` is one of :data:`EFFICIENCIES` are ``efficiency_0.1``, ...: a
+    function of the bin alone has :math:`\epsilon_S = \epsilon_B`. NaN where no bin has enough jets, or where
+    :math:`\epsilon_B` is less than one of the :math:`(\sum w)^2 / \sum w^2` background jets that the weights
+    leave.
+
+    Args:
+        background: score and mass in GeV of each background jet; instead of the mass any quantity from 0 on.
+        signal: the same of signal jets.
+        resamples: the number of bootstrap samples; with them, ``..._error`` beside each.
+        width: of the bins, which begin at 0.
+
+    Raises:
+        ValueError: if a score is NaN, or just one bootstrap sample.
+
+    Shapes:
+        - **background**: :math:`(n, 2)`, **signal**: :math:`(m, 2)`
+    """
+    matched = _Matched(background, signal, width)
+    sizes = len(background), len(signal)
+    found = matched.efficiencies(*map(np.ones, sizes))
+    names = [f"efficiency_{one:g}" for one in EFFICIENCIES]
+    if not resamples:
+        return dict(zip(names, found))
+    drawn = [matched.efficiencies(*n) for n in zip(*(draws(n, resamples, (0, k)) for k, n in enumerate(sizes)))]
+    errors = np.std(drawn, axis=0, ddof=1)
+    pairs = zip(names, found, errors)
+    return {f"{name}{end}": float(one) for name, *both in pairs for end, one in zip(("", "_error"), both)}
+
+
 def share_at_equal_mass(background: Array, signal: Array, width: float = MASS_WIDTH) -> float:
     """The share of the signal jets that are in bins with enough jets of either kind, which the area is of.
 
@@ -63,15 +105,48 @@ def share_at_equal_mass(background: Array, signal: Array, width: float = MASS_WI
     return float(counts[1][(counts >= FEWEST).all(0)].sum() / max(len(signal), 1))
 
 
+def _in_bins(background: Array, signal: Array, width: float) -> tuple[Array, Array, NDArray[np.int64]]:
+    """Score and bin of the jets that are in one, and which they are: background, and signal after it."""
+    score, mass = np.concatenate([background, signal]).T
+    if np.isnan(score).any():
+        raise ValueError("a score is NaN: a jet without a score has no rank")
+    kept = np.flatnonzero(np.isfinite(mass) & (mass >= 0))
+    return score[kept], np.floor(mass[kept] / width), kept
+
+
+class _Matched:
+    """Jets by falling score, the background weighted to the mass of the signal: sorted once for all draws."""
+
+    def __init__(self, background: Array, signal: Array, width: float) -> None:
+        score, bins, kept = _in_bins(background, signal, width)
+        border = int(np.searchsorted(kept, len(background)))
+        self.rows = kept[:border], kept[border:] - len(background)
+        numbers = [np.unique(one, return_inverse=True)[1].ravel() for one in (bins, -score)]
+        self.sizes = [int(one.max(initial=-1)) + 1 for one in numbers]
+        self.bins, self.levels = (np.split(one, [border]) for one in numbers)
+
+    def efficiencies(self, background: Array, signal: Array) -> list[float]:
+        """Signal efficiencies at :data:`EFFICIENCIES`, each jet taken as often as its weight says."""
+        weights = [one[rows].astype(np.float64) for one, rows in zip((background, signal), self.rows)]
+        first, second = (np.bincount(*one, self.sizes[0]) for one in zip(self.bins, weights))
+        enough = np.minimum(first, second) >= FEWEST
+        if not enough.any():
+            return [float("nan")] * len(EFFICIENCIES)
+        factors = np.where(enough, second / np.maximum(first, 1), 0), enough
+        weights = [one * factor[bins] for one, factor, bins in zip(weights, factors, self.bins)]
+        jets = weights[0].sum() ** 2 / (weights[0] @ factors[0][self.bins[0]])  # each as often as it was drawn
+        passing = (np.bincount(*one, self.sizes[1]) for one in zip(self.levels, weights))
+        x, y = (np.concatenate([[0.0], np.cumsum(one)]) for one in passing)
+        resolved = [one * jets >= 1 - 1e-9 for one in EFFICIENCIES]
+        places = zip(EFFICIENCIES, resolved)
+        return [loosest_cut(x, y, one * x[-1]) / y[-1] if known else float("nan") for one, known in places]
+
+
 class _Binned:
     """Jets in bins of their mass, those of each bin by rising score: sorted once for all draws of a bootstrap."""
 
     def __init__(self, background: Array, signal: Array, width: float) -> None:
-        score, mass = np.concatenate([background, signal]).T
-        if np.isnan(score).any():
-            raise ValueError("a score is NaN: a jet without a score has no rank")
-        kept = np.flatnonzero(np.isfinite(mass) & (mass >= 0))
-        score, bins = score[kept], np.floor(mass[kept] / width)
+        score, bins, kept = _in_bins(background, signal, width)
         order = np.lexsort((score, bins))
         score, bins = score[order], bins[order]
         new_bin = np.diff(bins, prepend=-1) != 0

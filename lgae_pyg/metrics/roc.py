@@ -148,7 +148,7 @@ def _merits(background: NDArray, signal: NDArray) -> dict[str, float]:
     merits = {"auc": float(np.dot(background, y[1:] + y[:-1]) / (2 * jets * wanted))}
     for place in BACKGROUND_EFFICIENCIES:
         resolved = place * jets >= 1 - 1e-9
-        merits[f"efficiency_{place:g}"] = _loosest(x, y, place * jets) / wanted if resolved else float("nan")
+        merits[f"efficiency_{place:g}"] = loosest_cut(x, y, place * jets) / wanted if resolved else float("nan")
     for place in SIGNAL_EFFICIENCIES:
         passing = _tightest(x, y, place * wanted) / jets
         merits[f"rejection_{place:g}"] = 1 / passing if passing > 0 else float("inf")
@@ -157,8 +157,18 @@ def _merits(background: NDArray, signal: NDArray) -> dict[str, float]:
     return merits
 
 
-def _loosest(x: Array, y: Array, passing: float) -> float:
-    """Signal jets where so many background jets pass; the loosest of such cuts, between cuts a straight line."""
+def loosest_cut(x: Array, y: Array, passing: float) -> float:
+    """Signal that passes where so much of the background does; the loosest of such cuts, between cuts a straight
+    line.
+
+    Args:
+        x: background that passes, jets or sums of weights, from the tightest cut on; begins with 0.
+        y: the same of the signal.
+        passing: what of the background is to pass, in the unit of ``x``.
+
+    Shapes:
+        - **x**, **y**: :math:`(k,)`
+    """
     here = int(np.searchsorted(x, passing, side="right")) - 1
     if here == len(x) - 1:
         return float(y[here])

@@ -39,6 +39,7 @@ class Model(nn.Module):
         takes_padding: whether rows of zeros are particles that are not there.
         check_inputs: whether ``model(batch)`` and ``encode`` look at the batch first
             (:func:`~lgae_pyg.data.check.check_batch`); under ``torch.compile`` they never do.
+        background_class: of taggers the number of the class of ordinary jets; ``None`` where there is none.
     """
 
     config: dict[str, Any]
@@ -52,6 +53,7 @@ class Model(nn.Module):
     closed_form: bool = False
     takes_padding: bool = False
     check_inputs: bool = True
+    background_class: int | None = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> "Model":
         """Records the arguments, so that no class has to keep them itself."""
@@ -150,7 +152,7 @@ class Tagger(Model):
         return self(batch).softmax(-1)
 
     @property
-    def background_class(self) -> int | None:
+    def background_class(self) -> int | None:  # type: ignore[override]
         """Number of the class of ordinary jets; ``None`` where no class is called so."""
         return self.class_names.index(BACKGROUND) if BACKGROUND in self.class_names else None
 

@@ -125,6 +125,9 @@ def test_the_numbers_are_those_of_the_studies() -> None:
     study = tables["anomaly"].records()[0]
     assert mine[-1].equal["mass"].auc == study["auc_equal_mass"]
     assert mine[-1].equal["mass"].error == study["auc_equal_mass_error"]
+    for name, value in mine[-1].equal["mass"].efficiencies.items():
+        place = name.removesuffix("_error") + "_equal_mass" + "_error" * name.endswith("_error")
+        assert value == pytest.approx(study[place], nan_ok=True)
 
 
 def test_probabilities_of_classes_stand_against_all_others_as_in_the_study_of_taggers() -> None:

@@ -7,9 +7,11 @@ import torch
 from lgae_pyg.checkpoint import save_checkpoint
 from lgae_pyg.data import JetStore
 from lgae_pyg.evaluation.anomaly.study import drop_conserved
+from lgae_pyg.evaluation.anomaly.tables import RANK
 from lgae_pyg.evaluation.study import StudyOptions, find_study, run_study
 from lgae_pyg.evaluation.subject import LeftOut, Subject
 from lgae_pyg.lorentz import from_pt_eta_phi_m
+from lgae_pyg.metrics.mass_rank import rank_at_equal_mass
 from lgae_pyg.metrics.roc import area_under_curve
 from lgae_pyg.models import PFN
 
@@ -96,3 +98,29 @@ def test_a_model_without_momenta_drops_no_score():
     found = {"a": {"not_background": np.zeros(2)}, "b": {"not_background": np.ones(2)}}
     assert drop_conserved(found) == []
     assert set(found["a"]) == {"not_background"}
+
+
+def test_the_score_is_ranked_among_other_background_jets_of_equal_mass(detector, tmp_path):
+    """Those that are judged themselves, known by file and row, are left out; the rank is that of the function."""
+    jets(450, 0.05, 3, ("qcd",)).save(tmp_path / "more.store")
+    subject = Subject.load(detector, jets=str(tmp_path / "qcd.store"))
+    options = {"signals": [str(tmp_path / "top.store")], "resamples": 2, "progress": False}
+    results = run_study("anomaly", subject, StudyOptions(**options, calibration=tmp_path / "more.store"))
+    first, _ = subject.contrast(options["signals"])
+    other = run_study(
+        "anomaly", Subject.load(detector, jets=str(tmp_path / "more.store")), StudyOptions(**options)
+    ).arrays
+    others = other["qcd/not_background"], other["qcd/mass"]
+    for name in ("qcd", "top"):
+        mine = (results.arrays[f"{name}/{kind}"] for kind in ("not_background", "mass"))
+        expected = rank_at_equal_mass(*mine, *others)
+        np.testing.assert_allclose(results.arrays[f"{name}/{RANK}"], expected, atol=1e-3)
+    assert "among 450 other background jets" in results.caption
+    names = [one["score"] for one in results.tables["anomaly"].records()]
+    assert names[:2] == ["not background (headline)", "rank at equal mass"]
+
+    mixed = StudyOptions(**options, jets=100, calibration=tmp_path / "qcd.store")
+    assert "among 50 other" in run_study("anomaly", subject, mixed).caption
+    with pytest.raises(ValueError, match="all of its jets are among those that are judged"):
+        run_study("anomaly", subject, StudyOptions(**options, calibration=tmp_path / "qcd.store"))
+    assert len(first) == 150

@@ -6,8 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lgae_pyg.metrics.bootstrap import bootstrap
-from lgae_pyg.metrics.equal_mass import FEWEST, area_at_equal_mass, equal_mass_with_error, share_at_equal_mass
-from lgae_pyg.metrics.roc import area_under_curve
+from lgae_pyg.metrics.equal_mass import (
+    FEWEST,
+    area_at_equal_mass,
+    efficiencies_at_equal_mass,
+    equal_mass_with_error,
+    share_at_equal_mass,
+)
+from lgae_pyg.metrics.roc import area_under_curve, figures_of_merit
 
 RNG = np.random.default_rng(0)
 BACKGROUND, SIGNAL = RNG.exponential(60, 20_000), RNG.normal(120, 30, 20_000).clip(1)
@@ -76,3 +82,44 @@ def test_the_error_is_that_of_drawing_jets_anew() -> None:
     value, error = equal_mass_with_error(*pairs, 20)
     assert value == area_at_equal_mass(*pairs)
     assert error == pytest.approx(bootstrap(pairs, area_at_equal_mass, 20), rel=1e-9)
+
+
+def test_efficiencies_of_a_function_of_the_bin_are_those_of_the_background() -> None:
+    """The background that passes is as much as the signal, at every cut, whatever the masses are."""
+    pairs = [np.stack([np.sin(np.floor(mass / 10)), mass], -1) for mass in (BACKGROUND, SIGNAL)]
+    found = efficiencies_at_equal_mass(*pairs)
+    assert found == {"efficiency_0.1": pytest.approx(0.1), "efficiency_0.01": pytest.approx(0.01)}
+    heavy = efficiencies_at_equal_mass(*(np.stack([mass, mass], -1) for mass in (BACKGROUND, SIGNAL)))
+    assert heavy["efficiency_0.1"] == pytest.approx(0.1, abs=0.03)
+    assert figures_of_merit(BACKGROUND, SIGNAL)["efficiency_0.1"] > 0.25
+
+
+@given(st.integers(0, 2**32 - 1), st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_efficiencies_among_jets_of_one_mass_are_the_plain_ones(seed: int, ties: bool) -> None:
+    rng = np.random.default_rng(seed)
+    scores = [rng.normal(shift, 1, 300).round(1 if ties else 9) for shift in (0, 1)]
+    plain = figures_of_merit(*scores)
+    found = efficiencies_at_equal_mass(*(np.stack([one, np.full(300, 42.0)], -1) for one in scores))
+    assert found == {name: pytest.approx(plain[name]) for name in found}
+
+
+def test_efficiencies_by_hand_in_two_bins() -> None:
+    """20 background jets in either bin, of the signal 10 and 30: weights 0.5 and 1.5; bin 8 is left out."""
+    background = np.array([[5.0, 3]] * 2 + [[0.0, 3]] * 18 + [[6.0, 4]] + [[0.0, 4]] * 19 + [[9.0, 8]] * 5)
+    signal = np.array([[7.0, 3]] * 5 + [[5.5, 3]] * 5 + [[0.0, 4]] * 30)
+    found = efficiencies_at_equal_mass(background, signal, width=1.0)
+    # 2.5 of the 40 of the background, and 10 of the signal, are above the zeros; 4 are to pass
+    assert found["efficiency_0.1"] == pytest.approx((10 + 30 * 1.5 / 37.5) / 40)
+    assert np.isnan(found["efficiency_0.01"])  # of less than one background jet
+
+
+def test_efficiencies_have_bootstrap_errors_and_none_without_common_masses() -> None:
+    pairs = [np.stack([mass + RNG.normal(0, 50, 20_000), mass], -1)[:3000] for mass in (BACKGROUND, SIGNAL)]
+    found = efficiencies_at_equal_mass(*pairs, 20)
+    plain = efficiencies_at_equal_mass(*pairs)
+    assert {name: found[name] for name in plain} == plain
+    errors = bootstrap(pairs, lambda *two: list(efficiencies_at_equal_mass(*two).values()), 20)
+    assert [found[f"{name}_error"] for name in plain] == pytest.approx(errors)
+    apart = [np.stack([np.zeros(50), np.full(50, mass)], -1) for mass in (15.0, 105.0)]
+    assert all(map(np.isnan, efficiencies_at_equal_mass(*apart, 5).values()))

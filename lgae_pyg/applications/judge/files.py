@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from lgae_pyg.applications.judge.calibration import with_ranks
 from lgae_pyg.applications.judge.jets import Columns
 from lgae_pyg.applications.judge.tabular import ScoreFile
 from lgae_pyg.applications.judge.verdict import Verdict, judge_columns, named_scores
@@ -81,6 +82,7 @@ def judge_file(
     pt: str = "",
     background: Any = (),
     signals: Any = (),
+    calibration: str | os.PathLike[str] = "",
     table: str = "",
     unit: str = "GeV",
     resamples: int = 200,
@@ -97,6 +99,8 @@ def judge_file(
         pt: column of the transverse momentum.
         background: see :func:`~lgae_pyg.applications.judge.judge`.
         signals: see there.
+        calibration: file with the same columns of further background jets; each score is judged a second time by
+            its rank among those of equal mass.
         table: tree or group of the file.
         unit: of mass and pT in the file: GeV, TeV, PeV or MeV.
         resamples: bootstrap samples behind each error.
@@ -112,6 +116,10 @@ def judge_file(
     given = {"labels": labels, "mass": mass, "num_particles": num_particles, "pt": pt}
     chosen = choose_columns(file, scores, given)
     columns, notes = _columns(file, chosen, factor, unit)
+    if calibration:
+        mass_column = chosen.roles.get("mass", "")
+        columns, note = with_ranks(columns, chosen.scores, calibration, mass_column, factor, table)
+        notes.append(note)
     about = {"file": os.path.basename(file.path), "columns": {"scores": list(chosen.scores), **chosen.roles}}
     model = {key: file.meta[key] for key in ("model", "model_sha256") if isinstance(file.meta.get(key), str)}
     try:

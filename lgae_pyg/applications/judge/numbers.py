@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 
 from lgae_pyg.applications.judge.comparisons import Comparison
 from lgae_pyg.applications.judge.jets import QUANTITIES, ScoredJets
-from lgae_pyg.metrics.equal_mass import MASS_WIDTH, equal_mass_with_error, share_at_equal_mass
+from lgae_pyg.metrics.equal_mass import (
+    MASS_WIDTH,
+    efficiencies_at_equal_mass,
+    equal_mass_with_error,
+    share_at_equal_mass,
+)
 from lgae_pyg.metrics.rank import rank_correlation
 from lgae_pyg.metrics.roc import figures_both_ways
 from lgae_pyg.metrics.sculpting import Sculpting, mass_sculpting
@@ -35,19 +40,22 @@ WAYS = ("larger", "smaller")
 
 @dataclass(frozen=True)
 class Equal:
-    """The area under the ROC curve among jets that are equal in a quantity.
+    """What is left of a separation among jets that are equal in a quantity.
 
     Attributes:
         auc: the area.
         error: its bootstrap error.
         width: of the bins.
         share: of the signal jets that are in bins with enough jets of either kind.
+        efficiencies: signal efficiencies ``efficiency_0.1``, ... with their errors, see
+            :func:`~lgae_pyg.metrics.equal_mass.efficiencies_at_equal_mass`.
     """
 
     auc: float
     error: float
     width: float
     share: float
+    efficiencies: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -152,7 +160,8 @@ class _Measure:
             width, share = self._once(key, functools.partial(bins_of, role, *alone))
             pairs = [np.stack([values[kind], one], -1) for kind, one in zip(kinds, alone)]
             few = min(self.resamples, FEW_RESAMPLES)
-            found[role] = Equal(*equal_mass_with_error(*pairs, few, width), width, share)
+            area, error = equal_mass_with_error(*pairs, few, width)
+            found[role] = Equal(area, error, width, share, efficiencies_at_equal_mass(*pairs, few, width))
         return found
 
     def _sculpting(self, background: Array, asked: Comparison) -> dict[str, dict[float, Sculpting | None]]:

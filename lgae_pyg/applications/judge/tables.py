@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from lgae_pyg.applications.judge.numbers import CUTS, EQUAL_IN, Numbers
 from lgae_pyg.evaluation.anomaly.tables import MERITS
-from lgae_pyg.metrics.equal_mass import FEWEST
+from lgae_pyg.metrics.equal_mass import EFFICIENCIES, FEWEST
 from lgae_pyg.metrics.sculpting import BINS, FEWEST_PASSING
 from lgae_pyg.tables import Table, Value, with_errors
 
@@ -73,11 +73,14 @@ def _explanation(numbers: Sequence[Numbers], caption: str) -> Table:
     for role in equal:
         columns |= with_errors({f"equal_{role}": f"AUC, equal {names[role]}"})
         columns[f"share_{role}"] = f"share, equal {names[role]}"
+        efficiencies = {f"equal_{role}_{one:g}": f"ε_S({one:g}), equal {names[role]}" for one in EFFICIENCIES}
+        columns |= with_errors(efficiencies) if role == "mass" else {}
     rows = []
     for one in numbers:
         values = [number for role in roles for number in one.correlation[role]]
         for role in equal:
             values += [one.equal[role].auc, one.equal[role].error, one.equal[role].share]
+            values += one.equal[role].efficiencies.values() if role == "mass" else ()
         merits = one.merits["larger"]
         rows.append((*_about(one, several), merits["auc"], merits["auc_error"], *values))
     text = f"{_explained(numbers, equal)} ±: standard errors. {caption}"
@@ -97,7 +100,9 @@ def _explained(numbers: Sequence[Numbers], equal: Sequence[str]) -> str:
     return (
         f"{text} Equal: AUC among jets in one bin ({', '.join(widths)}) with at least {FEWEST} jets of either "
         "kind, averaged with the signal's numbers, and the share of the signal that is in such bins. A function "
-        "of the quantity has about 0.5; the row of the quantity alone shows what the width of the bins leaves."
+        "of the quantity has about 0.5; the row of the quantity alone shows what the width of the bins leaves. "
+        "ε_S(b), equal mass: signal efficiency, where large scores mean signal, at background efficiency b of "
+        "background weighted to the signal's mass; a function of the mass has about b."
     )
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lgae_pyg.evaluation.anomaly.supervised import SUPERVISED
 from lgae_pyg.evaluation.anomaly.tables import (
     FEWEST_IN_WINDOW,
+    RANK,
     UNION,
     Scores,
     compared_scores,
@@ -27,6 +28,7 @@ from lgae_pyg.metrics.roc import FEWEST_PASSING, roc_curve, significance_improve
 HEADLINE_STYLE = {"color": "#0072B2", "linestyle": "-"}
 #: The look of the scores that the headline is compared with, the same for all models.
 SCORE_STYLES = {
+    RANK: {"color": "#56B4E9", "linestyle": (0, (3, 1))},
     "chamfer_lorentz": {"color": "#D55E00", "linestyle": "--"},
     "latent_mahalanobis": {"color": "#009E73", "linestyle": "-."},
     "latent_forest": {"color": "#CC79A7", "linestyle": (0, (4, 2))},

@@ -1,6 +1,7 @@
 """Anomaly detection: a model of one kind of jets is shown others (arXiv:2212.07347, section 4.3)."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from lgae_pyg.evaluation.anomaly.density import LatentDensity
-from lgae_pyg.evaluation.anomaly.supervised import described, load_references, without_seen
-from lgae_pyg.evaluation.anomaly.tables import Scores, anomaly_tables
+from lgae_pyg.evaluation.anomaly.supervised import described, load_references, not_among, rows_of, without_seen
+from lgae_pyg.evaluation.anomaly.tables import RANK, Scores, anomaly_tables
 from lgae_pyg.evaluation.baselines import fit_baselines
 from lgae_pyg.evaluation.latent.codes import latent_invariants
 from lgae_pyg.evaluation.results import Results
@@ -21,6 +22,7 @@ from lgae_pyg.losses import jet_sum
 from lgae_pyg.metrics import exact_emd
 from lgae_pyg.metrics.anomaly_scores import JET_SCORES, WAYS, image_scores, jet_scores, particle_scores
 from lgae_pyg.metrics.features import jet_features
+from lgae_pyg.metrics.mass_rank import rank_at_equal_mass
 from lgae_pyg.models import contract_of
 from lgae_pyg.ops.images import pixel_momenta
 from lgae_pyg.progress import steps
@@ -38,7 +40,9 @@ def run(subject: Subject, options: StudyOptions) -> Results:
 
     The density of the codes and the linear baseline are fitted on the training split, so no scored jet was seen
     before; models that do not show their codes have neither. Taggers with a class of the background give the
-    probability that a jet is of another (:meth:`~lgae_pyg.models.Tagger.anomaly_scores`). The sign of a score is
+    probability that a jet is of another (:meth:`~lgae_pyg.models.Tagger.anomaly_scores`). With further background
+    jets (``options.calibration``) there is the rank of the headline score among those of equal mass, too
+    (:func:`~lgae_pyg.metrics.mass_rank.rank_at_equal_mass`). The sign of a score is
     fixed: larger means more anomalous. The arrays hold the scores of every jet, ``SAMPLE/SCORE``, and beside them
     ``SAMPLE/class`` and ``SAMPLE/jet_id``, by which the jet is found in the data.
 
@@ -62,10 +66,14 @@ def run(subject: Subject, options: StudyOptions) -> Results:
     except FileNotFoundError as error:
         ordinary = []
         notes.append(f"No density of codes and no linear baseline: no training jets ({first_line(error)}).")
-    batches = batches_of([*samples, *ordinary, *samples * len(references)], options.batch_size)
+    others, more = _calibration(subject, background, options)
+    notes += more
+    batches = batches_of([*samples, *ordinary, *others, *samples * len(references)], options.batch_size)
     with steps(batches, options.progress, "anomaly") as tick:
         density, linear = _fitted(subject, ordinary, options, tick)
         found = {one.name: _sample_scores(subject, linear, density, one, options, tick) for one in samples}
+        for sample in others:
+            _add_ranks(found, _sample_scores(subject, linear, density, sample, options, tick), subject)
         for name, reference in references.items():
             for one in samples:
                 found[one.name][name] = reference.score(one, subject.unit, background, options.batch_size, tick)
@@ -82,6 +90,30 @@ def run(subject: Subject, options: StudyOptions) -> Results:
     arrays = {f"{one.name}/{name}": values for one in samples for name, values in one.identities().items()}
     arrays |= {f"{name}/{score}": values for name, one in found.items() for score, values in one.items()}
     return Results("anomaly", tables, arrays, about)
+
+
+def _calibration(
+    subject: Subject, background: Sample, options: StudyOptions
+) -> tuple[list[Sample], list[str]]:
+    """Further background jets, none of which is judged, and a sentence on them; nothing if none were given."""
+    if options.calibration is None:
+        return [], []
+    sample = subject.in_files(options.calibration, "calibration")
+    new = not_among(rows_of([background]), sample)
+    kept = sample if new is None else replace(sample, store=sample.store.select(np.flatnonzero(new)))
+    if not len(kept):
+        raise ValueError(f"{options.calibration}: all of its jets are among those that are judged: give others")
+    left_out = len(sample) - len(kept)
+    lost = f" ({left_out} others of the files are judged themselves)" if left_out else ""
+    return [kept], [f"Rank at equal mass: among {len(kept)} other background jets, {sample.origin}{lost}."]
+
+
+def _add_ranks(found: Mapping[str, Scores], calibration: Scores, subject: Subject) -> None:
+    """Puts the rank of the headline score beside all scores."""
+    headline = subject.facts.anomaly_score
+    others = calibration[headline], calibration["mass"]
+    for one in found.values():
+        one[RANK] = rank_at_equal_mass(one[headline], one["mass"], *others)
 
 
 def drop_conserved(found: Mapping[str, Scores]) -> list[str]:

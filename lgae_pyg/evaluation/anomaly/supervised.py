@@ -65,12 +65,7 @@ class Reference:
         trained = _class_names(parts[0])
         if not trained:
             raise ValueError(f"supervised reference: the jets that {tagger.label} was trained on have no classes")
-        seen: dict[tuple[str, str], list[NDArray[np.int64]]] = {}
-        for part in parts:
-            for key, places in _places(part):
-                seen.setdefault(key, []).append(part.store.jet_field("jet_id").numpy()[places])
-        joined = {key: np.concatenate(rows) for key, rows in seen.items()}
-        return cls(tagger, tuple(parts[0].class_names), frozenset(trained), joined)
+        return cls(tagger, tuple(parts[0].class_names), frozenset(trained), rows_of(parts))
 
     @property
     def label(self) -> str:
@@ -120,13 +115,7 @@ class Reference:
 
     def is_new(self, sample: Sample) -> NDArray[np.bool_] | None:
         """Which jets were in neither training nor validation; ``None`` if file and row cannot tell."""
-        groups, known = list(_places(sample)), {source for source, _ in self.seen}
-        if not known & {source for (source, _), _ in groups}:
-            return None
-        new, rows = np.ones(len(sample), dtype=bool), sample.store.jet_field("jet_id").numpy()
-        for key, places in groups:
-            new[places] &= ~np.isin(rows[places], self.seen.get(key, []))
-        return new
+        return not_among(self.seen, sample)
 
     def notes(self, background: Sample, signals: Sequence[Sample]) -> list[str]:
         """Sentences on what the score is, and on what the tagger does not know."""
@@ -142,6 +131,26 @@ class Reference:
             f"{', '.join(about)}; its score is 1 minus the probability of {' and '.join(ordinary)}, one for all "
             "signals: it is no bound for a single one."
         ]
+
+
+def rows_of(samples: Iterable[Sample]) -> Rows:
+    """Where the jets of some samples are found."""
+    rows: dict[tuple[str, str], list[NDArray[np.int64]]] = {}
+    for sample in samples:
+        for key, places in _places(sample):
+            rows.setdefault(key, []).append(sample.store.jet_field("jet_id").numpy()[places])
+    return {key: np.concatenate(found) for key, found in rows.items()}
+
+
+def not_among(known: Rows, sample: Sample) -> NDArray[np.bool_] | None:
+    """Which jets of a sample are none of these; ``None`` if no file of the sample is one of theirs."""
+    groups, sources = list(_places(sample)), {source for source, _ in known}
+    if not sources & {source for (source, _), _ in groups}:
+        return None
+    new, rows = np.ones(len(sample), dtype=bool), sample.store.jet_field("jet_id").numpy()
+    for key, places in groups:
+        new[places] &= ~np.isin(rows[places], known.get(key, []))
+    return new
 
 
 def load_references(sources: Sequence[str | os.PathLike[str]]) -> dict[str, Reference]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lgae_pyg.metrics.equal_mass import FEWEST, equal_mass_with_error
+from lgae_pyg.metrics.equal_mass import EFFICIENCIES, FEWEST, efficiencies_at_equal_mass, equal_mass_with_error
 from lgae_pyg.metrics.rank import rank_correlation
 from lgae_pyg.metrics.roc import figures_of_merit
 from lgae_pyg.metrics.sculpting import mass_sculpting
@@ -27,9 +27,11 @@ MERITS = {
     "improvement": "max SIC",
 }
 HEADLINE_MERITS = ("efficiency_0.1", "efficiency_0.01", "efficiency_0.001", "improvement")
-#: What is compared with the headline score: the same in a measure that no observer disputes, codes, and what needs
-#: no model at all.
-COMPANIONS = ("chamfer_lorentz", "latent_mahalanobis", "latent_forest")
+#: The rank of the headline score among background jets of equal mass.
+RANK = "rank_at_equal_mass"
+#: What is compared with the headline score: its rank, the same in a measure that no observer disputes, codes, and
+#: what needs no model at all.
+COMPANIONS = (RANK, "chamfer_lorentz", "latent_mahalanobis", "latent_forest")
 COMPANIONS += ("linear_chamfer_cartesian", "mass", "multiplicity")
 #: Scores that need no model.
 MODEL_FREE = ("mass", "multiplicity")
@@ -145,18 +147,22 @@ def _headline_table(
     columns["auc_error"] = f"± AUC {last}"
     columns |= with_errors({merit: MERITS[merit] for merit in HEADLINE_MERITS})
     columns |= with_errors({"auc_equal_mass": "AUC, equal mass"})
+    columns |= with_errors({f"efficiency_{one:g}_equal_mass": f"ε_S({one:g}), equal mass" for one in EFFICIENCIES})
     caption = (
         f"Anomaly detection against {about['background']}; all but the AUC of single classes: '{last}'. "
         f"{EXPLANATION}. Equal mass: AUC among jets of one mass, in bins of 10 GeV with at least {FEWEST} jets of "
-        "either kind (nan: there is none), averaged with the signal's numbers; a function of the mass has 0.5. "
+        "either kind (nan: there is none), averaged with the signal's numbers; a function of the mass has 0.5; "
+        "and ε_S(b) against background weighted to the signal's mass in these bins, with one cut for all: a "
+        "function of the mass has b. "
         f"{about['caption']}"
     )
     return Table("anomaly", caption, columns, tuple(rows))
 
 
-def _equal_mass(score: str, background: Scores, signal: Scores, resamples: int) -> tuple[float, float]:
+def _equal_mass(score: str, background: Scores, signal: Scores, resamples: int) -> tuple[float, ...]:
+    """Area and signal efficiencies at equal mass, with their errors."""
     pairs = [np.stack([one[score], one["mass"]], -1) for one in (background, signal)]
-    return equal_mass_with_error(*pairs, resamples)
+    return (*equal_mass_with_error(*pairs, resamples), *efficiencies_at_equal_mass(*pairs, resamples).values())
 
 
 def _scores_table(merits: Mapping[tuple[str, str], dict[str, float]], about: Mapping[str, Any]) -> Table:
