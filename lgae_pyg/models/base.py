@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Iterable
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -176,7 +176,8 @@ class Tagger(Model):
 def stated_unit(model: nn.Module) -> str | None:
     """The unit that a model was given, by training or by hand, or that its class declares; ``None`` if none."""
     kinds = (vars(kind) for kind in type(model).__mro__ if kind is not Model)
-    return model.unit if any("unit" in names for names in (vars(model), *kinds)) else None
+    stated = any("unit" in names for names in (vars(model), *kinds))
+    return cast("str | None", model.unit) if stated else None
 
 
 def contract_of(model: nn.Module) -> Any:
@@ -194,7 +195,7 @@ def contract_of(model: nn.Module) -> Any:
     return SimpleNamespace(**facts)
 
 
-def recorded_arguments(cls: type, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
+def recorded_arguments(cls: Any, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
     """Arguments of a constructor with their defaults, after the name of the class: ``name`` for a model of this
     package, ``_target_`` and where it is defined for others."""
     own = cls.__module__.startswith(PACKAGE)

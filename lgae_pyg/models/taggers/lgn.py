@@ -102,10 +102,11 @@ class LGNClassifier(ReferencedTagger):
         self.see(reference_vectors(beams, time_direction, length))
         columns, first = 1 + (len(self.references) > 0), channels[0]
         if momenta_input:
-            self.input: nn.Module = MixReps([(columns, SCALAR), (1, VECTOR)], [(first, SCALAR), (first, VECTOR)])
+            given, made = [(columns, SCALAR), (1, VECTOR)], [(first, SCALAR), (first, VECTOR)]
+            self.input: nn.Module = MixReps(Irreps(given), Irreps(made))
         else:
             self.input = nn.Linear(columns, 2 * first)
-        options = {
+        options: dict[str, Any] = {
             "max_weight": max_weight,
             "max_degree": max_degree,
             "num_bells": num_bells,

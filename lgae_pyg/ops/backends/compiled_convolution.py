@@ -88,7 +88,8 @@ class _Convolution(torch.autograd.Function):
         gammas, betas, weights = _sorted(parameters, len(rest))
         ends, nodes = enter_edges(edge_index, len(target)), len(target)
         share = torch.bincount(ends[1], minlength=nodes).clamp(min=1).to(target.dtype).reciprocal()
-        z, y, layers, found = edge_terms(target, source, ends), None, [], []
+        z, y, found = edge_terms(target, source, ends), None, list[Tensor]()
+        layers: list[tuple[Tensor | None, ...]] = []
         if edge_attr is not None:
             z += edge_attr
         for (eps, given), gamma, beta, weight in zip(rest, gammas, betas, [*weights, None]):
@@ -114,7 +115,8 @@ class _Convolution(torch.autograd.Function):
         ends, share, *saved = ctx.saved_tensors
         weights, saved = saved[: count - 1], saved[count - 1 :]
         layers = [saved[6 * number : 6 * number + 6] for number in range(count)]
-        to_affine, to_weights, grad, mean_of = [], [], upstream, (ends, share)
+        to_affine, to_weights, grad = list[Tensor](), list[Tensor](), upstream
+        mean_of: tuple[Tensor, ...] = ends, share
         for number in reversed(range(count)):
             z, y, scale, shift, mean, root = layers[number]
             to_scale, to_beta, grad = edge_norm_backward(
@@ -212,10 +214,10 @@ def edge_norm_backward(
     """From the gradient of :func:`edge_activate`, or with edges of :func:`edge_mean`, to those of the scale of
     ``z - mean``, of the bias and of ``z``; ``batch``, if the mean and ``root``, one over the standard deviation,
     are those of ``z``."""
-    dtype, shape = _enter_rows(z), z.shape
+    dtype, shape = _enter_rows(z), tuple(z.shape)
     values = _columns(z, dtype, scale, shift, mean, root)
     target = None
-    if edge_index is not None:
+    if edge_index is not None and share is not None:
         target, share = _enter_targets(z, edge_index, share)
         shape = len(share), z.shape[1]
     upstream = door.enter_gradient("the rows", upstream, shape, dtype)
