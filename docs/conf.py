@@ -17,6 +17,7 @@ extensions = [
 ]
 source_suffix = {".md": "markdown"}
 html_theme, html_title = "furo", f"lgae_pyg {release}"
+html_static_path, html_css_files = ["_static"], ["site.css"]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 autodoc_default_options = {"members": True, "show-inheritance": True}

@@ -126,7 +126,7 @@ class JetStore:
 
     @property
     def sizes(self) -> Tensor:
-        """Number of particles of each jet (J,)."""
+        """Number of particles of each jet, shape (J,)."""
         sizes = self.ptr.diff()
         return sizes if self._rows is None else sizes[self._rows]
 
@@ -141,7 +141,7 @@ class JetStore:
         return int(self.sizes.max()) if len(self) else 0
 
     def jet_field(self, name: str) -> Tensor:
-        """The jet field of that name for the jets of this store or selection, (J, ...).
+        """The jet field of that name for the jets of this store or selection, shape (J, ...).
 
         Raises:
             ValueError: there is none; the message lists the names.

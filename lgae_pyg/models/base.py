@@ -81,7 +81,11 @@ class Model(nn.Module):
         return type(self).__name__
 
     def fit(self, batches: Iterable[Any]) -> "Model":
-        """Sets the parameters in one pass over the training jets, for models with a closed form."""
+        """Sets the parameters in one pass over the training jets, for models with a closed form.
+
+        Raises:
+            TypeError: for all others.
+        """
         raise TypeError(f"{type(self).__name__} has no closed form: it is trained")
 
     def resolve(self, **values: Any) -> None:

@@ -156,8 +156,8 @@ class GNNAE(Autoencoder):
         r"""The coordinates that the network sees, in the precision of its parameters.
 
         Args:
-            p4: four-momenta of the particles.
-            axis: four-momenta of the jets, one for each particle.
+            p4: four-momenta of the particles, in any unit.
+            axis: four-momenta of the jets, one for each particle, in the same.
 
         Shapes:
             - p4, axis: :math:`(n, 4)`

@@ -174,7 +174,7 @@ class LGAE(Autoencoder):
         return self.decoder(Latent(latent.scalars, vectors), ptr, nodes) / self.scale, ptr
 
     def read_out(self, vectors: Tensor, latent: Latent, ptr: Tensor) -> Tensor:
-        """Real four-momenta of complex ones, shifted to the jet's total where it is conserved."""
+        """Real four-momenta of complex ones, shape (m, 4), shifted to the jet's total where it is conserved."""
         real, imag = vectors.real, vectors.imag
         p4 = {"sum": real + imag, "mean": (real + imag) / 2, "real": real, "imag": imag}[self.readout]
         if self.conserve_momentum:

@@ -122,7 +122,11 @@ class LinearAE(Autoencoder):
         return self
 
     def encode(self, batch: Any) -> Latent:
-        """Real latent vectors :math:`(B, 2\\tau, 4)`; no scalars."""
+        """Real latent vectors :math:`(B, 2\\tau, 4)`; no scalars.
+
+        Raises:
+            ValueError: the model is not fitted, or cannot read the batch.
+        """
         self.check(batch)
         if torch.isnan(self.encoder).any():
             raise ValueError("LinearAE is not fitted: call fit(training batches) first")

@@ -120,7 +120,15 @@ class LorentzNetConv(nn.Module):
     def pass_along(
         self, h: Tensor, x: Tensor, scalars: Tensor, pairs: Pairs, edge_attr: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The block along pairs that were made before, such as once for all blocks of a network."""
+        """The block along pairs that were made before, such as once for all blocks of a network.
+
+        Raises:
+            ValueError: for ``edge_attr`` of another width than ``edge_dim``.
+
+        Shapes:
+            - those of the layer; pairs of :func:`~lgae_pyg.ops.pair_chunks.all_pairs` or
+              :func:`~lgae_pyg.ops.pair_chunks.edge_pairs`
+        """
         if (0 if edge_attr is None else edge_attr.shape[-1]) != self.edge_dim:
             found = "none" if edge_attr is None else edge_attr.shape[-1]
             raise ValueError(f"LorentzNetConv needs {self.edge_dim} columns of edge_attr, but was given {found}")
@@ -138,6 +146,9 @@ class LorentzNetConv(nn.Module):
         self, h: Tensor, x: Tensor, scalars: Tensor, exists: Tensor, edge_attr: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """The block on complete graphs of padded jets, all pairs at once, in evaluation.
+
+        Raises:
+            ValueError: in training.
 
         Shapes:
             - h: :math:`(B, N, H)`, x: :math:`(B, N, 4)`, scalars: :math:`(B, N, S)`, exists: :math:`(B, N)`,

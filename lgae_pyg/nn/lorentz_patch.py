@@ -86,7 +86,7 @@ class LorentzPatch(nn.Module):
         return [projection(embedded) for projection in self.projections]
 
     def padded(self, p4: Tensor, exists: Tensor) -> list[Tensor]:
-        """The same for padded jets, in evaluation.
+        """The same for padded jets, in evaluation; momenta are in the unit of ``scale``.
 
         Shapes:
             - p4: :math:`(B, N, 4)`, exists: :math:`(B, N)`

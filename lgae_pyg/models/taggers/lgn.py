@@ -160,7 +160,7 @@ class LGNClassifier(ReferencedTagger):
         return table_products(torch.cat(features, -1), self.squares, self.backend)
 
     def features(self, p4: Tensor, scalars: Tensor, ptr: Tensor) -> list[Tensor]:
-        """Packed features of the particles in the input and after each level.
+        """Packed features of the particles in the input and after each level; momenta are in GeV times ``scale``.
 
         Shapes:
             - p4: :math:`(n, 4)`, scalars: :math:`(n, S)`, ptr: :math:`(B+1,)`

@@ -94,7 +94,8 @@ class LorentzNet(ReferencedTagger):
         self.stack = LorentzNetStack(columns, hidden, layers, num_classes, dropout, readout, **options)
 
     def node_scalars(self, batch: Any, p4: Tensor, ptr: Tensor, is_reference: Tensor) -> Tensor:
-        """The scalars that every block sees, of particles and reference vectors.
+        """The scalars that every block sees, of particles and reference vectors. Momenta are in GeV times
+        ``scale``.
 
         Shapes:
             - p4: :math:`(m, 4)`, ptr: :math:`(B+1,)` and is_reference: :math:`(m,)`, reference vectors included
