@@ -66,6 +66,10 @@ def test_everything_public_is_described() -> None:
     assert mute == []
 
 
+#: Where code is from: the package, and the constructors of data classes.
+OURS = (str(Path(lgae_pyg.__file__).parent), "<string>")
+
+
 def reference_names():
     """Functions, classes and public methods of the pages in ``docs/reference``, with what describes them: their
     own documentation, of constructors and ``forward`` also that of the class."""
@@ -81,7 +85,9 @@ def reference_names():
                 yield f"{name}.{key.strip()}", value, text
                 for method, made in vars(value).items() if inspect.isclass(value) else ():
                     made = getattr(made, "fget", None) or getattr(made, "__func__", made)
-                    if inspect.isfunction(made) and (not method.startswith("_") or method == "__init__"):
+                    if not inspect.isfunction(made) or not made.__code__.co_filename.startswith(OURS):
+                        continue  # such as what PyG writes into a layer when the first one is made
+                    if not method.startswith("_") or method == "__init__":
                         own = inspect.getdoc(getattr(value, method)) or ""
                         both = own + text * (method in ("__init__", "forward"))
                         yield f"{name}.{key.strip()}.{method}", made, both
