@@ -17,10 +17,12 @@ extensions = [
 ]
 source_suffix = {".md": "markdown"}
 html_theme, html_title = "furo", f"lgae_pyg {release}"
+html_static_path, html_css_files = ["_static"], ["site.css"]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_member_order = "bysource"
+autodoc_inherit_docstrings = False  # what PyTorch and PyG say of forward, message, ...
 autodoc_typehints = "none"
 napoleon_google_docstring, napoleon_numpy_docstring = True, False
 napoleon_use_ivar = True

@@ -65,7 +65,8 @@ class Checkpoint:
         trained_on: the files of the training's jets (all splits): SHA-256 of each file, and its name without
             folders; empty if unknown.
         detector: of a published anomaly detector, see :func:`lgae_pyg.publish`; empty otherwise.
-        density: by what its score of the codes is computed, ``mean`` and ``matrix``.
+        density: by what its score of codes of :math:`L` numbers is computed, ``mean`` of the shape :math:`(L,)`
+            and ``matrix`` :math:`(L, L)`.
         format: format number of the file.
     """
 
@@ -156,7 +157,7 @@ def save_checkpoint(
         path: file to write, by its suffix as safetensors; an older one is replaced.
         model: network with an attribute ``config`` that :func:`lgae_pyg.models.build_model` understands; around it
             there may be a wrapper of PyTorch (``torch.compile``, data parallelism).
-        density: see :class:`Checkpoint`.
+        density: tensors, their shapes as those of :class:`Checkpoint`.
         **description: any of ``data`` (recipe of the data set), ``unit`` (of the momenta; the model's own when
             omitted, and a warning says so where that is only the default), ``config`` (resolved configuration of
             the training), ``epoch``, ``metrics``, ``class_names``, ``trained_on``, ``detector``; plain

@@ -44,7 +44,8 @@ def cells_of(notebook: Path, kind: str) -> list[str]:
 
 
 PAGES = [CLONE / "README.md", CLONE / "CONTRIBUTING.md", *sorted((CLONE / "docs").glob("*.md"))]
-PAGES += sorted((CLONE / "docs" / "tutorials").glob("*.ipynb"))
+PAGES += [*sorted((CLONE / "docs" / "reference").glob("*.md")), CLONE / "data" / "README.md"]
+PAGES += [CLONE / "train" / "benchmarks" / "README.md", *sorted((CLONE / "docs" / "tutorials").glob("*.ipynb"))]
 BLOCKS = {page.relative_to(CLONE).as_posix(): BLOCK.findall(text_of(page)) for page in PAGES}
 
 
@@ -54,6 +55,23 @@ def blocks_of(name: str, *kinds: str) -> list[str]:
 
 def pages_with(*kinds: str) -> list[str]:
     return [name for name in BLOCKS if blocks_of(name, *kinds)]
+
+
+#: Pages of the site that show nothing to do.
+WITHOUT_EXAMPLE = {"docs/changelog.md"}
+INCLUDED = re.compile(r"^```\{include\} (\S+)", re.MULTILINE)
+
+
+def test_every_page_has_an_example() -> None:
+    """At least one block that the tests below run, compose or parse, on the page or in what it includes."""
+    shown = {name for name in BLOCKS if blocks_of(name, "python", "yaml", *SHELL)}
+    shown |= {page.relative_to(CLONE).as_posix() for page in PAGES if page.suffix == ".ipynb"}  # cells are run
+    for page in (CLONE / "docs").glob("*.md"):
+        for target in INCLUDED.findall(text_of(page)):
+            other = (page.parent / target).resolve().relative_to(CLONE).as_posix()
+            shown |= {page.relative_to(CLONE).as_posix()} if other in shown else set()
+    assert len(shown) > 40
+    assert set(BLOCKS) - shown == WITHOUT_EXAMPLE
 
 
 def test_every_block_is_of_a_kind_that_is_looked_at() -> None:

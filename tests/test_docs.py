@@ -66,6 +66,58 @@ def test_everything_public_is_described() -> None:
     assert mute == []
 
 
+#: Where code is from: the package, and the constructors of data classes.
+OURS = (str(Path(lgae_pyg.__file__).parent), "<string>")
+
+
+def reference_names():
+    """Functions, classes and public methods of the pages in ``docs/reference``, with what describes them: their
+    own documentation, of constructors and ``forward`` also that of the class."""
+    for page in (CLONE / "docs" / "reference").glob("*.md"):
+        for name, members in re.findall(r"automodule:: (\S+)\n   :members:(.*)", page.read_text(encoding="utf-8")):
+            module = importlib.import_module(name)
+            made_here = [key for key, value in vars(module).items() if getattr(value, "__module__", "") == name]
+            for key in members.split(", ") if members else getattr(module, "__all__", made_here):
+                value = getattr(module, key.strip())
+                if key.startswith("_") or not (inspect.isclass(value) or inspect.isfunction(value)):
+                    continue
+                text = inspect.getdoc(value) or ""
+                yield f"{name}.{key.strip()}", value, text
+                for method, made in vars(value).items() if inspect.isclass(value) else ():
+                    made = getattr(made, "fget", None) or getattr(made, "__func__", made)
+                    if not inspect.isfunction(made) or not made.__code__.co_filename.startswith(OURS):
+                        continue  # such as what PyG writes into a layer when the first one is made
+                    if not method.startswith("_") or method == "__init__":
+                        own = inspect.getdoc(getattr(value, method)) or ""
+                        both = own + text * (method in ("__init__", "forward"))
+                        yield f"{name}.{key.strip()}.{method}", made, both
+
+
+#: How a text says which shapes tensors have, which errors there are, and what unit momenta have.
+SHAPES = re.compile(r"Shapes:|shape|:math:`\(|(arguments|those) .*of :\w+:`")
+ERRORS = re.compile(r"Raises:|[Ee]rrors? .*(of|as)\b|[Rr]efuse")
+UNITS = re.compile(r"\bunits?\b|GeV|TeV|invariant|dimension|relative")
+#: What PyG calls, and describes.
+OF_PYG = ("message",)
+
+
+def test_the_reference_says_purpose_shapes_errors_and_units() -> None:
+    found = {name: (value, text) for name, value, text in reference_names()}
+    assert len(found) > 400
+    lacking = [f"{name}: purpose" for name, (_, text) in found.items() if len(text.split()) < 3]
+    for name, (value, text) in found.items():
+        if not inspect.isfunction(value) or name.endswith(OF_PYG):
+            continue
+        types = " ".join(map(str, value.__annotations__.values()))
+        written = not value.__code__.co_filename.startswith("<")  # other than the constructors of data classes
+        source = inspect.getsource(value) if written else ""
+        lacking += [f"{name}: shapes"] * ("Tensor" in types and not SHAPES.search(text))
+        lacking += [f"{name}: errors"] * bool(re.search(r"^\s+raise \w", source, re.M) and not ERRORS.search(text))
+        momenta = {"p4", "pos", "momenta"} & set(value.__annotations__)
+        lacking += [f"{name}: units"] * bool(momenta and not UNITS.search(text))
+    assert lacking == []
+
+
 def test_the_site_is_built_without_warnings(tmp_path) -> None:
     pytest.importorskip("sphinx")
     pytest.importorskip("furo")

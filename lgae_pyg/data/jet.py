@@ -60,7 +60,7 @@ class JetData(Data):
 
     @property
     def p4(self) -> Tensor:
-        """Four-momenta (n, 4): the field ``pos`` under its physical name."""
+        """Four-momenta, shape (n, 4), in :attr:`unit`: the field ``pos`` under its physical name."""
         return self.pos
 
     @p4.setter

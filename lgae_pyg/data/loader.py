@@ -56,6 +56,10 @@ class JetLoader:
         transform: Change applied to each jet (slower: jets are then made one by one).
         rank: Number of this process.
         num_replicas: Number of processes that share the jets.
+
+    Raises:
+        ValueError: for a batch size below 1, a negative seed, a rank that is none, and jets that are shared
+            without a seed or are fewer than the processes.
     """
 
     def __init__(
@@ -121,7 +125,7 @@ class JetLoader:
         return SimpleNamespace(sampler=self, batch_size=self.batch_size)
 
     def order(self, epoch: int) -> Tensor:
-        """Numbers of the jets in the order of that epoch, (J,)."""
+        """Numbers of the jets in the order of that epoch, shape (J,)."""
         if not self.shuffle:
             return torch.arange(len(self.store))
         rng, jets = np.random.default_rng([self.seed, epoch]), len(self.store)

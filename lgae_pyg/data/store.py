@@ -128,7 +128,7 @@ class JetStore:
 
     @property
     def sizes(self) -> Tensor:
-        """Number of particles of each jet (J,)."""
+        """Number of particles of each jet, shape (J,)."""
         sizes = self.ptr.diff()
         return sizes if self._rows is None else sizes[self._rows]
 
@@ -143,7 +143,7 @@ class JetStore:
         return int(self.sizes.max()) if len(self) else 0
 
     def jet_field(self, name: str) -> Tensor:
-        """The jet field of that name for the jets of this store or selection, (J, ...).
+        """The jet field of that name for the jets of this store or selection, shape (J, ...).
 
         Raises:
             ValueError: there is none; the message lists the names.
@@ -172,7 +172,7 @@ class JetStore:
     def given(self) -> torch.dtype:
         """The precision in which the momenta were given (:attr:`JetData.given`): the coarsest that they had."""
         stored = self.particle_fields["pos"].dtype
-        return coarser(stored, _PRECISIONS.get(self.meta.get("given"), stored), self.dtype or stored)
+        return coarser(stored, _PRECISIONS.get(self.meta.get("given", ""), stored), self.dtype or stored)
 
     def in_unit(self, unit: str) -> JetStore:
         """The same jets in another unit, converted when a jet or batch is taken.

@@ -95,6 +95,9 @@ class JetDataset(Dataset, ABC):
         """Reads the raw files. Its ``meta`` may name the classes (``class_names``) and the jets (``origin``).
 
         A data set defines this, or :meth:`write_store` if memory may not hold its jets.
+
+        Raises:
+            NotImplementedError: here.
         """
         raise NotImplementedError(f"{type(self).__name__} defines neither build_store nor write_store.")
 
@@ -204,7 +207,7 @@ class JetDataset(Dataset, ABC):
         return JetLoader(self.store, batch_size, shuffle, seed, drop_last, self.transform, rank, num_replicas)
 
     def split_ids(self, whole: JetStore) -> Tensor:
-        """Numbers of the jets of this split among all jets of the processed file."""
+        """Numbers of the jets of this split among all jets of the processed file, shape (J,)."""
         labels = whole.jet_field("y") if "y" in whole.jet_fields else torch.zeros(len(whole), dtype=torch.long)
         fractions, seed = self.recipe.get("fractions", FRACTIONS), self.recipe.get("seed", 0)
         return stratified_split(labels, self.split, fractions, seed)

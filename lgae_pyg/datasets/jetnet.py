@@ -75,7 +75,11 @@ class JetNet(JetNetFormat):
         return "JetNet" if own else "jets in JetNet's format"
 
     def download(self) -> None:
-        """Fetches the missing files, or says how to get them."""
+        """Fetches the missing files.
+
+        Raises:
+            FileNotFoundError: that is not allowed; the message says how to get them.
+        """
         missing = self.missing_classes()
         long = self.recipe["num_particles"] > SHORT_FILE
         record = LONG_RECORD if long else SHORT_RECORD

@@ -59,7 +59,10 @@ class PublicJets(CardJets, ABC):
     card_name: ClassVar[str]
     record: ClassVar[int]
     published: ClassVar[Mapping[str, Mapping[str, int]]]
-    """Files of each split, in their order, and how many jets each has."""
+    """Files of each split, in their order, and how many jets each has.
+
+    :meta hide-value:
+    """
 
     def __init__(
         self,

@@ -108,7 +108,11 @@ class PythiaJets(JetNetFormat):
         return bool(self.missing_classes())
 
     def check_download(self) -> None:
-        """Says how to get missing jets that may not be generated."""
+        """Refuses to go on without missing jets that may not be generated.
+
+        Raises:
+            FileNotFoundError: says how to get them.
+        """
         missing = self.missing_classes()
         if not self._may_generate:
             found = [path for path in self.raw_paths if Path(path).is_file()]

@@ -252,7 +252,11 @@ class Subject:
     def signals(
         self, classes: Sequence[str] = (), jets: int = JETS, root: str | os.PathLike[str] | None = None
     ) -> list[Sample]:
-        """Samples of other classes of the set that the model was trained on, see :meth:`other_classes`."""
+        """Samples of other classes of the set that the model was trained on, see :meth:`other_classes`.
+
+        Raises:
+            ValueError: the model was trained on one of these classes.
+        """
         classes = classes or self.other_classes(root)
         known = sorted(set(classes) & set(self.classes or self._all_classes(root)))
         if known:
@@ -262,7 +266,11 @@ class Subject:
         return [Sample.of(name, self._checked(self._build(one, "all", root))) for name, one in recipes.items()]
 
     def other_classes(self, root: str | os.PathLike[str] | None = None) -> Sequence[str]:
-        """What is anomalous by default."""
+        """What is anomalous by default.
+
+        Raises:
+            LeftOut: nothing is: the model was trained without signals, on all classes, or on some without names.
+        """
         if self.classes and set(self.classes) <= {*QCD, *SIGNALS}:
             return SIGNALS if set(self.classes) <= set(QCD) else QCD
         known = self._all_classes(root)

@@ -66,7 +66,8 @@ def body_frame(total: Tensor, momenta: Tensor) -> Tensor:
     :math:`e_2` that of the momentum with the largest part perpendicular to it, that part, and
     :math:`e_3^\mu = \epsilon^{\mu\nu\rho\sigma} e_{0\nu} e_{1\rho} e_{2\sigma}`. They commute with Lorentz
     transformations (under a reflection :math:`e_3` changes its sign). What does not exist, because :math:`P` is
-    light-like or all momenta are parallel in its rest frame, is zero.
+    light-like or all momenta are parallel in its rest frame, is zero. Momenta are in any unit, the vectors have
+    none.
 
     Shapes:
         - total: :math:`(B, 4)`, momenta: :math:`(B, k, 4)`
@@ -129,7 +130,8 @@ def rest_frame(p: Tensor, total: Tensor) -> Tensor:
 
 
 def rounding(size: Tensor) -> Tensor:
-    """What rounding may make of an invariant that is zero, given the size of the terms that cancel in it."""
+    """What rounding may make of an invariant that is zero, given the size of the terms that cancel in it;
+    of any shape."""
     return ROUNDINGS * torch.finfo(size.dtype).eps * size
 
 

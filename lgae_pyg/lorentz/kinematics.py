@@ -270,7 +270,7 @@ def from_relative_coordinates(relative: Tensor, axis: Tensor) -> Tensor:
 
 
 def safe_sqrt(x: Tensor) -> Tensor:
-    """The square root where x > 0, otherwise 0 with gradient 0."""
+    """The square root where x > 0, otherwise 0 with gradient 0; of any shape."""
     positive = x > 0
     return torch.where(positive, x, torch.ones_like(x)).sqrt() * positive
 

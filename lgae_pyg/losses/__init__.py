@@ -34,6 +34,10 @@ def get_loss(name: str) -> Loss:
         name: one of :data:`LOSSES`. ``"chamfer_minkowski"``, ``"jet_mse"``, ``"emd"`` and ``"emd_sinkhorn"``
             compare four-momenta; the others take any columns.
 
+    Shapes:
+        - of the loss: p4 :math:`(n, F)`, target :math:`(m, F)`, ptr and target_ptr :math:`(B+1,)`; **output**
+          :math:`(B,)`
+
     Raises:
         ValueError: if there is no such loss; the message lists those that there are.
     """

@@ -6,7 +6,8 @@ from lgae_pyg.ops.jets import check_jets, check_momenta, jet_sum
 
 
 def jet_mse(p4: Tensor, ptr: Tensor, target: Tensor, target_ptr: Tensor) -> Tensor:
-    r"""Mean squared error of the four-momentum of each jet, the sum of its particles.
+    r"""Mean squared error of the four-momentum of each jet, the sum of its particles, in the unit of the momenta
+    squared.
 
     .. math:: L = \frac14 \sum_\mu \Big( \sum_i p_i^\mu - \sum_j q_j^\mu \Big)^2
 

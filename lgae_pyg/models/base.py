@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Iterable
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -83,7 +83,11 @@ class Model(nn.Module):
         return type(self).__name__
 
     def fit(self, batches: Iterable[Any]) -> "Model":
-        """Sets the parameters in one pass over the training jets, for models with a closed form."""
+        """Sets the parameters in one pass over the training jets, for models with a closed form.
+
+        Raises:
+            TypeError: for all others.
+        """
         raise TypeError(f"{type(self).__name__} has no closed form: it is trained")
 
     def resolve(self, **values: Any) -> None:
@@ -178,7 +182,8 @@ class Tagger(Model):
 def stated_unit(model: nn.Module) -> str | None:
     """The unit that a model was given, by training or by hand, or that its class declares; ``None`` if none."""
     kinds = (vars(kind) for kind in type(model).__mro__ if kind is not Model)
-    return model.unit if any("unit" in names for names in (vars(model), *kinds)) else None
+    stated = any("unit" in names for names in (vars(model), *kinds))
+    return cast("str | None", model.unit) if stated else None
 
 
 def contract_of(model: nn.Module) -> Any:
@@ -196,7 +201,7 @@ def contract_of(model: nn.Module) -> Any:
     return SimpleNamespace(**facts)
 
 
-def recorded_arguments(cls: type, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
+def recorded_arguments(cls: Any, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
     """Arguments of a constructor with their defaults, after the name of the class: ``name`` for a model of this
     package, ``_target_`` and where it is defined for others."""
     own = cls.__module__.startswith(PACKAGE)

@@ -51,6 +51,7 @@ class ClusterAE(Autoencoder):
     """
 
     closed_form = True
+    num_particles: int
 
     def __init__(self, num_particles: int = 30, latent_vectors: int = 9, latent_scalars: int = 1):
         super().__init__()
@@ -62,6 +63,9 @@ class ClusterAE(Autoencoder):
         self.num_particles = num_particles
         self.latent_vectors, self.latent_scalars = latent_vectors, latent_scalars
         self.sizes = cluster_sizes(latent_vectors, latent_scalars, num_particles)
+        self.latent_size = 2 * (latent_scalars + 4 * latent_vectors)
+        #: The number of particles, and for each that is no cluster the node that it is split from.
+        self.side_information = 1 + num_particles - self.clusters
 
     @property
     def label(self) -> str:
@@ -72,16 +76,6 @@ class ClusterAE(Autoencoder):
     def clusters(self) -> int:
         """The largest number of clusters :math:`C` of a jet; the hardest is not in the code, but in the total."""
         return min(1 + self.sizes.known, self.num_particles)
-
-    @property
-    def latent_size(self) -> int:
-        r"""Real numbers in the code of a jet, :math:`2 (\tau_S + 4 \tau_V)`."""
-        return 2 * (self.latent_scalars + 4 * self.latent_vectors)
-
-    @property
-    def side_information(self) -> int:
-        """The number of particles, and for each particle that is no cluster the node that it is split from."""
-        return 1 + self.num_particles - self.clusters
 
     def fit(self, batches: Iterable[Any]) -> "ClusterAE":
         """The model itself: there is nothing to fit to the jets of some ``batches``."""

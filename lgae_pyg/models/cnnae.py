@@ -68,6 +68,7 @@ class CNNAE(Autoencoder):
         if pixels % 4:
             raise ValueError(f"pixels must be divisible by 4 (two layers halve the image), but are {pixels}")
         self.latent_size, self.pixels, self.max_radius = latent_size, pixels, max_radius
+        self.image_grid = pixels, max_radius
         self.small = (pixels // 4, pixels // 4, channels)
         features = channels * (pixels // 4) ** 2
         self.contract = nn.Sequential(
@@ -77,7 +78,7 @@ class CNNAE(Autoencoder):
         self.from_code = nn.Linear(latent_size, features)
         self.expand = nn.Sequential(DoublingConv2d(channels, channels), nn.ReLU(), DoublingConv2d(channels, 1))
         self.reset_parameters()
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch's types lack it
 
     def reset_parameters(self) -> None:
         """Draws the initial weights as Keras does: Glorot's uniform ones, biases zero."""
@@ -86,11 +87,6 @@ class CNNAE(Autoencoder):
                 nn.init.xavier_uniform_(parameter)
             else:
                 nn.init.zeros_(parameter)
-
-    @property
-    def image_grid(self) -> tuple[int, float]:
-        """Pixels along each side and half the width of the images."""
-        return self.pixels, self.max_radius
 
     @property
     def label(self) -> str:

@@ -87,6 +87,8 @@ class GNNAE(Autoencoder):
     """
 
     has_native = True
+    num_particles: int
+    scale: Tensor
     anomaly_score = "chamfer_relative"
 
     def __init__(
@@ -123,36 +125,26 @@ class GNNAE(Autoencoder):
         self.level, self.num_particles, self.aggregation = level, num_particles, aggregation
         self.decode_to, self.padded, self.squash_output = decode, padded, squash_output
         sizes = (node_sizes, edge_sizes), (decoder_node_sizes or node_sizes, decoder_edge_sizes or edge_sizes)
-        encoder_sizes, decoder_sizes = ([[list(step) for step in kind] for kind in pair] for pair in sizes)
+        encoder, decoder = ([[list(step) for step in kind] for kind in pair] for pair in sizes)
+        (encoder_nodes, encoder_edges), (decoder_nodes, decoder_edges) = encoder, decoder
         self.latent = latent
+        self.latent_size = latent if level == "jet" else latent * num_particles
+        #: pT, eta and phi of the jet, and how many particles it has.
+        self.side_information = COORDINATES + int(decode == "jet")
+        self.permutation_invariant = level == "jet" and aggregation != "mix"
         self.resolve(latent=latent, scale=scale)
-        self.resolve(decoder_node_sizes=decoder_sizes[0], decoder_edge_sizes=decoder_sizes[1])
+        self.resolve(decoder_node_sizes=decoder_nodes, decoder_edge_sizes=decoder_edges)
         self.register_buffer("scale", torch.tensor(scale), persistent=False)
         options = (alpha, last_activation, distance, neighbours, backend)
-        outputs = GraphNet(*decoder_sizes, COORDINATES, *options)
+        outputs = GraphNet(decoder_nodes, decoder_edges, COORDINATES, *options)
         if level == "jet":
-            inputs = GraphNet(*encoder_sizes, latent, *options)
+            inputs = GraphNet(encoder_nodes, encoder_edges, latent, *options)
             self.encoder: nn.Module = JetEncoder(inputs, latent, num_particles, aggregation)
             self.decoder: nn.Module = JetDecoder(outputs, latent, num_particles)
         else:
-            inputs = GraphNet(*encoder_sizes, mix_width or latent, *options)
+            inputs = GraphNet(encoder_nodes, encoder_edges, mix_width or latent, *options)
             self.encoder = ParticleEncoder(inputs, mix_width or latent, latent, num_particles)
             self.decoder = ParticleDecoder(outputs, latent, num_particles)
-
-    @property
-    def permutation_invariant(self) -> bool:
-        """Whether the code does not depend on the order of the input, so that of the output has no meaning."""
-        return self.level == "jet" and self.aggregation != "mix"
-
-    @property
-    def latent_size(self) -> int:
-        """Real numbers in the code of a jet, :math:`L` or :math:`N d`, side information not counted."""
-        return self.latent if self.level == "jet" else self.latent * self.num_particles
-
-    @property
-    def side_information(self) -> int:
-        """Numbers that the decoder is told besides: pT, eta and phi of the jet, and how many particles it has."""
-        return COORDINATES + int(self.decode_to == "jet")
 
     @property
     def label(self) -> str:
@@ -164,8 +156,8 @@ class GNNAE(Autoencoder):
         r"""The coordinates that the network sees, in the precision of its parameters.
 
         Args:
-            p4: four-momenta of the particles.
-            axis: four-momenta of the jets, one for each particle.
+            p4: four-momenta of the particles, in any unit.
+            axis: four-momenta of the jets, one for each particle, in the same.
 
         Shapes:
             - p4, axis: :math:`(n, 4)`

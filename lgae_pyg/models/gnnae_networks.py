@@ -49,6 +49,7 @@ class GraphNet(nn.Module):
                 "node_sizes and edge_sizes need an entry for each step, at least one, but have "
                 f"{len(node_sizes)} and {len(edge_sizes)}"
             )
+        self.in_channels = node_sizes[0][0]
         following = [sizes[0] for sizes in node_sizes[1:]] + [out_channels]
         self.convs = nn.ModuleList(
             GraphNetConv(
@@ -120,7 +121,7 @@ class JetDecoder(nn.Module):
     def __init__(self, network: GraphNet, latent: int, num_particles: int):
         super().__init__()
         self.network, self.num_particles = network, num_particles
-        self.expand = nn.Linear(latent, num_particles * network.convs[0].in_channels)
+        self.expand = nn.Linear(latent, num_particles * network.in_channels)
 
     def forward(self, codes: Tensor, ptr: Tensor) -> Tensor:
         slots = self.expand(codes).unflatten(-1, (self.num_particles, -1))
@@ -138,7 +139,7 @@ class ParticleDecoder(nn.Module):
     def __init__(self, network: GraphNet, latent: int, num_particles: int):
         super().__init__()
         self.network, self.num_particles = network, num_particles
-        self.expand = nn.Linear(latent, network.convs[0].in_channels)
+        self.expand = nn.Linear(latent, network.in_channels)
 
     def forward(self, codes: Tensor, ptr: Tensor) -> Tensor:
         slots = codes.unflatten(-1, (self.num_particles, -1))

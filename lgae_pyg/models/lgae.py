@@ -74,6 +74,8 @@ class LGAE(Autoencoder):
           ``decode="jet"`` and :math:`m = BN` for ``"slots"``
     """
 
+    num_particles: int
+
     def __init__(
         self,
         aggregation: str | Aggregation = "mix",
@@ -108,6 +110,7 @@ class LGAE(Autoencoder):
         self.conserve_momentum, self.takes_padding = conserve_momentum, behaviour.masked_padding
         self.mixed_precision, self.extra_scalars = mixed_precision, extra_scalars
         self.latent_vectors = latent_vectors
+        self.side_information = int(decode == "jet")  # how many particles the jet has
         self.resolve(latent_vectors=latent_vectors, scale=self.scale, behaviour=behaviour.to_dict())
         conv = {
             "num_bells": num_bells,
@@ -125,6 +128,8 @@ class LGAE(Autoencoder):
         encoder, decoder = ({"channels": c, **stack} for c in (encoder_channels, decoder_channels))
         self.encoder = Encoder(aggregation, latent, num_particles, extra_scalars, encoder, jet_inputs)
         self.decoder = Decoder(self.latent_irreps, num_particles, decoder)
+        self.latent_size = 2 * self.latent_irreps.dim
+        self.permutation_invariant = not isinstance(self.encoder.aggregation, MixAggregation)
         self.double()
 
     @property
@@ -133,24 +138,9 @@ class LGAE(Autoencoder):
         return f"LGAE {self.aggregation} τ={self.latent_vectors}" + self.conserve_momentum * ", P conserved"
 
     @property
-    def momentum_scale(self) -> float:
+    def momentum_scale(self) -> float:  # type: ignore[override]  # follows scale
         """What momenta are multiplied by on the way in."""
         return self.scale
-
-    @property
-    def permutation_invariant(self) -> bool:
-        """Whether the code does not depend on the order of the particles."""
-        return not isinstance(self.encoder.aggregation, MixAggregation)
-
-    @property
-    def latent_size(self) -> int:
-        r"""Real numbers in the code of a jet, :math:`2 (\tau_S + 4 \tau_V)`, side information not counted."""
-        return 2 * self.latent_irreps.dim
-
-    @property
-    def side_information(self) -> int:
-        """Numbers that the decoder is told besides: how many particles the jet has, unless it fills all slots."""
-        return int(self.decode_to == "jet")
 
     def encode(self, batch: Any) -> Latent:
         """The codes of a batch of jets; vectors come in the unit of the momenta."""
@@ -184,7 +174,7 @@ class LGAE(Autoencoder):
         return self.decoder(Latent(latent.scalars, vectors), ptr, nodes) / self.scale, ptr
 
     def read_out(self, vectors: Tensor, latent: Latent, ptr: Tensor) -> Tensor:
-        """Real four-momenta of complex ones, shifted to the jet's total where it is conserved."""
+        """Real four-momenta of complex ones, shape (m, 4), shifted to the jet's total where it is conserved."""
         real, imag = vectors.real, vectors.imag
         p4 = {"sum": real + imag, "mean": (real + imag) / 2, "real": real, "imag": imag}[self.readout]
         if self.conserve_momentum:

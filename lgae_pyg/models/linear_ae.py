@@ -48,6 +48,9 @@ class LinearAE(Autoencoder):
 
     permutation_invariant = False
     closed_form = True
+    num_particles: int
+    encoder: Tensor
+    decoder: Tensor
     #: Numbers that the decoder is told besides the code: how many particles the jet has.
     side_information = 1
 
@@ -58,7 +61,7 @@ class LinearAE(Autoencoder):
                 f"2 x latent_vectors = {2 * latent_vectors} real vectors do not fit {num_particles} particles"
             )
         self.num_particles, self.conserve_momentum = num_particles, conserve_momentum
-        self.latent_vectors = latent_vectors
+        self.latent_vectors, self.latent_size = latent_vectors, 8 * latent_vectors
         empty = torch.full((num_particles, 2 * latent_vectors), torch.nan, dtype=torch.float64)
         self.register_buffer("encoder", empty)
         self.register_buffer("decoder", empty.clone())
@@ -67,11 +70,6 @@ class LinearAE(Autoencoder):
     def label(self) -> str:
         """Its printed name, such as ``LinearAE τ=9``."""
         return f"LinearAE τ={self.latent_vectors}" + self.conserve_momentum * ", P conserved"
-
-    @property
-    def latent_size(self) -> int:
-        r"""Real numbers in the code of a jet, :math:`8 \tau`."""
-        return 8 * self.latent_vectors
 
     def fit(self, batches: Iterable[Any], weighting: str = "equal") -> "LinearAE":
         r"""Fits the components to the jets of some batches, in one pass; the unit of the jets becomes the model's.
@@ -124,7 +122,11 @@ class LinearAE(Autoencoder):
         return self
 
     def encode(self, batch: Any) -> Latent:
-        """Real latent vectors :math:`(B, 2\\tau, 4)`; no scalars."""
+        """Real latent vectors :math:`(B, 2\\tau, 4)`; no scalars.
+
+        Raises:
+            ValueError: the model is not fitted, or cannot read the batch.
+        """
         self.check(batch)
         if torch.isnan(self.encoder).any():
             raise ValueError("LinearAE is not fitted: call fit(training batches) first")

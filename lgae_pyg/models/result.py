@@ -36,7 +36,8 @@ class Latent(NamedTuple):
     scalars: Tensor
     vectors: Tensor
 
-    __repr__ = _in_short
+    def __repr__(self) -> str:
+        return _in_short(self)
 
 
 class Native(NamedTuple):
@@ -54,7 +55,8 @@ class Native(NamedTuple):
     target: Tensor
     target_ptr: Tensor
 
-    __repr__ = _in_short
+    def __repr__(self) -> str:
+        return _in_short(self)
 
 
 class Images(NamedTuple):
@@ -73,7 +75,8 @@ class Images(NamedTuple):
     axis: Tensor
     max_radius: float
 
-    __repr__ = _in_short
+    def __repr__(self) -> str:
+        return _in_short(self)
 
 
 @dataclass(repr=False)

@@ -76,6 +76,7 @@ class ShellLGAE(Autoencoder):
     """
 
     has_native = True
+    num_particles: int
     #: How many particles the jet has.
     side_information = 1
 
@@ -114,10 +115,11 @@ class ShellLGAE(Autoencoder):
             "mixed_precision": mixed_precision,
         }
         self.latent_vectors, self.latent_scalars = latent_vectors, latent_scalars
-        self.mixed_precision = mixed_precision
+        self.latent_size = 2 * (latent_scalars + 4 * latent_vectors)
+        self.permutation_invariant, self.mixed_precision = order != "list", mixed_precision
         self.resolve(scale=self.scale)
         self.sizes = ShellSizes.of(latent_vectors, latent_scalars, num_particles)
-        stack = {
+        stack: dict[str, Any] = {
             "max_weight": 1,
             "complex_momenta": False,
             "constant_radial": False,
@@ -156,19 +158,9 @@ class ShellLGAE(Autoencoder):
         return f"ShellLGAE{order} τ={self.latent_vectors}"
 
     @property
-    def momentum_scale(self) -> float:
+    def momentum_scale(self) -> float:  # type: ignore[override]  # follows scale
         """What momenta are multiplied by on the way in."""
         return self.scale
-
-    @property
-    def permutation_invariant(self) -> bool:
-        """Whether the code does not depend on the order of the particles."""
-        return self.order != "list"
-
-    @property
-    def latent_size(self) -> int:
-        r"""Real numbers in the code of a jet, :math:`2 (\tau_S + 4 \tau_V)`."""
-        return 2 * (self.latent_scalars + 4 * self.latent_vectors)
 
     def encode(self, batch: Any) -> Latent:
         """The codes of a batch of jets; vectors come in the unit of the momenta."""
@@ -246,6 +238,7 @@ class ShellLGAE(Autoencoder):
 
     def _read(self, slots: Tensor, learned: Tensor, layout: DenseLayout, ptr: Tensor) -> tuple[Tensor, Tensor]:
         """What the network says of each particle: a real scalar and a real vector."""
+        assert self.decoder is not None  # there are unknown particles
         momenta = layout.gather(slots)
         x = self.decoder(self._node_scalars(layout, learned), as_complex(momenta), momenta, ptr)
         out = layout.scatter(self.output(x).real.contiguous())

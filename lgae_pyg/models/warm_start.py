@@ -6,7 +6,9 @@ from torch import Tensor, nn
 from lgae_pyg.models.lgae import LGAE
 from lgae_pyg.models.lgae_networks import LMPStack
 from lgae_pyg.models.linear_ae import LinearAE
+from lgae_pyg.nn.lmp_conv import LMPConv
 from lgae_pyg.nn.mix_reps import MixReps
+from lgae_pyg.nn.unchanged import as_kind
 
 _VECTOR = "(1/2,1/2)"
 
@@ -75,7 +77,7 @@ def _pass_first_vector(stack: LMPStack) -> None:
     first = _weight(stack.input)
     first[0].zero_()
     first[0, 0, 0] = 1.0
-    for conv in stack.convs:
+    for conv in as_kind(LMPConv, stack.convs):
         row = _weight(conv.mix)[0]
         row.zero_()
         row[conv.irreps_message.multiplicity(_VECTOR), 0] = 1.0

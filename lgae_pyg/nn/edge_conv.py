@@ -10,7 +10,7 @@ from torch_geometric.nn.aggr import MeanAggregation
 from torch_geometric.typing import Adj, OptTensor
 
 from lgae_pyg.nn.joint_batch_norm import JointBatchNorm
-from lgae_pyg.nn.unchanged import is_exactly, passes_messages_as
+from lgae_pyg.nn.unchanged import as_kind, is_exactly, passes_messages_as
 from lgae_pyg.ops.backends.choice import check_backend, choose_backend
 from lgae_pyg.ops.jets import on_rows
 from lgae_pyg.ops.joint import is_joint
@@ -80,9 +80,10 @@ class ParticleNetConv(MessagePassing):
 
     def _terms(self, x: Tensor, edge_attr: Tensor | None) -> tuple[dict[str, Tensor], Tensor | None]:
         """The first layer of particles as targets and as sources, and of the features of edges."""
-        own, difference = self.layers[0].weight.split(self.in_channels, 1)
+        weight = as_kind(nn.Linear, self.layers)[0].weight
+        own, difference = weight.split(self.in_channels, 1)
         terms = {"target": x @ (own - difference).T, "source": x @ difference.T}
-        return terms, None if edge_attr is None else edge_attr @ self.layers[0].weight.T
+        return terms, None if edge_attr is None else edge_attr @ weight.T
 
     def padded(self, x: Tensor, places: Tensor, found: Tensor, edge_attr: Tensor | None = None) -> Tensor:
         """The same block on padded jets, in evaluation.
@@ -120,11 +121,11 @@ class ParticleNetConv(MessagePassing):
         """The mean of the messages, from the parameters."""
         from lgae_pyg.ops.backends.compiled_convolution import EdgeNorm, compiled_edge_convolution
 
-        count = edge_index.shape[1]
-        norms = [EdgeNorm(norm.weight, norm.bias, norm.eps, fixed_statistics(norm, count)) for norm in self.norms]
-        weights = [layer.weight for layer in self.layers[1:]]
-        mean, found = compiled_edge_convolution(target, source, edge_attr, edge_index, norms, weights)
-        for norm, terms, (centre, variance) in zip(self.norms, norms, found):
+        count, norms = edge_index.shape[1], as_kind(JointBatchNorm, self.norms)
+        kept = [EdgeNorm(norm.weight, norm.bias, norm.eps, fixed_statistics(norm, count)) for norm in norms]
+        weights = [layer.weight for layer in as_kind(nn.Linear, self.layers)[1:]]
+        mean, found = compiled_edge_convolution(target, source, edge_attr, edge_index, kept, weights)
+        for norm, terms, (centre, variance) in zip(norms, kept, found):
             if terms.statistics is None:
                 follow_statistics(norm, centre, variance, count)
         return mean

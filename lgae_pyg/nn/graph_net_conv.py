@@ -9,7 +9,7 @@ from torch.nn.functional import leaky_relu, pad
 from torch_geometric.nn import MessagePassing
 from torch_geometric.typing import Adj
 
-from lgae_pyg.nn.unchanged import is_exactly, passes_messages_as
+from lgae_pyg.nn.unchanged import as_kind, is_exactly, passes_messages_as
 from lgae_pyg.ops.backends.choice import check_backend
 from lgae_pyg.ops.edge_networks import EdgeNetwork, distance, edge_network_sum
 from lgae_pyg.ops.graphs import complete_graph, edges_or_offsets
@@ -94,7 +94,7 @@ class GraphNetConv(MessagePassing):
         """He's initialisation (arXiv:1502.01852) where ``distance`` is ``"norm"``, so that the features keep their
         size from layer to layer; PyTorch's default otherwise, since squared distances would explode."""
         super().reset_parameters()
-        for layer in (*self.edge_layers, *self.node_layers):
+        for layer in as_kind(nn.Linear, (*self.edge_layers, *self.node_layers)):
             layer.reset_parameters()
             if self.distance == "norm":
                 nn.init.kaiming_normal_(layer.weight, self.slope, nonlinearity="leaky_relu")
@@ -126,7 +126,7 @@ class GraphNetConv(MessagePassing):
 
     def edge_network(self) -> EdgeNetwork:
         """The perceptron :math:`\\phi_e` as plain tensors."""
-        layers = self.edge_layers
+        layers = as_kind(nn.Linear, self.edge_layers)
         weights, biases = [layer.weight for layer in layers], [layer.bias for layer in layers]
         return EdgeNetwork(weights, biases, self.slope, self.distance == "norm")
 

@@ -2,10 +2,11 @@ r"""Lorentz message passing: the equivariant convolution of the LGAE."""
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from itertools import takewhile
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.nn import MessagePassing
 from torch_geometric.typing import Adj, OptTensor
 
@@ -155,7 +156,7 @@ class LMPConv(MessagePassing):
             kinds = (self.irreps_cat, self.irreps_out)
             self.tables = level_tables(self.irreps_in, *couplings, *kinds, scalar_edge, neighbours)
         scalars = self.irreps_out.multiplicity(SCALAR)
-        self.mlp: nn.Module | None = None
+        self.mlp: ScalarMLP | None = None
         if mlp_depth and scalars:
             self.mlp = ScalarMLP(scalars, mlp_depth, mlp_width, activation, mlp_residual, mlp_squash)
         self.mixed_precision = mixed_precision
@@ -171,7 +172,7 @@ class LMPConv(MessagePassing):
         """
         super().reset_parameters()
         self.radial.reset_parameters()
-        scales = {}
+        scales: dict[str, Sequence[float]] = {}
         for total, irrep in self.irreps_cat:
             messages = self.irreps_message.multiplicity(irrep)
             own = self.irreps_in.multiplicity(irrep)
@@ -200,19 +201,15 @@ class LMPConv(MessagePassing):
         self, x: Tensor, pos: Tensor, edge_index: Adj | None, ptr: Tensor | None, present: Tensor | None
     ) -> Tensor:
         """The level on checked inputs in its own unit."""
-        closed_form = edge_index is None and self._takes_closed_form()
-        if closed_form and present is None and (level := self._level()) is not None:
-            whole = whole_level(x, pos, level, ptr, self.backend, self.mixed_precision)
-            if whole is not None:
-                return whole
-        if edge_index is None and present is None and (level := self._tensor_level(pos)) is not None:
-            whole = tensor_level(x, pos, level, ptr, self.backend)
+        closed_form = ptr is not None and self._takes_closed_form()
+        if ptr is not None and present is None:
+            whole = self._whole_level(x, pos, ptr, closed_form)
             if whole is not None:
                 return whole
         features = unpack(x, self.irreps_in)
-        if closed_form:
+        if ptr is not None and closed_form:
             messages = self._closed_form_messages(features, pos, ptr, present)
-        elif edge_index is None and self._takes_split_form():
+        elif ptr is not None and self._takes_split_form():
             messages = self._split_messages(features, pos, ptr, present)
         else:
             if edge_index is None:
@@ -221,6 +218,16 @@ class LMPConv(MessagePassing):
             messages = unpack(torch.view_as_complex(flat.unflatten(-1, (-1, 2))), self.irreps_message)
         own = [couple(features[a], features[b], a, b, out) for a, b, out, _ in self.self_couplings]
         return self._update(messages, features, own)
+
+    def _whole_level(self, x: Tensor, pos: Tensor, ptr: Tensor, closed_form: bool) -> Tensor | None:
+        """The level on complete graphs in one step, where a back-end has that."""
+        level = self._level() if closed_form else None
+        if level is not None:
+            whole = whole_level(x, pos, level, ptr, self.backend, self.mixed_precision)
+            if whole is not None:
+                return whole
+        tables = self._tensor_level(pos)
+        return None if tables is None else tensor_level(x, pos, tables, ptr, self.backend)
 
     def _checked(self, x: Tensor, pos: Tensor) -> tuple[Tensor, Tensor]:
         """Features and momenta in one precision, the highest of theirs and of the parameters."""
@@ -260,17 +267,17 @@ class LMPConv(MessagePassing):
         possible = (
             is_scalar_vector(self.irreps_out)
             and not (self.self_loops or self.ordered_products or self.radial.constant)
-            and not isinstance(self.scalar_edge, complex)
             and is_exactly(self.mix, MixReps)
             and (mlp is None or (perceptron is not None and mlp.precision == low))
         )
-        if not possible:
+        if not possible or isinstance(self.scalar_edge, complex):
             return None
         radial = (self.radial.a, self.radial.b, self.radial.c, self.radial.weight, self.radial.bias)
         share = 1 / self.neighbours
         edge = self.scalar_edge * share
+        of_scalars, of_vectors = self.mix.weights.values()
         scales = (edge, share / 2, 1.0, 1.0, 0.5), (edge, share, 1.0, 1.0)
-        return Level(radial, *self.mix.weights.values(), *scales, perceptron)
+        return Level(radial, of_scalars, of_vectors, *scales, perceptron)
 
     def _tensor_level(self, pos: Tensor) -> TensorLevel | None:
         """The same as :meth:`_level` for the kernels for any irreps."""
@@ -280,9 +287,9 @@ class LMPConv(MessagePassing):
         if self.radial.constant or not is_exactly(self.mix, MixReps) or (self.mlp is not None and not perceptron):
             return None
         radial = (self.radial.a, self.radial.b, self.radial.c, self.radial.weight, self.radial.bias)
-        mixing = list(self.mix.weights.values()), self.mix.plan
-        options = (perceptron, self._scalars(), self.self_loops, self.masked_origin)
-        return TensorLevel(self.tables, radial, *mixing, *options)
+        weights, plan, scalars = list(self.mix.weights.values()), self.mix.plan, self._scalars()
+        graph = (self.self_loops, self.masked_origin)
+        return TensorLevel(self.tables, radial, weights, plan, perceptron, scalars, *graph)
 
     def _scalars(self) -> tuple[int, int]:
         """Where the scalars of the output begin and end."""

@@ -6,7 +6,7 @@ from torch_geometric.typing import Adj
 
 from lgae_pyg.lorentz.kinematics import minkowski_dot, minkowski_square
 from lgae_pyg.nn.joint_batch_norm import JointBatchNorm
-from lgae_pyg.nn.unchanged import is_exactly
+from lgae_pyg.nn.unchanged import as_kind, is_exactly
 from lgae_pyg.ops.backends.choice import check_backend, choose_backend
 from lgae_pyg.ops.graphs import check_offsets, edges_or_offsets
 from lgae_pyg.ops.jets import on_rows
@@ -92,10 +92,11 @@ class LorentzNetConv(nn.Module):
     def reset_parameters(self) -> None:
         """PyTorch's initialisation; small steps of the coordinates."""
         for layer in self.modules():
-            if layer is not self and hasattr(layer, "reset_parameters"):
-                layer.reset_parameters()
+            reset = getattr(layer, "reset_parameters", None)
+            if layer is not self and callable(reset):
+                reset()
         if self.shift_mlp is not None:
-            nn.init.xavier_uniform_(self.shift_mlp[-1].weight, gain=1e-3)
+            nn.init.xavier_uniform_(as_kind(nn.Linear, self.shift_mlp)[-1].weight, gain=1e-3)
 
     def forward(
         self,
@@ -108,14 +109,26 @@ class LorentzNetConv(nn.Module):
         edge_attr: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         edge_index, ptr = edges_or_offsets(len(h), edge_index, ptr, batch)
-        pairs = pairs_of(ptr) if edge_index is None else edge_pairs(edge_index, len(h))
+        if ptr is None:
+            assert edge_index is not None  # one of the two is given
+            pairs = edge_pairs(edge_index, len(h))
+        else:
+            pairs = pairs_of(ptr)
         return self.pass_along(h, x, scalars, pairs, edge_attr)
 
     @without_autocast
     def pass_along(
         self, h: Tensor, x: Tensor, scalars: Tensor, pairs: Pairs, edge_attr: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The block along pairs that were made before, such as once for all blocks of a network."""
+        """The block along pairs that were made before, such as once for all blocks of a network.
+
+        Raises:
+            ValueError: for ``edge_attr`` of another width than ``edge_dim``.
+
+        Shapes:
+            - those of the layer; pairs of :func:`~lgae_pyg.ops.pair_chunks.all_pairs` or
+              :func:`~lgae_pyg.ops.pair_chunks.edge_pairs`
+        """
         if (0 if edge_attr is None else edge_attr.shape[-1]) != self.edge_dim:
             found = "none" if edge_attr is None else edge_attr.shape[-1]
             raise ValueError(f"LorentzNetConv needs {self.edge_dim} columns of edge_attr, but was given {found}")
@@ -133,6 +146,9 @@ class LorentzNetConv(nn.Module):
         self, h: Tensor, x: Tensor, scalars: Tensor, exists: Tensor, edge_attr: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """The block on complete graphs of padded jets, all pairs at once, in evaluation.
+
+        Raises:
+            ValueError: in training.
 
         Shapes:
             - h: :math:`(B, N, H)`, x: :math:`(B, N, 4)`, scalars: :math:`(B, N, S)`, exists: :math:`(B, N)`,
@@ -168,8 +184,8 @@ class LorentzNetConv(nn.Module):
 
             def whole(h_i: Tensor, x_i: Tensor, h_j: Tensor, x_j: Tensor, *attr: Tensor) -> tuple[Tensor, ...]:
                 seen = self._pair_features(x_i, x_j, attr, h_i.dtype)
-                seen = [h_i, h_j] if seen is None else [h_i, h_j, seen]
-                return self._message(self.edge_norm(self.edge_input(torch.cat(seen, -1))), x_i, x_j)
+                columns = [h_i, h_j] if seen is None else [h_i, h_j, seen]
+                return self._message(self.edge_norm(self.edge_input(torch.cat(columns, -1))), x_i, x_j)
 
             sums = pair_sum(whole, pairs, (h, x), (h, x), features, reductions)
             return sums[0], sums[1] if len(sums) > 1 else None
@@ -199,10 +215,13 @@ class LorentzNetConv(nn.Module):
         """The same, from the parameters."""
         from lgae_pyg.ops.backends.compiled_lorentz import compiled_lorentz_sum
 
-        ptr, norm, mover = check_offsets(pairs.offsets, len(h), h.device), self.edge_norm, ()
+        offsets, norm = pairs.offsets, self.edge_norm
+        assert offsets is not None  # as _runs_compiled looks
+        ptr = check_offsets(offsets, len(h), h.device)
+        mover: tuple[Tensor, Tensor, Tensor] | tuple[()] = ()
         x = x if self.invariants else x.detach()  # nothing depends on it, and it shall get no zeros as gradients
         if self.shift_mlp is not None:
-            inner, _, outer = self.shift_mlp
+            inner, outer = as_kind(nn.Linear, list(self.shift_mlp)[::2])
             mover = inner.weight, inner.bias, outer.weight
         edges = LorentzEdges(
             self.edge_input.weight,
@@ -262,6 +281,7 @@ class LorentzNetConv(nn.Module):
         return torch.cat([psi(invariants).to(dtype), *attr], -1)
 
     def _shift(self, difference: Tensor, m: Tensor) -> Tensor:
+        assert self.shift_mlp is not None
         shift = difference * self.shift_mlp(m)
         return shift if self.clamp is None else shift.clamp(-self.clamp, self.clamp)
 

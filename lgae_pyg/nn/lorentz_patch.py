@@ -2,6 +2,7 @@ r"""Lorentz features for networks that know nothing of Lorentz symmetry: of grou
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from lgae_pyg.data.units import unit_factor
@@ -81,18 +82,18 @@ class LorentzPatch(nn.Module):
     def forward(self, p4: Tensor, ptr: Tensor | None = None, batch: Tensor | None = None) -> list[Tensor]:
         ptr = graph_offsets(len(p4), ptr, batch)
         values = log_feature(group_feature(self.feature, self.scale * p4.double(), ptr, self.k, self.include_self))
-        embedded = self.embedding(values.to(self.embedding[1].weight.dtype).unsqueeze(-1))
+        embedded = self.embedding(values.to(_precision(self.embedding)).unsqueeze(-1))
         return [projection(embedded) for projection in self.projections]
 
     def padded(self, p4: Tensor, exists: Tensor) -> list[Tensor]:
-        """The same for padded jets, in evaluation.
+        """The same for padded jets, in evaluation; momenta are in the unit of ``scale``.
 
         Shapes:
             - p4: :math:`(B, N, 4)`, exists: :math:`(B, N)`
             - **output:** one :math:`(B, N, d_b)` per block
         """
         group = padded_group_feature(self.feature, self.scale * p4, exists, self.k, self.include_self)
-        values = log_feature(group).to(self.embedding[1].weight.dtype).unsqueeze(-1)
+        values = log_feature(group).to(_precision(self.embedding)).unsqueeze(-1)
         embedded = on_rows(self.embedding, values)
         return [on_rows(projection, embedded) for projection in self.projections]
 
@@ -122,7 +123,7 @@ class PairPatch(nn.Module):
     def __init__(self, widths: Sequence[int], feature: str = "mass", hidden: int = 64):
         super().__init__()
         check_choice("pair feature", feature, PAIR_FEATURES)
-        self.feature = feature
+        self.feature, self.widths = feature, list(widths)
         self.embedding = nn.Sequential(*_perceptron(hidden, bias=False))
         self.projections = _projections(hidden, widths, activation=False)
 
@@ -130,11 +131,11 @@ class PairPatch(nn.Module):
     def forward(self, p4: Tensor, ptr: Tensor) -> list[Tensor]:
         source, target = complete_pairs(ptr)
         once = source < target
+        dtype = _precision(self.embedding)
         values = log_feature(pair_feature(self.feature, *(p4.double()[end[once]] for end in (source, target))))
-        weight = self.embedding[0].weight
         if not len(values) and not (self.training and is_joint()):
-            return [weight.new_empty(0, projection[0].out_features) for projection in self.projections]
-        embedded = self.embedding(values.to(weight.dtype).unsqueeze(-1))
+            return [values.new_empty(0, width, dtype=dtype) for width in self.widths]
+        embedded = self.embedding(values.to(dtype).unsqueeze(-1))
         return [projection(embedded) for projection in self.projections]
 
     def on_edges(self, block: int, p: Tensor, q: Tensor) -> Tensor:
@@ -144,7 +145,7 @@ class PairPatch(nn.Module):
             - p, q: :math:`(*, 4)`
             - **output:** :math:`(*, d_b)`
         """
-        values = log_feature(pair_feature(self.feature, p, q)).to(self.embedding[0].weight.dtype)
+        values = log_feature(pair_feature(self.feature, p, q)).to(_precision(self.embedding))
         layers = nn.Sequential(self.embedding, self.projections[block])
         return on_rows(layers, values.unsqueeze(-1))
 
@@ -162,6 +163,11 @@ def pair_numbers(edge_index: Tensor, ptr: Tensor) -> Tensor:
     places = node_slots(ptr)[edge_index]
     larger, smaller = places.amax(0), places.amin(0)
     return first + larger * (larger - 1) // 2 + smaller
+
+
+def _precision(layers: nn.Sequential) -> torch.dtype:
+    """That of the first linear layer."""
+    return next(layer.weight.dtype for layer in layers if isinstance(layer, nn.Linear))
 
 
 def _perceptron(hidden: int, bias: bool) -> list[nn.Module]:

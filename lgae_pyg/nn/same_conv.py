@@ -53,5 +53,5 @@ class DoublingConv2d(nn.ConvTranspose2d):
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__(in_channels, out_channels, kernel_size=3, stride=2)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]  # its size is no choice
         return pad(super().forward(x), [-amount for amount in AFTER])

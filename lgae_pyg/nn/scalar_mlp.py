@@ -1,15 +1,16 @@
 """A perceptron on the Lorentz scalars, the only features on which a nonlinearity may act freely."""
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-from lgae_pyg.nn.unchanged import is_exactly
+from lgae_pyg.nn.unchanged import as_kind, is_exactly
 from lgae_pyg.ops.levels import Perceptron
 from lgae_pyg.ops.precision import check_precision, without_autocast
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "leakyrelu": nn.LeakyReLU,
     "relu": nn.ReLU,
     "elu": nn.ELU,
@@ -107,15 +108,15 @@ class ScalarMLP(nn.Module):
         """The perceptron as plain tensors; none if a kernel would not do with them what its modules do."""
         if not (is_exactly(self, ScalarMLP) and is_exactly(self.layers, nn.Sequential)):
             return None
-        layers = list(self.layers)
-        linear, slopes = layers[::2], {_slope(layer) for layer in layers[1::2]}
+        layers, slope = list(self.layers), self.slope
+        linear = as_kind(nn.Linear, layers[::2])
         plain = all(is_exactly(layer, nn.Linear) and layer.bias is not None for layer in linear)
-        if not plain or len(slopes) != 1 or None in slopes or len(layers) % 2 == 0:
+        if not plain or slope is None or len(layers) % 2 == 0:
             return None
         weights, biases = [layer.weight for layer in linear], [layer.bias for layer in linear]
         if len({len(bias) for bias in biases[:-1]}) != 1:
             return None
-        return Perceptron(weights, biases, slopes.pop(), self.residual, self.squash)
+        return Perceptron(weights, biases, slope, self.residual, self.squash)
 
     @without_autocast
     def forward(self, scalars: Tensor) -> Tensor:

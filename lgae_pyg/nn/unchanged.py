@@ -1,9 +1,14 @@
 """Whether modules are still what their classes say, so that a kernel may do their work from their parameters."""
 
+from collections.abc import Iterable
+from typing import TypeGuard, TypeVar, cast
+
 from torch import Tensor, nn
 from torch.nn.modules import module as registry
 from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.aggr import Aggregation, SumAggregation
+
+M = TypeVar("M", bound=nn.Module)
 
 PLAIN = (nn.Parameter, Tensor, type(None))
 #: Steps of message passing that a layer may define, and what PyG calls around them.
@@ -11,7 +16,7 @@ STEPS = ("message", "aggregate", "update", "message_and_aggregate")
 MESSAGE_HOOKS = tuple(f"_{step}_forward{when}_hooks" for step in (*STEPS, "propagate") for when in ("_pre", ""))
 
 
-def is_exactly(module: nn.Module | None, kind: type[nn.Module]) -> bool:
+def is_exactly(module: nn.Module | None, kind: type[M]) -> TypeGuard[M]:
     """Whether calling a module does what its class does from plain parameters, and nothing else.
 
     It does not where the class is another one (a subclass, an adapter, a parametrization), where its ``forward``
@@ -41,6 +46,17 @@ def is_exactly(module: nn.Module | None, kind: type[nn.Module]) -> bool:
         if type(part) not in PLAIN:
             return False
     return True
+
+
+def as_kind(kind: type[M], modules: Iterable[nn.Module]) -> list[M]:
+    """The modules of a container, whose types PyTorch does not know, as those that they were built as. Nothing is
+    checked: they may have been replaced since.
+
+    Args:
+        kind: their class.
+        modules: the container.
+    """
+    return cast("list[M]", list(modules))
 
 
 def passes_messages_as(

@@ -112,4 +112,6 @@ def edge_network_sum(
         return hidden
 
     pairs = all_pairs(ptr, self_loops=True, max_pairs=max_pairs)
-    return pair_sum(messages, pairs, (first.target, x), (first.source, x))
+    total = pair_sum(messages, pairs, (first.target, x), (first.source, x))
+    assert isinstance(total, Tensor)  # of one output
+    return total

@@ -81,8 +81,7 @@ def _shares(parts: list[Tensor], graph: Tensor, sizes: Tensor, choice: Choice) -
         - parts: :math:`(n, \tau, \dim, 2)` for each irrep, real and imaginary parts
         - **output:** :math:`(n, \sum \tau, 2)`
     """
-    keys, terms = zip(*(_key(part, choice) for part in parts))
-    key, terms = torch.cat(keys, 1), torch.cat(terms, 1)
+    key, terms = (torch.cat(found, 1) for found in zip(*(_key(part, choice) for part in parts)))
     rounding = choice.rounding * torch.finfo(key.dtype).eps * terms * (sizes == 2)[graph].view(-1, 1, 1)
     where = graph.view(-1, 1, 1).expand_as(key)
 

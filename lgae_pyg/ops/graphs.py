@@ -67,7 +67,7 @@ def _known(ptr: Tensor, nodes: int) -> bool:
         return False
     state = nodes, ptr._version
     known = getattr(ptr, "_describes", None) == state
-    ptr._describes = state
+    ptr._describes = state  # type: ignore[attr-defined]  # tensors keep what they are given
     return known
 
 

@@ -88,7 +88,7 @@ def pad_jets(p4: Tensor, ptr: Tensor, slots: int | None = None) -> tuple[Tensor,
     """Lays the jets side by side, the missing particles filled with zeros. Jets of one size are not copied.
 
     Args:
-        p4: momenta of all jets, one after another.
+        p4: momenta of all jets, one after another, in any unit; or any other columns.
         ptr: where each jet begins, and where the last one ends.
         slots: the width of the result; the largest jet's number of particles when omitted.
 

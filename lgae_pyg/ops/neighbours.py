@@ -5,6 +5,8 @@ own neighbour, and a jet of :math:`n` particles offers :math:`\min(k, n - 1)` of
 not enter, so that no result depends on what is in the batch beside a jet. No gradient flows through a choice.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -13,6 +15,8 @@ from lgae_pyg.ops.graphs import dense_layout, node_slots, node_to_graph
 
 #: Largest number of entries of a matrix of scores that is held at once.
 MAX_SCORES = 1 << 24
+#: Larger for nearer particles: (B, M, N) of (B, M, D) and (B, N, D).
+Score = Callable[[Tensor, Tensor], Tensor]
 
 
 @torch.no_grad()
@@ -71,7 +75,7 @@ def products(rows: Tensor, p4: Tensor) -> Tensor:
     return (rows * metric) @ p4.mT
 
 
-def padded_neighbours(score, values: Tensor, exists: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def padded_neighbours(score: Score, values: Tensor, exists: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The :math:`k` neighbours of largest score of each particle of padded jets, whatever the number of places:
     the places of the neighbours, and which of these are neighbours (the others are any place).
 
@@ -104,7 +108,7 @@ def at_places(values: Tensor, places: Tensor) -> Tensor:
     return values.reshape(-1, width).index_select(0, rows.flatten()).view(*places.shape, width)
 
 
-def _strongest(score, values: Tensor, ptr: Tensor, k: int) -> Tensor:
+def _strongest(score: Score, values: Tensor, ptr: Tensor, k: int) -> Tensor:
     """Edges along the k largest scores of each row; ``score`` makes (B, M, N) of (B, M, D) and (B, N, D). Of large
     jets, some rows at a time."""
     if k < 1:
@@ -124,7 +128,7 @@ def _strongest(score, values: Tensor, ptr: Tensor, k: int) -> Tensor:
     return torch.stack([sources[found], targets[found]])
 
 
-def _top(score, dense: Tensor, exists: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def _top(score: Score, dense: Tensor, exists: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Slots of the k largest scores of each row, and whether they hold a particle."""
     rows, parts = max(1, MAX_SCORES // dense.shape[1]), []
     for first, some in zip(range(0, dense.shape[1], rows), dense.split(rows, dim=1)):

@@ -155,11 +155,10 @@ def follow_statistics(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, coun
     Shapes:
         - mean, variance: :math:`(C,)`
     """
-    if not norm.track_running_stats or not count:
+    centre, width, batches = norm.running_mean, norm.running_var, norm.num_batches_tracked
+    if not norm.track_running_stats or not count or centre is None or width is None or batches is None:
         return
-    norm.num_batches_tracked.add_(1)
-    rate = norm.momentum
-    if rate is None:
-        rate = norm.num_batches_tracked.to(norm.running_mean.dtype).reciprocal()
-    norm.running_mean.add_((mean - norm.running_mean) * rate)
-    norm.running_var.add_((variance * count / (count - 1) - norm.running_var) * rate)
+    batches.add_(1)
+    rate = batches.to(centre.dtype).reciprocal() if norm.momentum is None else norm.momentum
+    centre.add_((mean - centre) * rate)
+    width.add_((variance * count / (count - 1) - width) * rate)

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from types import FunctionType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,6 +35,8 @@ REDUCTIONS = ("sum", "mean")
 #: A function of one chunk of pairs, called with the rows of the target tensors at i, of the source tensors at j
 #: and of the pair features; returns one tensor with a row per pair, or a tuple of such.
 PairFunction = Callable[..., Tensor | tuple[Tensor, ...]]
+#: Rows of some tensors, one for each pair or node of a chunk.
+Rows = Sequence[Tensor]
 
 
 class SplitLinear(NamedTuple):
@@ -146,8 +148,8 @@ def pair_sum(
     def add_up(outputs: Tensor | tuple[Tensor, ...], nodes: int, target: Tensor) -> tuple[Tensor, ...]:
         nonlocal single
         single = isinstance(outputs, Tensor)
-        outputs = (outputs,) if single else outputs
-        return tuple(part.new_zeros(nodes, *part.shape[1:]).index_add(0, target, part) for part in outputs)
+        parts = (outputs,) if isinstance(outputs, Tensor) else outputs
+        return tuple(part.new_zeros(nodes, *part.shape[1:]).index_add(0, target, part) for part in parts)
 
     totals: list[tuple[Tensor, ...]] = []
     for group, parts in walk_pairs(function, add_up, pairs, targets, sources, features, recompute):
@@ -177,7 +179,7 @@ def _means(sums: list[Tensor], pairs: Pairs, reduce: str | Sequence[str]) -> tup
 
 def walk_pairs(
     function: PairFunction,
-    reduce: Callable[[Tensor | tuple[Tensor, ...], int, Tensor], tuple[Tensor, ...]],
+    reduce: Callable[[Any, int, Tensor], tuple[Tensor, ...]],
     pairs: Pairs,
     targets: Sequence[Tensor],
     sources: Sequence[Tensor],
@@ -199,7 +201,9 @@ def walk_pairs(
     at_targets, at_sources = (_transposed([t.split(nodes) for t in ts], len(nodes)) for ts in (targets, sources))
     at_pairs = iter(_transposed([feature.split(lengths) for feature in features], len(lengths)))
 
-    def run(group: CompleteGroup | EdgeGroup, begin: int, end: int, at_i, at_j, at_ij) -> tuple[Tensor, ...]:
+    def run(
+        group: CompleteGroup | EdgeGroup, begin: int, end: int, at_i: Rows, at_j: Rows, at_ij: Rows
+    ) -> tuple[Tensor, ...]:
         source, target = group.indices(begin, end)
         rows = [t.index_select(0, target) for t in at_i] + [s.index_select(0, source) for s in at_j]
         _refuse_rebound(captured, _captured(function))

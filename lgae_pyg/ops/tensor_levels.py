@@ -83,7 +83,8 @@ def level_tables(
     columns, counts, places = _columns(irreps, messages)
     sums, features = sum(counts), _begins(irreps)
     momentum, one = sums + irreps.dim, sums + irreps.dim + 4
-    free, entries = _begins(mixed), []
+    free = _begins(mixed)
+    entries: list[Entry] = []
 
     def room(irrep: Irrep) -> int:
         begin = free[irrep]

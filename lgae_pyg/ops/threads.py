@@ -1,6 +1,6 @@
 """Threads: one solver call per jet spread over them, and how many there may be."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
@@ -41,8 +41,8 @@ def solve_jets(
         return _collect(pool.map(solve_chunk, starts), jets, progress)
 
 
-def _collect(parts, jets: int, progress: Progress | None) -> list:
-    results = []
+def _collect(parts: Iterable[list[Result]], jets: int, progress: Progress | None) -> list[Result]:
+    results: list[Result] = []
     for part in parts:
         results += part
         if progress is not None:

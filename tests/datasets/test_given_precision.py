@@ -1,4 +1,4 @@
-"""Momenta of single precision have no masses within their rounding, whatever format they are written or studied in."""
+"""Momenta of single precision have no masses within their rounding, in whatever format they are kept."""
 
 import h5py
 import numpy as np

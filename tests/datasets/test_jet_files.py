@@ -195,6 +195,18 @@ def test_particles_are_sorted_cut_and_counted(tmp_path: Path, jets: Jets):
     assert f"{(jets.sizes > 2).sum()} jets cut to the 2 leading particles (" in text
 
 
+def test_the_summary_of_jets_in_memory_is_what_the_gate_did(jets: Jets, capsys) -> None:
+    """Also of a part of the jets, and after they were saved."""
+    p4 = jets.p4.copy()
+    p4[jets.ptr[1]] = np.nan  # the second jet
+    left = np.delete(jets.sizes, 1)
+    found = from_arrays(p4, jets.ptr, jets.y, unit="GeV", num_particles=2)
+    first, *others = found.summary
+    assert first == f"{len(jets)} jets read, {len(jets) - 1} kept; dropped: 1 not finite"
+    assert any(line.startswith(f"{(left > 2).sum()} jets cut to the 2 leading particles") for line in others)
+    assert found.part("train").summary == found.summary == capsys.readouterr().err.splitlines()
+
+
 def test_class_choice_renumbers_and_first_jets_are_taken(tmp_path: Path, jets: Jets):
     write.root_tree(tmp_path / "jets.root", jets)
     found = read(tmp_path / "jets.root", classes=["Hbb", "QCD"])

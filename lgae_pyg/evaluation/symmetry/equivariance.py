@@ -32,6 +32,9 @@ class Records:
         encode: from momenta in GeV and ``ptr`` to the momenta that the model takes, and whatever is needed to
             undo it (the factor of a jet that is normalised by a property of its own, for instance).
         decode: from the model's output, its ``ptr`` and that context to momenta in GeV.
+
+    Shapes:
+        - momenta: :math:`(n, 4)`, ptr: :math:`(B+1,)`
     """
 
     encode: Callable[[Tensor, Tensor], tuple[Tensor, Any]]

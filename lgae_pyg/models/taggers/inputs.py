@@ -1,6 +1,6 @@
 """What taggers have in common: momenta in GeV whatever the unit, means over jets, classifying perceptrons."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -27,7 +27,7 @@ class GeVTagger(Tagger):
     scale: float = 1.0
 
     @property
-    def momentum_scale(self) -> float:
+    def momentum_scale(self) -> float:  # type: ignore[override]  # follows unit and scale
         """What momenta are multiplied by on the way in."""
         return unit_factor(self.unit, "GeV") * self.scale
 
@@ -51,9 +51,9 @@ class ReferencedTagger(GeVTagger):
         """Keeps the reference vectors, :math:`(r, 4)`, which are arguments and no weights."""
         self.register_buffer("references", vectors, persistent=False)
 
-    def _apply(self, function, recurse: bool = True):
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Any:
         """As in PyTorch; the reference vectors stay float64."""
-        super()._apply(function, recurse)
+        super()._apply(fn, recurse)
         self.references = self.references.double()
         return self
 

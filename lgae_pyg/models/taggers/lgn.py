@@ -103,10 +103,11 @@ class LGNClassifier(ReferencedTagger):
         self.see(reference_vectors(beams, time_direction, length))
         columns, first = 1 + (len(self.references) > 0), channels[0]
         if momenta_input:
-            self.input: nn.Module = MixReps([(columns, SCALAR), (1, VECTOR)], [(first, SCALAR), (first, VECTOR)])
+            given, made = [(columns, SCALAR), (1, VECTOR)], [(first, SCALAR), (first, VECTOR)]
+            self.input: nn.Module = MixReps(Irreps(given), Irreps(made))
         else:
             self.input = nn.Linear(columns, 2 * first)
-        options = {
+        options: dict[str, Any] = {
             "max_weight": max_weight,
             "max_degree": max_degree,
             "num_bells": num_bells,
@@ -160,7 +161,7 @@ class LGNClassifier(ReferencedTagger):
         return table_products(torch.cat(features, -1), self.squares, self.backend)
 
     def features(self, p4: Tensor, scalars: Tensor, ptr: Tensor) -> list[Tensor]:
-        """Packed features of the particles in the input and after each level.
+        """Packed features of the particles in the input and after each level; momenta are in GeV times ``scale``.
 
         Shapes:
             - p4: :math:`(n, 4)`, scalars: :math:`(n, S)`, ptr: :math:`(B+1,)`

@@ -16,6 +16,7 @@ from lgae_pyg.models.taggers.inputs import (
 )
 from lgae_pyg.nn.lorentz_net_conv import LorentzNetConv, pairs_of
 from lgae_pyg.nn.lorentz_patch import LorentzPatch
+from lgae_pyg.nn.unchanged import as_kind
 from lgae_pyg.ops.jet_features import FEATURE_SETS, jet_features
 from lgae_pyg.ops.lorentz_features import PAIR_FEATURES, log_feature, pair_feature, psi
 from lgae_pyg.ops.pair_chunks import complete_pairs
@@ -90,11 +91,12 @@ class LorentzNet(ReferencedTagger):
         columns = (0 if masses == "none" else 1 + (len(vectors) > 0)) + extra_scalars
         if columns < 1:
             raise ValueError("masses='none' leaves particles without a scalar: give extra_scalars")
-        options = {"step": step, "clamp": clamp, "backend": backend}
+        options: dict[str, Any] = {"step": step, "clamp": clamp, "backend": backend}
         self.stack = LorentzNetStack(columns, hidden, layers, num_classes, dropout, readout, **options)
 
     def node_scalars(self, batch: Any, p4: Tensor, ptr: Tensor, is_reference: Tensor) -> Tensor:
-        """The scalars that every block sees, of particles and reference vectors.
+        """The scalars that every block sees, of particles and reference vectors. Momenta are in GeV times
+        ``scale``.
 
         Shapes:
             - p4: :math:`(m, 4)`, ptr: :math:`(B+1,)` and is_reference: :math:`(m,)`, reference vectors included
@@ -165,9 +167,10 @@ class LorentzNetBase(GeVTagger):
             check_choice("pair feature", pairs, PAIR_FEATURES)
         self.num_classes, self.pairs = num_classes, pairs
         self.patch = LorentzPatch(layers * [hidden], friends, num_friends) if friends else None
-        options = {"invariants": False, "edge_dim": int(bool(pairs)), "move": coordinates, "backend": backend}
+        options: dict[str, Any] = {"invariants": False, "edge_dim": int(bool(pairs)), "backend": backend}
         scalars = FEATURE_SETS["kinematic"] + 1
-        self.stack = LorentzNetStack(scalars, hidden, layers, num_classes, dropout, readout, **options)
+        sizes = (scalars, hidden, layers, num_classes)
+        self.stack = LorentzNetStack(*sizes, dropout, readout, coordinates, **options)
 
     @property
     def label(self) -> str:
@@ -228,7 +231,7 @@ class LorentzNetStack(nn.Module):
         additions: list[Tensor] | None = None,
     ) -> Tensor:
         pairs, h = pairs_of(ptr), self.embedding(scalars)
-        for number, conv in enumerate(self.convs):
+        for number, conv in enumerate(as_kind(LorentzNetConv, self.convs)):
             h = h if additions is None else h + additions[number]
             h, x = conv.pass_along(h, x, scalars, pairs, edge_attr)
         return self.classifier(read_out(h, ptr, self.readout))

@@ -20,6 +20,7 @@ from lgae_pyg.lorentz.irreps import Irreps
 from lgae_pyg.nn.aggr.extremum import ROUNDING, ExtremumAggregation
 from lgae_pyg.nn.aggr.linear import LinearAggregation
 from lgae_pyg.nn.aggr.softmax import InvariantSoftmax
+from lgae_pyg.nn.unchanged import as_kind
 
 METHODS = ("min", "max", "mean", "sum", "softmax")
 #: Modules of PyG without parameters, by what they are called here.
@@ -47,7 +48,7 @@ class CombinedAggregation(Aggregation):
 
     def reset_parameters(self) -> None:
         """Resets the parts."""
-        for aggregation in self.aggregations:
+        for aggregation in as_kind(Aggregation, self.aggregations):
             aggregation.reset_parameters()
 
     def forward(

@@ -9,6 +9,7 @@ This is the operator of the neighbour sum alone; :mod:`lgae_pyg.ops.backends.com
 """
 
 import ctypes
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -116,8 +117,8 @@ def _(features, momenta, radial, bells, ptr):
     "neighbour_sum_backward", f"(Tensor upstream, {INPUTS}, bool momenta_too) -> (Tensor, Tensor, Tensor)"
 )
 def _sum_backward(upstream, features, *more):
-    *more, momenta_too = more
-    call = _Call(features, *more)
+    *rest, momenta_too = more
+    call = _Call(features, *rest)
     upstream = door.enter_gradient("the sums", upstream, call.shape, features.dtype)
     grad_features = torch.zeros_like(call.inputs.features)
     grad_momenta = door.room(call.inputs.momenta, momenta_too)
@@ -135,12 +136,12 @@ def _(upstream, features, momenta, radial, bells, ptr, momenta_too):
 door.refuse_second_derivatives(_sum_backward)
 
 
-def _save_sum(ctx, inputs: tuple, output: Tensor) -> None:
+def _save_sum(ctx: Any, inputs: tuple, output: Tensor) -> None:
     features, momenta, radial, ctx.bells, ptr = inputs
     ctx.save_for_backward(features, momenta, radial, ptr)
 
 
-def _sum_gradients(ctx, upstream: Tensor) -> tuple[Tensor | None, ...]:
+def _sum_gradients(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
     features, momenta, radial, ptr = ctx.saved_tensors
     too = ctx.needs_input_grad[1]
     grads = _sum_backward(upstream, features, momenta, radial, ctx.bells, ptr, too)

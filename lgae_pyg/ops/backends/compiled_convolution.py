@@ -8,7 +8,7 @@ the edges, the layers' outputs before their normalisation are stored and nothing
 
 import ctypes
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -88,10 +88,11 @@ class _Convolution(torch.autograd.Function):
         gammas, betas, weights = _sorted(parameters, len(rest))
         ends, nodes = enter_edges(edge_index, len(target)), len(target)
         share = torch.bincount(ends[1], minlength=nodes).clamp(min=1).to(target.dtype).reciprocal()
-        z, layers, found = edge_terms(target, source, ends), [], []
+        z, found = edge_terms(target, source, ends), list[Tensor]()
+        layers: list[tuple[Tensor, ...]] = []
         if edge_attr is not None:
             z += edge_attr
-        moments = edge_moments(z)
+        moments: Sequence[Tensor] = edge_moments(z)
         for (eps, given), gamma, beta, weight in zip(rest, gammas, betas, [*weights, None]):
             mean, variance = moments if given is None else (part.clone() for part in given)
             root = torch.rsqrt(variance + eps)
@@ -114,17 +115,19 @@ class _Convolution(torch.autograd.Function):
         ends, share, *saved = ctx.saved_tensors
         weights, saved = saved[: count - 1], saved[count - 1 :]
         layers = [saved[5 * number : 5 * number + 5] for number in range(count)]
-        to_affine, to_weights, grad, mean_of = [], [], upstream, (ends, share)
-        sums = edge_norm_sums(grad, *layers[-1][:4], *mean_of)
+        to_affine, to_weights, grad = list[Tensor](), list[Tensor](), upstream
+        mean_of: tuple[Tensor, ...] = ends, share
+        sums: Sequence[Tensor] = edge_norm_sums(grad, *layers[-1][:4], *mean_of)
         for number in reversed(range(count)):
-            layer, batch = (*layers[number], *sums), ctx.batch[number]
+            layer: list[Any] = [*layers[number], *sums, ctx.batch[number]]
             to_affine[:0] = [sums[0] * layer[4], sums[1]]
             if number:
-                before = weights[number - 1], *layers[number - 1][:4]
-                to_weight, grad, *sums = edge_layer_backward(grad, *layer, batch, *before, *mean_of)
+                before: list[Any] = [weights[number - 1], *layers[number - 1][:4]]
+                to_weight, grad, *sums = edge_layer_backward(grad, *layer, *before, *mean_of)
                 to_weights[:0] = [to_weight]
                 mean_of = ()
-        to_terms = edge_terms_backward(grad, *layer, batch, ends, len(share), ctx.has_attr, *mean_of)
+        rest: list[Any] = [ends, len(share), ctx.has_attr]
+        to_terms = edge_terms_backward(grad, *layer, *rest, *mean_of)
         return *to_terms, None, None, *to_affine, *to_weights
 
 
@@ -199,9 +202,9 @@ def edge_norm_sums(
     """From the gradient of ``relu(scale * z + shift)``, or with edges of :func:`edge_mean`, to those of the scale
     of ``z - mean`` and of the shift."""
     dtype, values = _enter_norm(z, scale, shift, mean)
-    upstream = _enter_upstream(upstream, z, edge_index, share)
+    gradient = _enter_upstream(upstream, z, edge_index, share)
     to_scale, to_shift = z.new_empty(z.shape[1]), z.new_empty(z.shape[1])
-    door.call(edge_library(dtype).edge_norm_sums, *values, *upstream, *z.shape, to_scale, to_shift)
+    door.call(edge_library(dtype).edge_norm_sums, *values, *gradient, *z.shape, to_scale, to_shift)
     return to_scale, to_shift
 
 
@@ -225,12 +228,13 @@ def edge_terms_backward(
     and, where it is wanted, of ``z``; ``batch``, if the mean and ``root``, one over the standard deviation, are
     those of ``z``."""
     dtype, values = _enter_norm(z, scale, shift, mean, root, to_scale, to_shift)
-    upstream = _enter_upstream(upstream, z, edge_index, share)
+    gradient = _enter_upstream(upstream, z, edge_index, share)
     ends = _enter_ends(ends, z, nodes)
-    grads = [z.new_empty(nodes, z.shape[1]) for _ in range(2)] + [z.new_empty(z.shape) if wanted else None]
+    terms, edges = z.new_empty(2, nodes, z.shape[1]), z.new_empty(z.shape) if wanted else None
+    grads = terms[0], terms[1], edges
     sizes = *z.shape, bool(batch), ends[1], ends[0], nodes
-    door.call(edge_library(dtype).edge_terms_backward, *values, *upstream, *sizes, *grads)
-    return tuple(grads)
+    door.call(edge_library(dtype).edge_terms_backward, *values, *gradient, *sizes, *grads)
+    return grads
 
 
 def edge_layer_backward(
@@ -254,15 +258,15 @@ def edge_layer_backward(
     """The same through :func:`edge_layer`, which made ``z``: the gradients of the weight and of the activations of
     the layer before, and :func:`edge_norm_sums` there."""
     dtype, values = _enter_norm(z, scale, shift, mean, root, to_scale, to_shift)
-    upstream = _enter_upstream(upstream, z, edge_index, share)
+    gradient = _enter_upstream(upstream, z, edge_index, share)
     same, before = _enter_norm(z_before, scale_before, shift_before, mean_before)
     weight = _enter_weight(weight, z_before, dtype)
     if same != dtype or len(weight) != z.shape[1] or len(z) != len(z_before):
         raise ValueError(f"a layer of {tuple(weight.shape)} makes no {tuple(z.shape)} of {tuple(z_before.shape)}")
-    outs = [part.new_empty(part.shape) for part in (weight, z_before, mean_before, mean_before)]
-    before = bool(batch), weight, *before, z_before.shape[1]
-    door.call(edge_library(dtype).edge_layer_backward, *values, *upstream, *z.shape, *before, *outs)
-    return tuple(outs)
+    outs = torch.empty_like(weight), z_before.new_empty(z_before.shape), *mean_before.new_empty(2, len(mean_before))
+    more = bool(batch), weight, *before, z_before.shape[1], *outs
+    door.call(edge_library(dtype).edge_layer_backward, *values, *gradient, *z.shape, *more)
+    return outs
 
 
 def _enter_rows(z: Tensor) -> torch.dtype:
@@ -288,7 +292,7 @@ def _enter_upstream(
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """The gradient of rows, or that of the means over the edges of each target, with the targets and shares."""
     target, rows = None, len(z)
-    if edge_index is not None:
+    if edge_index is not None and share is not None:
         target, share = _enter_targets(z, edge_index, share)
         rows = len(share)
     return door.enter_gradient("the rows", upstream, (rows, z.shape[1]), z.dtype), target, share

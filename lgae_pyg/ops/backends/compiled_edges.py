@@ -8,6 +8,7 @@ of any sizes go through without padding. The plain definition is in :mod:`lgae_p
 import ctypes
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -106,12 +107,12 @@ def _(upstream, x, target, source, parameters, widths, slope, norm, ptr):
 door.refuse_second_derivatives(_sum_backward)
 
 
-def _save(ctx, inputs: tuple, output: Tensor) -> None:
+def _save(ctx: Any, inputs: tuple, output: Tensor) -> None:
     *tensors, ctx.widths, ctx.slope, ctx.norm, ptr = inputs
     ctx.save_for_backward(*tensors, ptr)
 
 
-def _gradients(ctx, upstream: Tensor) -> tuple[Tensor | None, ...]:
+def _gradients(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
     *tensors, ptr = ctx.saved_tensors
     return *_sum_backward(upstream, *tensors, ctx.widths, ctx.slope, ctx.norm, ptr), *[None] * 4
 

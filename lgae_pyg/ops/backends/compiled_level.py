@@ -9,6 +9,7 @@ tensors would cost as much time as a fifth of the kernels. The definitions are t
 
 import ctypes
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,15 +30,16 @@ def compiled_level(features: Tensor, momenta: Tensor, level: Level, ptr: Tensor,
         CompilationError: if the kernels cannot be built.
     """
     parameters = [*level.radial, level.scalar_weight, level.vector_weight]
-    options = (0.0, False, False)
+    slope, residual, squash = 0.0, False, False
     perceptron: Perceptron | None = level.perceptron
     if perceptron is not None:
-        weights, biases, *options = perceptron
+        weights, biases, slope, residual, squash = perceptron
         parameters += [part for pair in zip(weights, biases) for part in pair]
     dtype = features.real.dtype
     parameters = [part if part.dtype == dtype else part.to(dtype) for part in parameters]
     scales = [*level.scalar_scales, *level.vector_scales]
-    return _level(features, momenta, parameters, scales, [*level.sizes], *options, single, ptr)[0]
+    options = (slope, residual, squash, single)
+    return _level(features, momenta, parameters, scales, [*level.sizes], *options, ptr)[0]
 
 
 def level_library(
@@ -116,8 +118,8 @@ def _(features, momenta, parameters, scales, sizes, slope, residual, squash, sin
     f"(Tensor upstream, Tensor sums, {INPUTS}, bool momenta_too) -> (Tensor, Tensor, Tensor[])",
 )
 def _level_backward(upstream, sums, features, momenta, parameters, scales, sizes, *more):
-    *more, momenta_too = more
-    call = _Call(features, momenta, parameters, scales, sizes, *more)
+    *rest, momenta_too = more
+    call = _Call(features, momenta, parameters, scales, sizes, *rest)
     nodes, dtype = len(features), features.dtype
     sums = door.enter("the sums", sums, (nodes, 2 * features.shape[1]), dtype)
     upstream = door.enter_gradient("the level", upstream, (nodes, 5 * sizes[0]), dtype)
@@ -138,14 +140,14 @@ def _(upstream, sums, features, momenta, parameters, scales, sizes, slope, resid
 door.refuse_second_derivatives(_level_backward)
 
 
-def _save(ctx, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
+def _save(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
     features, momenta, parameters, *ctx.options, ptr = inputs
     ctx.save_for_backward(output[1], features, momenta, ptr, *parameters)
     ctx.mark_non_differentiable(output[1])
     ctx.set_materialize_grads(False)
 
 
-def _gradients(ctx, upstream: Tensor | None, _: Tensor | None) -> tuple:
+def _gradients(ctx: Any, upstream: Tensor | None, _: Tensor | None) -> tuple:
     sums, features, momenta, ptr, *parameters = ctx.saved_tensors
     rest = [None] * (len(ctx.options) + 1)
     if upstream is None:

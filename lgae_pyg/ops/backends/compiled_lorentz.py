@@ -10,7 +10,7 @@ plain definition is in :class:`~lgae_pyg.nn.LorentzNetConv`.
 
 import ctypes
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -133,8 +133,8 @@ class _Block(torch.autograd.Function):
         to_h = torch.addmm(to_target @ own, to_source, other)
         to_first = torch.cat([to_target.T @ h, to_source.T @ h, to_pair], 1)
         to_layers = (part.view(shape) for part, shape in zip(to_layers, shapes))
-        to_x = to_x if ctx.needs_input_grad[1] else None
-        return to_h, to_x, to_first, None, None, None, to_gamma, to_beta, *to_layers
+        wanted = to_x if ctx.needs_input_grad[1] else None
+        return to_h, wanted, to_first, None, None, None, to_gamma, to_beta, *to_layers
 
 
 def lorentz_sum(
@@ -156,7 +156,7 @@ def lorentz_sum(
 
 
 def lorentz_sum_backward(
-    upstream: Tensor, upstream_moved: Tensor, kept: Tensor, *arguments: Tensor | bool | float
+    upstream: Tensor, upstream_moved: Tensor, kept: Tensor, *arguments: Any
 ) -> list[Tensor]:
     """Gradients of the tensors among the arguments of :func:`lorentz_sum` that are not ``ptr``."""
     call = _Call(*arguments)
@@ -223,9 +223,9 @@ def moments(x: Tensor, target: Tensor, source: Tensor, pair: Tensor, ptr: Tensor
         - x: :math:`(n, 4)`, target, source: :math:`(n, H)`, pair: :math:`(H, 2)` or :math:`(H, 0)`
         - **output:** :math:`(H,)` twice, and :math:`(n, 5)` or :math:`(0, 5)`, float64
     """
-    library, values, sums = _enter_moments(x, target, source, pair, ptr)
+    library, values, shape = _enter_moments(x, target, source, pair, ptr)
     mean, variance = (target.new_empty(target.shape[1]) for _ in range(2))
-    sums = x.new_empty(sums)
+    sums = x.new_empty(shape)
     door.call(library.split_moments_forward, *values, mean, variance, sums)
     return mean, variance, sums
 

@@ -8,6 +8,7 @@ definitions are those of :mod:`lgae_pyg.ops.mixing` and :mod:`lgae_pyg.ops.extre
 import ctypes
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -79,7 +80,8 @@ class _Mix:
         precision = door.precision_of("features", x)
         if len(irreps) != 4 * len(weights):
             raise ValueError(f"{len(weights)} weights do not fit irreps {list(irreps)}, four numbers each")
-        self.x, self.weights, blocks, self.width = door.enter("features", x, x.shape, x.dtype), [], [], 0
+        self.x, self.weights, self.width = door.enter("features", x, x.shape, x.dtype), list[Tensor](), 0
+        blocks: list[Any] = []  # tuples, which become structures
         for weight, irrep in zip(weights, _mixed_irreps(irreps)):
             behind = irrep.begin + irrep.channels * irrep.dim
             shape = (irrep.mixed, irrep.channels, 2)
@@ -129,12 +131,12 @@ def _(upstream, x, weights, irreps, x_too):
 door.refuse_second_derivatives(_mix_backward)
 
 
-def _save_mix(ctx, inputs: tuple, output: Tensor) -> None:
+def _save_mix(ctx: Any, inputs: tuple, output: Tensor) -> None:
     x, weights, ctx.irreps = inputs
     ctx.save_for_backward(x, *weights)
 
 
-def _mix_gradients(ctx, upstream: Tensor) -> tuple:
+def _mix_gradients(ctx: Any, upstream: Tensor) -> tuple:
     x, *weights = ctx.saved_tensors
     too = ctx.needs_input_grad[0]
     grad_x, grads = _mix_backward(upstream, x, weights, ctx.irreps, too)
@@ -195,14 +197,14 @@ def _(upstream, shares, ptr, blocks):
 door.refuse_second_derivatives(_extremum_backward)
 
 
-def _save_extremum(ctx, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
+def _save_extremum(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
     _, ptr, ctx.blocks, *_ = inputs
     ctx.save_for_backward(output[1], ptr)
     ctx.mark_non_differentiable(output[1])
     ctx.set_materialize_grads(False)
 
 
-def _extremum_gradients(ctx, upstream: Tensor | None, _: Tensor | None) -> tuple:
+def _extremum_gradients(ctx: Any, upstream: Tensor | None, _: Tensor | None) -> tuple:
     grad = None if upstream is None else _extremum_backward(upstream, *ctx.saved_tensors, ctx.blocks)
     return grad, *[None] * 5
 

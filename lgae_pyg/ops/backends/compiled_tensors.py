@@ -8,6 +8,7 @@ definitions are those of :mod:`lgae_pyg.ops.tensor_levels`.
 
 import ctypes
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -75,19 +76,20 @@ class _Level(torch.autograd.Function):
     def forward(ctx, x, pos, ptr, level, *parameters):
         tables, momenta = level.tables, as_complex(pos)
         ctx.level, ctx.types = level, [part.dtype for part in parameters]
-        parameters = [part if part.dtype == pos.dtype else part.to(pos.dtype) for part in parameters]
-        radial, weights, layers = _split(level, parameters)
+        cast = [part if part.dtype == pos.dtype else part.to(pos.dtype) for part in parameters]
+        radial, weights, layers = _split(level, cast)
         columns = products(torch.cat([x, momenta], -1), *tables.columns)
         sums = filtered_sum(columns, pos, radial, tables.counts, level.loops, level.masked, ptr)
         numbers = torch.cat([sums, x, momenta], -1)
-        out = products(numbers, *tables.update, weights, level.mixed)
-        hidden = []
+        entries, coefficients, count = tables.update
+        out = products(numbers, entries, coefficients, count, weights, level.mixed)
+        hidden: list[Tensor] = []
         if level.perceptron is not None:
             scalars = torch.view_as_real(out)[:, slice(*level.scalars)]
             hidden = perceptron_inputs(scalars.flatten(1).clone(), layers, level.perceptron)
             scalars.copy_(hidden.pop().view_as(scalars))
         ctx.count = len(hidden)
-        ctx.save_for_backward(pos, ptr, columns, numbers, *hidden, *parameters)
+        ctx.save_for_backward(pos, ptr, columns, numbers, *hidden, *cast)
         return out
 
     @staticmethod
@@ -96,7 +98,7 @@ class _Level(torch.autograd.Function):
         pos, ptr, columns, numbers, *parameters = ctx.saved_tensors
         hidden, level, too = parameters[: ctx.count], ctx.level, ctx.needs_input_grad[1]
         radial, weights, layers = _split(level, parameters[ctx.count :])
-        to_layers = []
+        to_layers: list[Tensor] = []
         if level.perceptron is not None:
             upstream = upstream.clone(memory_format=torch.contiguous_format)
             scalars = torch.view_as_real(upstream)[:, slice(*level.scalars)]
@@ -110,9 +112,9 @@ class _Level(torch.autograd.Function):
         )
         to_own, _ = products_backward(to_columns, numbers[:, width:], *level.tables.columns)
         to_own += to_numbers[:, width:]
-        to_pos = to_pos + to_own[:, -4:].real if too else None
+        moved = to_pos + to_own[:, -4:].real if too else None
         grads = [grad.to(dtype) for grad, dtype in zip([*to_radial, *to_weights, *to_layers], ctx.types)]
-        return to_own[:, :-4], to_pos, None, None, *grads
+        return to_own[:, :-4], moved, None, None, *grads
 
 
 def _split(level: TensorLevel, parameters: Sequence[Tensor]) -> tuple[Sequence[Tensor], ...]:
@@ -254,7 +256,7 @@ def products(
     return out
 
 
-def products_backward(upstream: Tensor, x: Tensor, *arguments) -> tuple[Tensor, list[Tensor]]:
+def products_backward(upstream: Tensor, x: Tensor, *arguments: Any) -> tuple[Tensor, list[Tensor]]:
     """Gradients of the numbers and of the weights; arguments as of :func:`products`."""
     call = _ProductsCall(x, *arguments)
     upstream = door.enter_gradient("the products", upstream, (len(x), call.width), x.dtype)
@@ -285,7 +287,8 @@ class _ProductsCall:
             raise ValueError(f"a table has at most {MOST_PRODUCTS} products, not {width}")
         if len(weights) != len(mixed):
             raise ValueError(f"{len(weights)} weights do not fit {len(mixed)} irreps")
-        self.weights, blocks, total = [], [], 0
+        self.weights, total = list[Tensor](), 0
+        blocks: list[Any] = []  # tuples, which become structures
         for weight, irrep in zip(weights, mixed):
             if min(irrep) < 0 or irrep.dim < 1 or irrep.begin + irrep.channels * irrep.dim > width:
                 raise ValueError(f"{irrep} does not lie among {width} products")
@@ -298,7 +301,7 @@ class _ProductsCall:
         mixing = ((_Block * len(blocks))(*blocks), len(blocks)) if blocks else (None, 0)
         self.values = (self.x, *x.shape, self.entries, self.coefficients, count, width, *mixing, self.width)
 
-    def run(self, kernel, *more) -> None:
+    def run(self, kernel: Any, *more: Any) -> None:
         if not door.call(kernel, *self.values, *more):  # which looks through the table first
             what = f"{self.x.shape[1]} numbers and {self.values[6]} products"
             raise ValueError(f"the entries of the table do not fit {what}")

@@ -24,6 +24,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -100,8 +101,14 @@ def temporary_folder() -> Path:
         folder, owner = Path(tempfile.mkdtemp(prefix="lgae_pyg_")), os.getpid()
     except OSError as error:
         raise CompilationError(f"there is no folder for temporary files ({error})") from error
-    atexit.register(lambda: os.getpid() == owner and shutil.rmtree(folder, ignore_errors=True))
+    atexit.register(_remove_of, owner, folder)
     return folder
+
+
+def _remove_of(owner: int, folder: Path) -> None:
+    """Removes a folder at the end of the process that made it."""
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @cache
@@ -259,7 +266,7 @@ def _native(compiler: Sequence[str]) -> tuple[str, ...]:
     return ()
 
 
-def _run(command: Sequence[str], **options) -> subprocess.CompletedProcess:
+def _run(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess:
     try:
         return subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=SECONDS, **options

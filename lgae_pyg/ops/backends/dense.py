@@ -5,6 +5,7 @@ add nothing to the sums of others, and their own sums are never read: no masks a
 :math:`p_{ij}` are formed from differences where their square is taken (the radial argument), and by linearity
 in the sums, :math:`\sum_j f_{ij} p_{ij} s_j = p_i \sum_j f_{ij} s_j - \sum_j f_{ij} s_j p_j`.
 """
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,7 +28,7 @@ def dense_neighbour_sum(
     graphs = max(1, MAX_PAIRS // max(1, layout.slots**2))
     dense = [layout.scatter(part) for part in (scalars, vectors, momenta)]
     groups = zip(*(part.split(graphs) for part in dense))
-    sums = [torch.cat(parts) for parts in zip(*(_dense_sums(*group, bells) for group in groups))]
+    sums = [torch.cat(parts) for parts in zip(*(_dense_sums(s, v, p, bells) for s, v, p in groups))]
     return _per_node(sums, scalars, vectors, momenta, bells, layout, self_loops)
 
 
@@ -76,7 +77,7 @@ class _BellMixture(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, argument: Tensor, squared_width: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, argument: Tensor, squared_width: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         resonance = argument.unsqueeze(1) * squared_width.unsqueeze(-1)
         resonance.add_(1).reciprocal_()
         ctx.save_for_backward(argument, squared_width, weight, resonance)
@@ -84,7 +85,7 @@ class _BellMixture(torch.autograd.Function):
 
     @staticmethod
     @without_autocast
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         argument, squared_width, weight, resonance = ctx.saved_tensors
         if torch.is_grad_enabled():  # derivatives of these are wanted: the same in steps that autograd knows
             resonance = 1 / (1 + argument.unsqueeze(1) * squared_width.unsqueeze(-1))

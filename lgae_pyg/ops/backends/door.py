@@ -10,6 +10,7 @@ import ctypes
 import logging
 from collections.abc import Callable, Sequence
 from functools import lru_cache, wraps
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ NO_SECOND_DERIVATIVES = (
 #: Pairs in a batch beyond which one is told how long they take, and seconds that a layer needs for one on a core,
 #: from a level of LGAE to a block of LorentzNet (measured: 26 to 150 ns forward).
 MANY_PAIRS, PAIR_SECONDS = 20_000_000, (2.6e-8, 1.5e-7)
-_KINDS = {bool: ctypes.c_int, int: ctypes.c_int64, float: ctypes.c_double}
+_KINDS: dict[type, Any] = {bool: ctypes.c_int, int: ctypes.c_int64, float: ctypes.c_double}
 
 
 def enter(
@@ -107,7 +108,7 @@ def precision_of(what: str, tensor: Tensor, is_complex: bool = True) -> torch.dt
     return dtype
 
 
-def call(function: Callable, *arguments: object) -> int:
+def call(function: Callable[..., int], *arguments: object) -> int:
     """Calls a kernel with tensors that have passed here and plain numbers, on as many threads as PyTorch uses, and
     returns what it returns.
 
@@ -117,7 +118,7 @@ def call(function: Callable, *arguments: object) -> int:
     return function(*map(_in_c, arguments), ctypes.c_int(torch.get_num_threads()), _openmp())
 
 
-def _in_c(value: object) -> object:
+def _in_c(value: Any) -> Any:
     if isinstance(value, list | tuple):
         kind = _KINDS.get(type(value[0]), ctypes.c_void_p) if value else ctypes.c_void_p
         return (kind * len(value))(*map(_in_c, value))
@@ -156,7 +157,7 @@ def register_shapes(operator: torch.library.CustomOpDef) -> Callable:
     def register(function: Callable) -> None:
         @operator.register_fake
         @wraps(function)
-        def shapes(*arguments):
+        def shapes(*arguments: Any) -> Any:
             parts = [part for one in arguments for part in (one if isinstance(one, list) else [one])]
             devices = {part.device for part in parts if isinstance(part, Tensor)}
             if len(devices) > 1:
@@ -169,7 +170,7 @@ def register_shapes(operator: torch.library.CustomOpDef) -> Callable:
 def refuse_second_derivatives(backward: torch.library.CustomOpDef) -> None:
     """Makes the gradient of a kernel's gradient an error that says what can be done."""
 
-    def refuse(ctx, *_: Tensor | None) -> None:
+    def refuse(ctx: Any, *_: Tensor | None) -> None:
         raise BackendError(NO_SECOND_DERIVATIVES)
 
     backward.register_autograd(refuse)

@@ -6,7 +6,7 @@ Triton is imported when the kernels first run; with ``TRITON_INTERPRET=1`` they 
 """
 
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -167,12 +167,12 @@ def _(
 door.refuse_second_derivatives(_neighbour_sum_backward)
 
 
-def _save(ctx, inputs: tuple, output: tuple) -> None:
+def _save(ctx: Any, inputs: tuple, output: tuple) -> None:
     *tensors, ctx.largest = inputs
     ctx.save_for_backward(*tensors)
 
 
-def _differentiate(ctx, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+def _differentiate(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     needed = ctx.needs_input_grad[:6]
     of_features, of_momenta, of_bells = any(needed[:2]), needed[2], any(needed[3:])
     found = _neighbour_sum_backward(*ctx.saved_tensors, ctx.largest, *gradients, of_features, of_momenta, of_bells)
@@ -208,12 +208,13 @@ class _Walk(NamedTuple):
         """Blocks of channels."""
         return -(-self.numbers[1] // self.constants["CHANNELS"])
 
-    def launch(self, kernel, grid: tuple[int, ...], *tensors: Tensor, **constants: bool) -> None:
+    def launch(self, kernel: Any, grid: tuple[int, ...], *tensors: Tensor, **constants: bool) -> None:
         """Starts a kernel on the programs and the further axes of the grid."""
         if not (self.programs and all(grid)):
             return
+        programs = (self.programs, *grid)
         with torch.cuda.device_of(self.scalars):
-            kernel[(self.programs, *grid)](
+            kernel[programs](
                 *tensors,
                 *self.numbers,
                 **self.constants,
@@ -224,7 +225,16 @@ class _Walk(NamedTuple):
             )
 
 
-def _walk(scalars, vectors, momenta, width, weight, bias, ptr, largest) -> _Walk:
+def _walk(
+    scalars: Tensor,
+    vectors: Tensor,
+    momenta: Tensor,
+    width: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    ptr: Tensor,
+    largest: int,
+) -> _Walk:
     """Packs the arguments for the kernels, the momenta with the particles last; errors are those of the door."""
     parts = _enter(scalars, vectors, momenta, width, weight, bias)
     scalars, vectors, momenta, width, weight, bias = parts

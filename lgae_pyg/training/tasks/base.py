@@ -27,7 +27,7 @@ class Task(pl.LightningModule):
 
     Args:
         model: a network, called as ``model(batch)``.
-        functions: the loss functions, each with its weight.
+        functions: the loss functions, each with its weight; their values have the shape (B,).
         optimizer: see :func:`~lgae_pyg.training.optimization.build_optimizer`.
         schedule: see :func:`~lgae_pyg.training.optimization.build_schedule`; constant when omitted.
         provenance: ``data``, ``unit``, ``class_names`` and ``config`` for the header of the checkpoints
@@ -74,14 +74,17 @@ class Task(pl.LightningModule):
         self._average_state: dict[str, Any] | None = None
 
     def learn_from(self, y: Tensor) -> None:
-        """Is told the classes of the training jets, (J,), before the training."""
+        """Is told the classes of the training jets, shape (J,), before the training."""
 
     def jet_losses(self, batch: Batch, result: Any) -> Tensor:
-        """Returns the loss of each jet, (B,).
+        """Returns the loss of each jet, shape (B,).
 
         Args:
             batch: the jets.
             result: what the model made of them.
+
+        Raises:
+            NotImplementedError: here; a task defines it.
         """
         raise NotImplementedError
 
@@ -90,7 +93,8 @@ class Task(pl.LightningModule):
         names of means over jets (``"mse"``), lists of tensors under other names."""
 
     def derived(self, collected: dict[str, Tensor]) -> dict[str, float]:
-        """Values of the validation that are no means, made of the lists that :meth:`observe` filled, if any."""
+        """Values of the validation that are no means, made of the lists that :meth:`observe` filled, if any: each
+        is one tensor with the shape of its parts, their rows one after another."""
         return {}
 
     def figures(self, batch: Batch, result: Any) -> dict[str, Any]:
@@ -115,7 +119,7 @@ class Task(pl.LightningModule):
         return batch
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Returns ``loss``, the mean, and ``jet_losses``, (B,) and detached.
+        """Returns ``loss``, the mean, and ``jet_losses``, shape (B,) and detached.
 
         Where several processes share a step, their gradients are averaged: each of R takes the sum of its losses
         times R over the number of all jets, so that a process with one jet more counts for one jet more.
@@ -175,11 +179,11 @@ class Task(pl.LightningModule):
             self.log_dict(values)
 
     def total(self, value: Tensor | float) -> Tensor:
-        """The sum of a number over all processes."""
+        """The sum of a number over all processes, shape ()."""
         return self.trainer.strategy.reduce(torch.as_tensor(value, device=self.device), reduce_op="sum")
 
     def gathered(self, parts: list[Tensor]) -> Tensor:
-        """The rows of all processes, in the order of the processes, on the CPU."""
+        """The rows of all processes, shape (rows, ...), in the order of the processes, on the CPU."""
         rows = torch.cat(parts).cpu()
         if self.trainer.world_size == 1:
             return rows

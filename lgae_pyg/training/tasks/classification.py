@@ -75,14 +75,22 @@ class ClassificationTask(Task):
         self.scored: tuple[NDArray, NDArray] | None = None
 
     def learn_from(self, y: Tensor) -> None:
-        """Makes the weights of ``balanced`` from the classes of the training jets, (J,)."""
+        """Makes the weights of ``balanced`` from the classes of the training jets, shape (J,)."""
         if self.balanced:
             counts = torch.bincount(y.flatten()).double()
             there = counts > 0
             self.class_weights = torch.where(there, len(y) / (there.sum() * counts.clamp(min=1)), 1.0)
 
     def jet_losses(self, batch: Batch, result: Tensor) -> Tensor:
-        """Returns the cross entropy of each jet, (B,)."""
+        """Returns the cross entropy of each jet.
+
+        Shapes:
+            - result: logits :math:`(B, C)`
+            - **output:** :math:`(B,)`
+
+        Raises:
+            ValueError: for a class number without a logit; see also :meth:`jet_weights`.
+        """
         classes = result.shape[-1]
         if int(batch.y.max()) >= classes:
             raise ValueError(
@@ -95,7 +103,12 @@ class ClassificationTask(Task):
         return total if factor is None else total * factor.to(total)
 
     def jet_weights(self, batch: Batch) -> Tensor | None:
-        """The weight of each jet, (B,); ``None`` if all are 1."""
+        """The weight of each jet, shape (B,); ``None`` if all are 1.
+
+        Raises:
+            ValueError: classes are to be balanced, and nobody told which there are (:meth:`learn_from`), a class
+                has no weight, or the jets have none of the field that is named.
+        """
         factor = None
         if self.balanced and self.class_weights is None:
             raise ValueError(
@@ -119,18 +132,19 @@ class ClassificationTask(Task):
         return factor
 
     def observe(self, batch: Batch, result: Tensor, sums: dict[str, Any]) -> None:
-        """Adds right answers, and keeps the scores."""
+        """Adds right answers, and keeps the scores, from logits of shape (B, C)."""
         sums["accuracy"] = sums.get("accuracy", 0.0) + (result.argmax(-1) == batch.y).double().sum()
         sums.setdefault("scores", []).append(torch.cat([result.softmax(-1).double(), batch.y.unsqueeze(-1)], -1))
 
     def derived(self, collected: dict[str, Tensor]) -> dict[str, float]:
-        """The areas under the ROC curves."""
+        """The areas under the ROC curves, of ``scores`` with the classes behind them, shape (J, C + 1)."""
         self.scored = collected["scores"][:, :-1].numpy(), collected["scores"][:, -1].long().numpy()
         area = mean_area(*self.scored)
         return {} if math.isnan(area) else {"val/auc": area}
 
     def figures(self, batch: Batch, result: Tensor) -> dict[str, Any]:
-        """ROC curves, confusion matrix, scores by true class and calibration, of the whole last validation."""
+        """ROC curves, confusion matrix, scores by true class and calibration, of the whole last validation, or
+        else of these logits, shape (B, C)."""
         from lgae_pyg.training.tagging_panels import tagging_figures
 
         scores, y = self.scored or (result.softmax(-1).double().cpu().numpy(), batch.y.cpu().numpy())

@@ -53,7 +53,7 @@ class ReconstructionTask(Task):
             self._check_native(None)
 
     def jet_losses(self, batch: Batch, result: Any) -> Tensor:
-        """Returns the weighted sum of the losses of each jet, (B,)."""
+        """Returns the weighted sum of the losses of each jet, shape (B,)."""
         pair = result.p4, result.ptr, batch.pos, batch.ptr
         if self.space == "native":
             pair = result.native
@@ -77,7 +77,7 @@ class ReconstructionTask(Task):
             sums.setdefault("pt_errors", []).append(errors)
 
     def derived(self, collected: dict[str, Tensor]) -> dict[str, float]:
-        """The interquartile range of the errors of pT."""
+        """The interquartile range of the errors of pT, ``pt_errors`` of shape (n,)."""
         return {"val/pt_iqr": summary(collected["pt_errors"].numpy())["iqr"]} if collected else {}
 
     def figures(self, batch: Batch, result: Any) -> dict[str, Any]:
