@@ -76,7 +76,7 @@ class Table:
         writer = csv.writer(buffer, lineterminator="\n")
         writer.writerow(self.columns)
         for row in self.rows:
-            writer.writerow([repr(value) if isinstance(value, float) else value for value in row])
+            writer.writerow([repr(float(value)) if isinstance(value, float) else value for value in row])
         return buffer.getvalue()
 
     def to_markdown(self) -> str:

@@ -12,7 +12,7 @@ from lgae_pyg.vocabulary import EXPORT_FORMATS, UNITS_IN_GEV
 def add_arguments(parser: CommandParser) -> None:
     """The options of the command."""
     add = parser.add_argument
-    add("model", metavar="MODEL", help="folder of a run, or a checkpoint")
+    add("model", metavar="MODEL", help="folder of a run, checkpoint, or name of a shipped model")
     add("--out", required=True, type=Path, metavar="FILE", help="FILE.onnx or FILE.pt2")
     add("--unit", default="GeV", choices=tuple(UNITS_IN_GEV), help="of the momenta (default: %(default)s)")
     add("--particles", type=int, metavar="K", help="keep the K leading particles (default: as in the training)")

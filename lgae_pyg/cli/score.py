@@ -68,7 +68,10 @@ def run(options: argparse.Namespace) -> int:
         print(f"shard {share}: {progress.text}; its parts are in {parts_folder(options.out)}")
         print("When all shards are done, the same command without --shard writes the file.")
         return 0
-    print("\n".join(_lines(read_meta(out))))
+    meta = read_meta(out)
+    print("\n".join(_lines(meta)))
+    if meta["admission"]["read"] != progress.done:  # rows that hold several jets
+        progress.unit = "rows"
     print(f"{out}: {progress.text}")
     return 0
 
@@ -99,7 +102,7 @@ class _Progress:
         every = 0.1 if sys.stderr.isatty() else 30.0
         self.bar = tqdm(unit="jets", unit_scale=True, desc=name, disable=quiet, mininterval=every)
         self.first: int | None = None
-        self.done = 0
+        self.done, self.unit = 0, "jets"
 
     def __enter__(self) -> "_Progress":
         import time
@@ -127,4 +130,4 @@ class _Progress:
             return "was finished before"
         now = self.done - self.first
         kept = f", {self.first:,} were done before" if self.first else ""
-        return f"{now:,} jets in {seconds:.1f} s, {now / seconds:,.0f} jets/s{kept}"
+        return f"{now:,} {self.unit} in {seconds:.1f} s, {now / seconds:,.0f} {self.unit}/s{kept}"

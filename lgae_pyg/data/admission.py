@@ -113,11 +113,9 @@ class Admission:
         15 TeV, or one half of those with more than five particles below 0.5 GeV.
         """
         if 2 * self.heavy > self.kept:
-            likely = {"TeV": "GeV", "PeV": "TeV or GeV"}.get(self.unit, "a smaller unit")
-            return f"most jets are heavier than 15 TeV: this looks like {likely} declared as {self.unit}"
+            return "most jets are heavier than 15 TeV: this looks like numbers of a smaller unit than was declared"
         if 2 * self.light > self.crowded:
-            likely = {"GeV": "TeV", "TeV": "PeV"}.get(self.unit, "a larger unit")
-            return f"most jets are lighter than 0.5 GeV: this looks like {likely} declared as {self.unit}"
+            return "most jets are lighter than 0.5 GeV: this looks like numbers of a larger unit than was declared"
         return ""
 
     def lines(self) -> list[str]:

@@ -170,9 +170,9 @@ class JetStore:
 
     @property
     def given(self) -> torch.dtype:
-        """The precision in which the momenta were given (:attr:`JetData.given`): the coarsest that they had."""
-        stored = self.particle_fields["pos"].dtype
-        return coarser(stored, _PRECISIONS.get(self.meta.get("given", ""), stored), self.dtype or stored)
+        """The coarsest precision that the momenta ever had (:attr:`JetData.given`)."""
+        own = self.particle_fields["pos"].dtype
+        return coarser(own, _PRECISIONS.get(self.meta.get("given", ""), own), self.dtype or own)
 
     def in_unit(self, unit: str) -> JetStore:
         """The same jets in another unit, converted when a jet or batch is taken.
@@ -304,9 +304,8 @@ class JetStore:
 
     def _facts(self) -> dict[str, Any]:
         """The meta of the tensors as they are wanted, with the precision of what was converted to a higher one."""
-        if (given := self.given) == (self.dtype or self.particle_fields["pos"].dtype):
-            return self.meta
-        return {**self.meta, "given": str(given).removeprefix("torch.")}
+        known = self.given == (self.dtype or self.particle_fields["pos"].dtype)
+        return self.meta if known else {**self.meta, "given": str(self.given).removeprefix("torch.")}
 
     def _tensors(self) -> dict[str, Tensor]:
         """The tensors as the file holds them, those of a selection gathered."""

@@ -242,7 +242,7 @@ def _unit(path: str, card: Card) -> tuple[str, str]:
         source = CardColumns(card, path)
         jets = assemble(source, next(source.chunks(200)), 0)
         pt = np.hypot(*np.add.reduceat(jets.p4[:, 1:3].astype(np.float64), jets.ptr[:-1][jets.sizes > 0]).T)
-        median = float(np.median(pt))
+        median = float(np.median(pt[np.isfinite(pt)]))
     except (ValueError, StopIteration):
         return "GeV", "unit: GeV is taken"
     unit = "MeV" if median > 14_000 else "TeV" if median < 14 else "GeV"

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 import lgae_pyg
 from lgae_pyg.applications.judge.figures import score_edges
+from lgae_pyg.applications.judge.words import _separation as separation
 from lgae_pyg.evaluation.anomaly.tables import anomaly_tables
 from lgae_pyg.metrics.equal_mass import equal_mass_with_error
 from lgae_pyg.metrics.roc import figures_of_merit
@@ -59,6 +61,15 @@ def test_a_random_score_has_no_information() -> None:
     for _ in range(5):
         text = words(rng.random(N))
         assert "It has no information that tells top from QCD (AUC 0." in text and "without any it is 0.5" in text
+
+
+def test_what_is_told_at_equal_mass_alone_is_said() -> None:
+    """Of quarks and gluons, where the mass of one kind hides what the score knows."""
+    one = judged(np.random.default_rng(1).random(N)).numbers[0]
+    one = replace(one, equal={**one.equal, "mass": replace(one.equal["mass"], auc=0.66, error=0.02)})
+    said = separation(one)
+    assert said.startswith("It does not tell top from QCD among all jets (AUC 0.")
+    assert "at equal mass it does" in said
 
 
 def test_a_perfect_score_tells_all() -> None:

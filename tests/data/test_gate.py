@@ -170,7 +170,8 @@ def test_a_unit_that_cannot_be_right_is_told(unit, source):
     if source == "TeV":
         jets = replace(jets, p4=jets.p4 / 1000)
     doubt = admit(replace(jets, unit=unit))[1]
-    assert f"{source} declared as {unit}" in doubt.unit_doubt and doubt.unit_doubt in doubt.lines()[-1]
+    other = "smaller" if source == "GeV" else "larger"
+    assert f"of a {other} unit than was declared" in doubt.unit_doubt and doubt.unit_doubt in doubt.lines()[-1]
 
 
 def test_sound_jets_raise_no_doubt_in_any_unit():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from lgae_pyg.cli import main
 from lgae_pyg.data import DataFileError, JetData, JetStore
 from lgae_pyg.datasets import JetDataset
 from lgae_pyg.evaluation.subject import Subject
@@ -71,7 +72,7 @@ def test_columns_in_another_order_stop_it(tmp_path):
 
 def test_a_unit_that_cannot_be_right_is_said(tmp_path, capsys):
     Own(tmp_path, unit="TeV")
-    assert "looks like GeV declared as TeV" in capsys.readouterr().err
+    assert "looks like numbers of a smaller unit than was declared" in capsys.readouterr().err
 
 
 def test_jets_in_another_unit_than_the_model_are_converted_and_it_is_said(tmp_path):
@@ -84,3 +85,14 @@ def test_jets_in_another_unit_than_the_model_are_converted_and_it_is_said(tmp_pa
     assert found.unit == batch.unit == found[0].unit == "TeV" and jets.unit == jets[0].unit == "GeV"
     torch.testing.assert_close(batch.pos, torch.cat([momenta(3), momenta(1)]) / 1000)
     assert torch.isfinite(model(batch).p4).all()
+
+
+def test_a_unit_is_guessed_from_the_jets_that_are_finite(tmp_path, capsys):
+    """One NaN in the first jets says nothing about the unit of the others."""
+    p4 = np.concatenate([1000 * momenta(row).numpy() for row in range(10)])
+    p4[30, 1] = np.nan
+    columns = dict(zip(("energy", "px", "py", "pz"), p4.reshape(10, 8, 4).transpose(2, 0, 1)))
+    np.savez(tmp_path / "jets.npz", **columns)
+    assert main(["data", "inspect", str(tmp_path / "jets.npz")]) == 0
+    said = capsys.readouterr().out
+    assert "MeV was guessed" in said and "nan" not in said

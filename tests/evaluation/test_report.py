@@ -66,6 +66,14 @@ def test_a_page_holds_all_that_it_shows(tmp_path) -> None:
     assert "Caption &amp; more." in text and "&lt;b&gt;bold&lt;/b&gt;" in text
 
 
+def test_an_evaluation_that_was_not_finished_is_not_shown(tmp_path) -> None:
+    """A study is written into a hidden folder, which stays behind where the process was killed."""
+    run = make_run(tmp_path / "run", "one", 0.7)
+    (run / "evaluation" / "anomaly").rename(run / "evaluation" / ".anomaly.new")
+    (found,) = collect_runs([run])
+    assert not found.tables
+
+
 def test_rows_of_all_models_stand_one_under_another(tmp_path) -> None:
     runs = [collect_run(make_run(tmp_path / name, name, value)) for name, value in (("a", 0.7), ("b", 0.8))]
     (table,) = joined_tables(runs)

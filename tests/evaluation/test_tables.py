@@ -86,3 +86,13 @@ def test_columns_of_errors_say_what_they_are_errors_of():
 )
 def test_a_number_between_the_smallest_and_the_largest(values, text) -> None:
     assert format_with_range(*values) == text
+
+
+def test_numbers_of_numpy_are_written_as_numbers():
+    """numpy 2 says ``np.float64(0.5)`` of its own."""
+
+    class Spelled(float):
+        def __repr__(self):
+            return f"np.float64({float(self)})"
+
+    assert Table("t", "", {"a": "a"}, ((Spelled(0.5),),)).to_csv() == "a\n0.5\n"

@@ -65,6 +65,10 @@ def _separation(one: Numbers) -> str:
     auc = f"AUC {format_with_error(merits['auc'], merits['auc_error'])}"
     far, ends = _far(merits["auc"], merits["auc_error"], 0.5), _ends(one)
     if not far and ends is None:
+        for role, equal in one.equal.items():
+            if math.isfinite(equal.auc) and _far(equal.auc, equal.error, 0.5):
+                at = f"AUC {format_with_error(equal.auc, equal.error)}"
+                return f"It does not tell {kinds} among all jets ({auc}), but {EQUAL[role]} it does ({at})."
         return f"It has no information that tells {kinds} ({auc}; without any it is 0.5)."
     if not far:
         way, place = ends

@@ -164,7 +164,7 @@ def _fitting(run: RunContent) -> list[str]:
 
 def _is_evaluation(folder: Path) -> bool:
     """Whether a folder holds studies itself, and is not a run's with an evaluation in it."""
-    return (folder / OLD_DESCRIPTION).exists() or any(folder.glob(f"*/{DESCRIPTION}"))
+    return (folder / OLD_DESCRIPTION).exists() or any(folder.glob(f"[!.]*/{DESCRIPTION}"))
 
 
 def _home(folder: Path) -> Path:
@@ -183,7 +183,8 @@ def _studies(base: Path) -> Iterator[Path]:
     """The folders of the studies of an evaluation: those of this package in their order, then others."""
     known = (stored_in(base, study) for study in STUDIES)
     yield from (place for place in known if place)
-    yield from (file.parent for file in sorted(base.glob(f"*/{DESCRIPTION}")) if file.parent.name not in STUDIES)
+    others = (file.parent for file in sorted(base.glob(f"[!.]*/{DESCRIPTION}")))  # hidden ones are half-written
+    yield from (place for place in others if place.name not in STUDIES)
 
 
 def _read(run: RunContent, folder: Path, evaluation: str = "") -> None:

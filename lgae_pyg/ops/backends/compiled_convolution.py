@@ -263,7 +263,8 @@ def edge_layer_backward(
     weight = _enter_weight(weight, z_before, dtype)
     if same != dtype or len(weight) != z.shape[1] or len(z) != len(z_before):
         raise ValueError(f"a layer of {tuple(weight.shape)} makes no {tuple(z.shape)} of {tuple(z_before.shape)}")
-    outs = torch.empty_like(weight), z_before.new_empty(z_before.shape), *mean_before.new_empty(2, len(mean_before))
+    rows, sums = z_before.new_empty(z_before.shape), mean_before.new_empty(2, len(mean_before))
+    outs = torch.empty_like(weight), rows, sums[0], sums[1]
     more = bool(batch), weight, *before, z_before.shape[1], *outs
     door.call(edge_library(dtype).edge_layer_backward, *values, *gradient, *z.shape, *more)
     return outs
