@@ -9,10 +9,6 @@ import torch
 
 from lgae_pyg.lorentz.kinematics import from_pt_eta_phi_m
 
-#: Fewer energies than these may be single precision by chance, such as whole numbers in an example.
-FEWEST = 100
-
-
 def four_momenta(columns: Mapping[str, np.ndarray]) -> np.ndarray:
     r"""Four-momenta (E, px, py, pz) from one of the sets of columns of :data:`~lgae_pyg.datasets.cards.MOMENTA`.
 
@@ -68,7 +64,7 @@ def as_precise(p4: np.ndarray, energy: np.ndarray | None) -> np.ndarray:
         return p4
     single = energy.astype(np.float32)
     same = np.array_equal(single.astype(np.float64), energy.astype(np.float64), equal_nan=True)
-    return p4.astype(np.float32) if same and len(energy) >= FEWEST else p4
+    return p4.astype(np.float32) if same else p4
 
 
 def _root(square: np.ndarray) -> np.ndarray:

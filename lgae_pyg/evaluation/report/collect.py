@@ -158,7 +158,7 @@ def collect_run(source: str | os.PathLike[str]) -> RunContent:
 
 def _fitting(run: RunContent) -> list[str]:
     """Studies that fit the model's task, and were not made."""
-    facts = SimpleNamespace(task=run.task, label=run.label)
+    facts = SimpleNamespace(task=run.task, label=run.label, background_class=None)
     return [study for study in STUDIES if study not in run.tables and find_study(study).fits(facts) is None]
 
 
