@@ -9,6 +9,7 @@ import torch
 
 from lgae_pyg.lorentz.kinematics import from_pt_eta_phi_m
 
+
 def four_momenta(columns: Mapping[str, np.ndarray]) -> np.ndarray:
     r"""Four-momenta (E, px, py, pz) from one of the sets of columns of :data:`~lgae_pyg.datasets.cards.MOMENTA`.
 
