@@ -50,6 +50,13 @@ def of(made: dict[str, Path], preset: str) -> dict[str, tuple[np.ndarray, np.nda
 
 
 @pytest.mark.parametrize("preset", WINDOWS)
+def test_the_files_are_recognised(made, preset, tmp_path) -> None:
+    jets = JetFiles(made[preset] / "raw", root=tmp_path)
+    assert list(jets.class_names) == list(PRESETS[preset].processes) and jets.card.name == f"generated_{preset}"
+    assert jets.store.jet_field("y").flatten().bincount().tolist() == [JETS, JETS]
+
+
+@pytest.mark.parametrize("preset", WINDOWS)
 def test_jets_are_in_the_window_of_the_public_set(made, preset):
     low, high, eta_max, radius = WINDOWS[preset]
     for name, (particles, jets) in of(made, preset).items():
