@@ -14,7 +14,7 @@ pytest.importorskip("fastjet", exc_type=ImportError)
 
 from lgae_pyg.cli import main  # noqa: E402
 from lgae_pyg.data import DataFileError  # noqa: E402
-from lgae_pyg.datasets import PythiaJets  # noqa: E402
+from lgae_pyg.datasets import JetFiles, PythiaJets  # noqa: E402
 from lgae_pyg.datasets.pythia import PRESETS, GeneratorSettings, generate_files  # noqa: E402
 from lgae_pyg.datasets.pythia.events import build_pythia, generate_chunk, require_generator  # noqa: E402
 from lgae_pyg.datasets.pythia.partons import Partons  # noqa: E402
