@@ -46,4 +46,7 @@ def run(options: argparse.Namespace) -> int:
         seconds = time.perf_counter() - begin
         print(f"{options.out}: {len(jets) / seconds:,.0f} jets/s")
         print("Read it: " + read.format(path=str(options.out)))
+        if options.out.suffix.lower() == ".parquet" and (names := header.meta.get("class_names")):
+            numbered = ", ".join(f"{number}: {name}" for number, name in enumerate(names))
+            print(f"It has the numbers of the classes, not their names ({numbered}); a folder as OUT has both.")
     return 0

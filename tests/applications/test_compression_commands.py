@@ -29,6 +29,8 @@ def test_files_in_and_out(name: str, card: str, tmp_path: Path, capsys: pytest.C
     assert "bits per jet" in said and "sorted by falling pT" in said
     assert main(["decompress", files[1]]) == 0 and "every block fits" in capsys.readouterr().out
     assert main(["decompress", files[1], str(tmp_path / name)]) == 0
+    told = "0: QCD, 1: top" in capsys.readouterr().out  # a file of this kind has no place for names
+    assert told == name.endswith(".parquet")
     want = lgae_pyg.decompress(files[1])
     if card:
         store = JetFiles(tmp_path / name, card, order="kept", root=tmp_path / "root").store

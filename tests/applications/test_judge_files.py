@@ -200,6 +200,13 @@ def test_missing_numbers_in_a_text_are_counted(tmp_path) -> None:
     assert verdict.numbers[0].background == "QCD"
 
 
+def test_the_model_that_made_the_scores_is_named(tmp_path) -> None:
+    meta = np.array([json.dumps({"model": "LorentzNet", "model_sha256": "0" * 64})])
+    np.savez(tmp_path / "ours.npz", **COLUMNS, lgae_pyg=meta)
+    verdict = judge_file(tmp_path / "ours.npz", resamples=5, pt="none")
+    assert "The scores are those of LorentzNet, as their file says." in str(verdict)
+
+
 def test_the_command_prints_and_writes_one_page(tmp_path, capsys) -> None:
     np.savez(tmp_path / "a.npz", **COLUMNS)
     arguments = ["judge", str(tmp_path / "a.npz"), "--unit", "MeV", "--resamples", "5", "--pt", "none"]

@@ -122,10 +122,10 @@ def judge_file(
         notes.append(note)
     about = {"file": os.path.basename(file.path), "columns": {"scores": list(chosen.scores), **chosen.roles}}
     model = {key: file.meta[key] for key in ("model", "model_sha256") if isinstance(file.meta.get(key), str)}
+    whose = [f"The scores are those of {model['model']}, as their file says."] if "model" in model else []
+    notes = [*whose, *file.notes, chosen.note(), *notes]
     try:
-        return judge_columns(
-            columns, background, signals, resamples, progress, about | model, [*file.notes, chosen.note(), *notes]
-        )
+        return judge_columns(columns, background, signals, resamples, progress, about | model, notes)
     except DataFileError:
         raise
     except ValueError as error:
