@@ -59,7 +59,7 @@ def assemble(
         if "phi" not in reference:
             reference["phi"] = draw_azimuths(azimuth_seed, first, layout.jets)
         columns = _absolute(columns, reference, layout.owner)
-    p4 = as_precise(four_momenta(columns), columns.get("E"))
+    p4 = as_precise(four_momenta(columns), columns)
     present = _present(source, chunk, layout, columns, p4)
     if scale != 1:
         p4 = p4 * np.asarray(scale, p4.dtype)

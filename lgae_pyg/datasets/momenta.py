@@ -50,22 +50,27 @@ def four_momenta(columns: Mapping[str, np.ndarray]) -> np.ndarray:
         return np.stack([e, pt * np.cos(phi), pt * np.sin(phi), pz], axis=-1)
 
 
-def as_precise(p4: np.ndarray, energy: np.ndarray | None) -> np.ndarray:
-    """Momenta in single precision where the energies of a file are, in whatever format they are written: a mass
-    within their rounding is none, in float64 as little as in float32.
+def as_precise(p4: np.ndarray, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Momenta in single precision where all columns of a file are, energies among them, in whatever format they
+    are written: a mass within their rounding is none, in float64 as little as in float32.
 
     Args:
         p4: four-momenta.
-        energy: the energies as the file gives them; none where masses are given, or nothing.
+        columns: what they were made of (:func:`four_momenta`).
 
     Shapes:
-        - **p4**: :math:`(n, 4)`, also of what is returned; **energy**: :math:`(n,)`
+        - **p4**: :math:`(n, 4)`, also of what is returned; **columns**: :math:`(n,)` each
     """
-    if energy is None or p4.dtype != np.float64:
+    if "E" not in columns or p4.dtype != np.float64:
         return p4
-    single = energy.astype(np.float32)
-    same = np.array_equal(single.astype(np.float64), energy.astype(np.float64), equal_nan=True)
-    return p4.astype(np.float32) if same else p4
+    return p4.astype(np.float32) if all(map(_is_single, columns.values())) else p4
+
+
+def _is_single(values: np.ndarray) -> bool:
+    """Whether numbers are not changed by single precision."""
+    with np.errstate(over="ignore"):  # what is too large is changed
+        single = values.astype(np.float32)
+    return np.array_equal(single.astype(np.float64), values.astype(np.float64), equal_nan=True)
 
 
 def _root(square: np.ndarray) -> np.ndarray:

@@ -87,8 +87,11 @@ def test_files_that_hold_single_precision_in_wider_columns(massless, tmp_path) -
 
 
 def test_exact_numbers_stay_as_they_are() -> None:
+    """Also where the energies alone are single precision: the other columns lose nothing."""
     whole = np.tile([5.0, 3.0, 0.0, 4.0], (100, 1))
-    assert as_precise(whole, whole[:, 0]).dtype == np.float32
-    assert as_precise(whole, None).dtype == np.float64
-    exact = whole + np.arange(100)[:, None] / 3
-    assert as_precise(exact, exact[:, 0]) is exact
+    columns = dict(zip(("E", "px", "py", "pz"), whole.T))
+    assert as_precise(whole, columns).dtype == np.float32
+    assert as_precise(whole, {name: columns[name] for name in ("px", "py", "pz")}).dtype == np.float64
+    for name in columns:
+        for other in (columns[name] + np.arange(100) / 3, columns[name] + 1e300):
+            assert as_precise(whole, columns | {name: other}) is whole
