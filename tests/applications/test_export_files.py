@@ -10,6 +10,7 @@ import pytest
 import torch
 from export_cases import padded, small_model
 
+import lgae_pyg
 from lgae_pyg.applications.export import ExportError, check, export_model, files, open_export, read_description
 from lgae_pyg.applications.export.program import PaddedTagger
 from lgae_pyg.checkpoint import load_checkpoint, save_checkpoint
@@ -131,3 +132,24 @@ def test_decisions_on_real_jets_are_those_of_pytorch(name, tmp_path):
         found = check.compare(made.program, open_export(made.path), p4, ptr)
         print(f"{name}, {jets}: {found}")
         assert found.decisions == 0 and found.largest < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not FOLDER, reason="LGAE_PYG_REAL_JETS names no folder of real jets")
+def test_a_file_of_the_shipped_tagger_decides_as_lgae_score(tmp_path):
+    """In single precision what is scored in double precision, from a file of single precision."""
+    onnx_packages()
+    path = Path(FOLDER) / "toptagging_1400.npz"
+    file = open_export(export_model("lorentz_net_tops", tmp_path / "tops.onnx").path, threads=1)
+    with np.load(path, allow_pickle=False) as jets:
+        found = file(*(part.numpy() for part in padded_jets(jets["p4"], jets["ptr"])))[:, 1]
+    wanted = np.asarray(lgae_pyg.score("lorentz_net_tops", path)["score"])
+    off, others = np.abs(found - wanted).max(), int(((found > 0.5) != (wanted > 0.5)).sum())
+    print(f"{len(found)} jets: largest difference {off:.1e}, other decisions {others}")
+    assert off < 0.01 and others == 0
+
+
+def padded_jets(p4: np.ndarray, ptr: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """Momenta of shape (jets, places, 4), and how many places of each jet hold a particle."""
+    count = torch.from_numpy(np.diff(ptr)).long()
+    return torch.nn.utils.rnn.pad_sequence(torch.from_numpy(p4).split(count.tolist()), batch_first=True), count
