@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
@@ -90,8 +91,25 @@ class GracefulStop:
             os.write(2, message.encode())  # print() could be interrupted halfway through a line
 
 
+@contextlib.contextmanager
+def holding_stops() -> Iterator[None]:
+    """Context in which processes are started that no signal stops, not even before their first line.
+
+    Batch systems and terminals send signals to all processes at once. Those that are started here inherit that
+    signals wait; in this one they arrive when the context ends.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, GracefulStop.SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
+
+
 def ignore_stops() -> None:
-    """Leaves it to the process that started this one to stop: signals are sent to both."""
+    """Leaves it to the process that started this one (:func:`holding_stops`) to stop."""
     for number in GracefulStop.SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 

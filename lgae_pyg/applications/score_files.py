@@ -30,7 +30,7 @@ from lgae_pyg.datasets.reading import Piece
 from lgae_pyg.files import plain, remove_partial
 from lgae_pyg.ops.threads import limited_threads
 from lgae_pyg.places import score_format
-from lgae_pyg.processes import end_with_parent, ignore_stops
+from lgae_pyg.processes import end_with_parent, holding_stops, ignore_stops
 
 JOB, LOCK = "job.json", ".lock"
 
@@ -211,7 +211,8 @@ def _run(work: _Work, stretches: Sequence[Sequence[int]], workers: int, scorer: 
     fresh = multiprocessing.get_context("spawn")
     enough = fresh.Event()
     with ProcessPoolExecutor(min(workers, len(stretches)), fresh, _start_worker, (work, enough)) as pool:
-        futures = [pool.submit(_score_stretch, stretch) for stretch in stretches]
+        with holding_stops():
+            futures = [pool.submit(_score_stretch, stretch) for stretch in stretches]
         try:
             for future in as_completed(futures):
                 yield future.result()

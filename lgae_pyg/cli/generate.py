@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -54,15 +53,14 @@ def run(options: argparse.Namespace) -> int:
         resources()  # found missing before hours of generation
 
     from lgae_pyg.datasets.pythia import generate_files
+    from lgae_pyg.processes import GracefulStop
 
-    try:
+    with GracefulStop("finishing the jets under way") as stop:
         paths = generate_files(
             options.out / "raw", classes, options.jets, options.particles or PRESETS[settings.preset].particles,
             options.seed, options.workers, settings, progress=not options.quiet, overwrite=options.overwrite,
+            check=stop.check,
         )
-    except KeyboardInterrupt:
-        print("lgae generate: interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
     for path in paths:
         print(path)
     if options.judge:

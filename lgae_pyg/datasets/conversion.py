@@ -21,7 +21,7 @@ from lgae_pyg.datasets.cards import Card
 from lgae_pyg.datasets.columns import CardColumns
 from lgae_pyg.datasets.reading import JetReading, Piece, account_of, description, join_accounts, store_fields
 from lgae_pyg.lock import writing
-from lgae_pyg.processes import end_with_parent, ignore_stops
+from lgae_pyg.processes import end_with_parent, holding_stops, ignore_stops
 
 #: Rows of a file that are one piece of the work, more or less: pieces end where the file's own blocks do.
 PIECE_ROWS = 100_000
@@ -155,7 +155,8 @@ def _run(
         return
     fresh, job = multiprocessing.get_context("spawn"), (work, out, meta)
     with ProcessPoolExecutor(min(workers, len(waiting)), mp_context=fresh, initializer=_start_worker) as pool:
-        futures = {pool.submit(_write_piece, *job, pieces[number], number): number for number in waiting}
+        with holding_stops():
+            futures = {pool.submit(_write_piece, *job, pieces[number], number): number for number in waiting}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()

@@ -9,8 +9,6 @@ import json
 import multiprocessing
 import os
 import shutil
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -28,7 +26,7 @@ from lgae_pyg.datasets.pythia.events import BATCH_EVENTS, Jets, generate_chunk, 
 from lgae_pyg.files import remove_partial, write_atomically
 from lgae_pyg.generator.settings import GeneratorSettings, check_classes
 from lgae_pyg.lock import locked
-from lgae_pyg.processes import end_with_parent
+from lgae_pyg.processes import end_with_parent, holding_stops, ignore_stops
 
 CHUNK_JETS = 500
 """Jets of one chunk: the piece of work of one process and the step in which an interrupted run is resumed."""
@@ -104,6 +102,7 @@ def generate_files(
     progress: bool = True,
     overwrite: bool = False,
     chunk_jets: int = CHUNK_JETS,
+    check: Callable[[], Any] = lambda: None,
 ) -> list[Path]:
     """Makes the JetNet files of some classes with Pythia 8 and FastJet, unless they are there.
 
@@ -124,6 +123,8 @@ def generate_files(
         progress: show a progress bar.
         overwrite: replace a file of another recipe.
         chunk_jets: jets per chunk (part of the recipe).
+        check: called after each chunk; what it raises (:meth:`lgae_pyg.processes.GracefulStop.check`) ends the
+            work, and the same call goes on later.
 
     Returns:
         The paths, in the order of the classes.
@@ -153,7 +154,7 @@ def generate_files(
         for recipe in missing:
             with locked(folder, "generation of these jets", recipe.file(folder).stem):
                 if overwrite or not is_complete(recipe.file(folder), recipe):  # others may have made it meanwhile
-                    _generate(folder, recipe, versions, workers, progress, overwrite)
+                    _generate(folder, recipe, versions, workers, progress, overwrite, check)
     return [recipe.file(folder) for recipe in recipes]
 
 
@@ -234,7 +235,8 @@ def update_card(path: Path, **entries: Any) -> None:
 
 
 def _generate(
-    folder: Path, recipe: Recipe, versions: dict[str, str], workers: int | None, progress: bool, overwrite: bool
+    folder: Path, recipe: Recipe, versions: dict[str, str], workers: int | None, progress: bool, overwrite: bool,
+    check: Callable[[], Any],
 ) -> None:
     path, work = recipe.file(folder), recipe.work_folder(folder, versions)
     old = _jets_to_extend(path, versions) if path.exists() and not overwrite else None
@@ -251,6 +253,7 @@ def _generate(
     with _bar(recipe, recipe.jets - made, progress) as bar, _map(count) as run:
         for done in run(_make_chunk, [(recipe, work, *chunk) for chunk in todo]):
             bar.update(done)
+            check()
     seconds = time.perf_counter() - started
     parts = [_load_chunk(work, *chunk, recipe.particles) for chunk in chunks]
     if any(part is None for part in parts):
@@ -346,7 +349,7 @@ def _map(processes: int) -> Iterator[Any]:
         yield map
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=end_with_parent) as pool:
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_start_worker) as pool:
         try:
             yield functools.partial(_as_finished, pool, processes)
         except BaseException:  # an interrupt: chunks under way are finished and kept, others not begun
@@ -354,12 +357,17 @@ def _map(processes: int) -> Iterator[Any]:
             raise
 
 
+def _start_worker() -> None:
+    ignore_stops()  # the parent stops, and keeps what was made
+    end_with_parent()
+
+
 def _as_finished(pool: ProcessPoolExecutor, processes: int, function: Callable, tasks: list) -> Iterator[Any]:
     """Results in the order in which they come; no task waits in the pool, where it could not be stopped."""
     waiting, running = list(reversed(tasks)), set()
     try:
         while waiting or running:
-            with _ignored_interrupts():  # the processes, started by the first task, inherit it
+            with holding_stops():  # the first tasks start the processes
                 while waiting and len(running) < processes:
                     running.add(pool.submit(function, waiting.pop()))
             done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -369,18 +377,6 @@ def _as_finished(pool: ProcessPoolExecutor, processes: int, function: Callable, 
             "a generator process died: run again to go on from the finished chunks, with fewer workers if "
             "memory is short; a script must start processes under `if __name__ == '__main__':`"
         ) from error
-
-
-@contextlib.contextmanager
-def _ignored_interrupts() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, usual)
 
 
 def _cores() -> int:
