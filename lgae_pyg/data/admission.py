@@ -48,6 +48,7 @@ class Admission:
         particles: particles kept.
         massive: those with mass, m²/E² above 1e-4.
         below_shell: those with E < |p| beyond rounding.
+        at_rest: those with an energy and no momentum.
         heavy: jets heavier than 15 TeV.
         crowded: jets of more than five particles.
         light: those of them that are lighter than 0.5 GeV.
@@ -75,6 +76,7 @@ class Admission:
     particles: int = 0
     massive: int = 0
     below_shell: int = 0
+    at_rest: int = 0
     heavy: int = 0
     crowded: int = 0
     light: int = 0
@@ -147,6 +149,12 @@ class Admission:
         if self.below_shell:
             share = _share(self.below_shell, self.particles)
             lines.append(f"{self.below_shell:,} particles ({share}) have E < |p| beyond rounding")
+        if self.at_rest:
+            share = _share(self.at_rest, self.particles)
+            lines.append(
+                f"{self.at_rest:,} particles ({share}) have an energy and no momentum, as candidates whose momentum "
+                "pile-up removal took; they are kept, and their energy adds to the jet mass"
+            )
         return lines + [f"UNIT: {self.unit_doubt}"] * bool(self.unit_doubt)
 
 

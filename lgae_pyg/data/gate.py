@@ -235,7 +235,7 @@ def _against_reference(jets: FlatJets, mass: np.ndarray) -> dict[str, float]:
 
 
 def _kinds_of_particles(jets: FlatJets) -> dict[str, int]:
-    r"""How many particles have mass, and how many :math:`E < |\vec p|` beyond the rounding of the source."""
+    r"""How many particles have mass, how many no momentum, how many :math:`E < |\vec p|` beyond the source's rounding."""
     p4, length2 = jets.p4, jets.length2
     square = jets.columns[0] * jets.columns[0]
     massive = np.count_nonzero(length2 < square * (1 - MASSIVE))
@@ -243,7 +243,8 @@ def _kinds_of_particles(jets: FlatJets) -> dict[str, int]:
     if p4.dtype == np.float64 and len(below):  # float32 numbers in a float64 column keep their rounding
         single = (p4[below] == p4[below].astype(np.float32)).all(axis=1)
         below = below[~single | (length2[below] > square[below] * _slack(np.float32))]
-    return {"particles": len(p4), "massive": massive, "below_shell": len(below)}
+    at_rest = len(p4) - np.count_nonzero(length2)
+    return {"particles": len(p4), "massive": massive, "below_shell": len(below), "at_rest": at_rest}
 
 
 def _slack(dtype: Any) -> float:

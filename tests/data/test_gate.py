@@ -156,6 +156,16 @@ def test_particles_with_mass_and_below_their_mass_shell_are_counted(dtype):
     assert (report.massive, report.below_shell, report.particles) == (4, 3, 60)
 
 
+def test_particles_at_rest_are_kept_counted_and_named():
+    jets = jets_of([30, 30])
+    p4 = jets.p4.copy()
+    p4[[3, 40, 41], 1:], p4[[3, 40, 41], 0] = 0, 0.14
+    kept, report = admit(replace(jets, p4=p4))
+    assert (report.at_rest, report.padding, len(kept.p4)) == (3, 0, 60)
+    assert "3 particles (5.0%) have an energy and no momentum" in " ".join(report.lines())
+    assert not any("no momentum" in line for line in admit(jets)[1].lines())
+
+
 def test_rounding_of_float32_is_no_tachyon_also_in_a_float64_column():
     single = jets_of([400], dtype=np.float32)
     double = replace(single, p4=single.p4.astype(np.float64))

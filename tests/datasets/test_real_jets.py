@@ -9,6 +9,7 @@ import torch
 from jet_layouts import SINGLE, deviation
 
 from lgae_pyg.datasets import JetFiles
+from lgae_pyg.datasets.readers import open_reader
 
 REAL = os.environ.get("LGAE_PYG_REAL_JETS", "")
 TWINS = [
@@ -57,3 +58,13 @@ def test_real_files_have_the_jets_that_their_notes_count(tmp_path: Path, name, c
         total.index_add_(0, owner, found.store.particle_fields["pos"].double())
         pt = found.store.jet_field("jet_ref")[:, 0]
         assert ((total[:, 1:3].norm(dim=1) / pt - 1).abs() < tolerance).all()
+
+
+@pytest.mark.skipif(not REAL, reason="LGAE_PYG_REAL_JETS names no folder of real jets")
+def test_what_is_odd_in_a_real_delphes_file_is_named(tmp_path: Path, capsys):
+    """Candidates without a momentum are counted; columns that hold whole objects are named by their class."""
+    found = JetFiles(os.path.join(REAL, "delphes_example.root"), "delphes", tmp_path)
+    at_rest = (found.store.particle_fields["pos"][:, 1:] == 0).all(dim=1).sum()
+    assert found.store.meta["admission"]["at_rest"] == at_rest == 137
+    types = {one.dtype for one in open_reader(os.path.join(REAL, "delphes_example.root")).columns.values()}
+    assert "TLorentzVector" in " ".join(types) and max(map(len, types)) < 25

@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from lgae_pyg.data import DataFileError
 from lgae_pyg.datasets.readers.base import Column, Reader, reading, to_plain
 
 
@@ -49,6 +50,7 @@ class ParquetReader(Reader):
             end = int(np.searchsorted(groups, stop, side="left"))
             skip, left = first - int(groups[begin]), stop - first
             wanted = sorted({_top(name, top) for name in names})
+            self._refuse_doubles(wanted, [field.name for field in file.schema_arrow])
             batches = file.iter_batches(rows, row_groups=range(begin, end), columns=wanted)
             for batch in batches:
                 if skip >= len(batch):
@@ -57,6 +59,15 @@ class ParquetReader(Reader):
                 batch, skip = batch.slice(skip, left), 0
                 left -= len(batch)
                 yield {name: _values(batch, name, _top(name, top)) for name in names}
+
+
+    def _refuse_doubles(self, wanted: Sequence[str], there: Sequence[str]) -> None:
+        for name in wanted:
+            if there.count(name) > 1:
+                raise DataFileError(
+                    f"{self.path} has {there.count(name)} columns of the name '{name}', and which one is meant "
+                    "cannot be known: give the columns different names, and write the file again."
+                )
 
 
 _NUMPY_NAMES = {"halffloat": "float16", "float": "float32", "double": "float64"}

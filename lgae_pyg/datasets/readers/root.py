@@ -127,7 +127,8 @@ def _column(name: str, branch: Any) -> Column | None:
             content = content.content
         inner = getattr(content, "inner_shape", ())
         kind = getattr(content, "to_dtype", None)
-        dtype = str(kind.base.newbyteorder("=")) if kind is not None else branch.typename[:24]
+        plain = kind is not None and kind.base.names is None  # not the parts of an object
+        dtype = str(kind.base.newbyteorder("=")) if plain else branch.typename[:24]
         return Column(name, dtype, (None,) * levels + tuple(inner))
     except Exception:  # an interpretation that uproot does not have: the branch is as if it were not there
         return None
