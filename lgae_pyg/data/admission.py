@@ -152,8 +152,8 @@ class Admission:
         if self.at_rest:
             share = _share(self.at_rest, self.particles)
             lines.append(
-                f"{self.at_rest:,} particles ({share}) have an energy and no momentum, as candidates whose momentum "
-                "pile-up removal took; they are kept, and their energy adds to the jet mass"
+                f"{self.at_rest:,} particles ({share}) have an energy and no momentum, as candidates whose "
+                "momentum pile-up removal took; they are kept, and their energy adds to the jet mass"
             )
         return lines + [f"UNIT: {self.unit_doubt}"] * bool(self.unit_doubt)
 

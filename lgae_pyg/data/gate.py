@@ -235,7 +235,7 @@ def _against_reference(jets: FlatJets, mass: np.ndarray) -> dict[str, float]:
 
 
 def _kinds_of_particles(jets: FlatJets) -> dict[str, int]:
-    r"""How many particles have mass, how many no momentum, how many :math:`E < |\vec p|` beyond the source's rounding."""
+    r"""How many particles have mass, no momentum, or :math:`E < |\vec p|` beyond the rounding of the source."""
     p4, length2 = jets.p4, jets.length2
     square = jets.columns[0] * jets.columns[0]
     massive = np.count_nonzero(length2 < square * (1 - MASSIVE))
