@@ -13,7 +13,7 @@ from lgae_pyg.models.shell_lgae import ShellLGAE
 from lgae_pyg.models.taggers.lgn import LGNClassifier
 from lgae_pyg.models.taggers.lorentz_net import LorentzNet, LorentzNetBase
 from lgae_pyg.models.taggers.particle_net import ParticleNet, ParticleNetLite
-from lgae_pyg.models.taggers.peers import LGATrSlim, Pelican
+from lgae_pyg.models.taggers.peers import LGATrSlim, LLoCaTransformer, ParticleTransformer, Pelican
 from lgae_pyg.models.taggers.pfn import PFN
 from lgae_pyg.models.warm_start import warm_start_from_linear
 
@@ -29,6 +29,7 @@ __all__ = [
     "Images",
     "LGATrSlim",
     "LGNClassifier",
+    "LLoCaTransformer",
     "Latent",
     "LinearAE",
     "LorentzNet",
@@ -37,6 +38,7 @@ __all__ = [
     "Native",
     "ParticleNet",
     "ParticleNetLite",
+    "ParticleTransformer",
     "Pelican",
     "Reconstruction",
     "ShellLGAE",

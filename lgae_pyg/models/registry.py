@@ -20,7 +20,7 @@ from lgae_pyg.models.shell_lgae import ShellLGAE
 from lgae_pyg.models.taggers.lgn import LGNClassifier
 from lgae_pyg.models.taggers.lorentz_net import LorentzNet, LorentzNetBase
 from lgae_pyg.models.taggers.particle_net import ParticleNet, ParticleNetLite
-from lgae_pyg.models.taggers.peers import LGATrSlim, Pelican
+from lgae_pyg.models.taggers.peers import LGATrSlim, LLoCaTransformer, ParticleTransformer, Pelican
 from lgae_pyg.models.taggers.pfn import PFN
 from lgae_pyg.registry import choose, locate, suggestion
 
@@ -31,12 +31,14 @@ MODELS: dict[str, type[nn.Module]] = {
     "LGAE": LGAE,
     "LGATrSlim": LGATrSlim,
     "LGNClassifier": LGNClassifier,
+    "LLoCaTransformer": LLoCaTransformer,
     "LinearAE": LinearAE,
     "LorentzNet": LorentzNet,
     "LorentzNetBase": LorentzNetBase,
     "PFN": PFN,
     "ParticleNet": ParticleNet,
     "ParticleNetLite": ParticleNetLite,
+    "ParticleTransformer": ParticleTransformer,
     "Pelican": Pelican,
     "ShellLGAE": ShellLGAE,
 }

@@ -18,10 +18,12 @@ from lgae_pyg.models import (
     PFN,
     LGATrSlim,
     LGNClassifier,
+    LLoCaTransformer,
     LorentzNet,
     LorentzNetBase,
     ParticleNet,
     ParticleNetLite,
+    ParticleTransformer,
     Pelican,
 )
 
@@ -47,6 +49,11 @@ MODELS = {
 if importlib.util.find_spec("lgatr"):
     MODELS["LGATrSlim"] = lambda: LGATrSlim(blocks=2, vectors=8, scalars=8, heads=2)
     MODELS["LGATrSlim, beams"] = lambda: LGATrSlim(blocks=2, vectors=8, scalars=8, heads=2, beams=True)
+if importlib.util.find_spec("lloca"):
+    MODELS["LLoCaTransformer"] = lambda: LLoCaTransformer(blocks=2, heads=2, hidden=8)
+    MODELS["LLoCaTransformer, beams"] = lambda: LLoCaTransformer(blocks=2, heads=2, hidden=8, beams=True)
+    small = {"blocks": 2, "class_blocks": 1, "heads": 2, "head_width": 4, "pair_widths": (4,)}
+    MODELS["ParticleTransformer"] = lambda: ParticleTransformer(**small)
 if importlib.util.find_spec("pelican"):
     MODELS["Pelican"] = lambda: Pelican(blocks=2, hidden=4)
     MODELS["Pelican, beams"] = lambda: Pelican(blocks=2, hidden=4, beams=True, time_direction=True)

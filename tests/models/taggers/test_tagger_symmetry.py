@@ -13,7 +13,7 @@ from lgae_pyg.lorentz import boost, pseudorapidity, random_lorentz, representati
 from lgae_pyg.models import LGNClassifier, LorentzNet
 from lgae_pyg.ops.references import root_masses, with_references
 
-INVARIANT = ("LorentzNet", "LGNClassifier", "LGATrSlim", "Pelican")
+INVARIANT = ("LorentzNet", "LGNClassifier", "LGATrSlim", "LLoCaTransformer", "Pelican")
 
 
 def transformed(jets, transform):
