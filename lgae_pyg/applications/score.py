@@ -133,6 +133,5 @@ def _of_store(store: JetStore, unit: str) -> FlatJets:
     kept = ("y", "weight", "jet_id", *EVENT_COLUMNS)
     jets = {name: store.jet_field(name).numpy() for name in kept if name in store.jet_fields}
     rows = jets.pop("jet_id", None)
-    return FlatJets(
-        batch.pos.numpy(), batch.ptr.numpy(), particles, jets, None if rows is None else rows.flatten(), unit
-    )
+    options = {} if rows is None else {"rows": rows.flatten()}
+    return FlatJets(batch.pos.numpy(), batch.ptr.numpy(), particles, jets, unit=unit, **options)

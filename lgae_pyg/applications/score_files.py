@@ -254,6 +254,7 @@ def _start_worker(work: _Work, enough: Any) -> None:
 
 def _score_stretch(stretch: Sequence[int]) -> list[int]:
     """Scores neighbouring pieces, until it is said to be enough; gives the numbers of those that are done."""
+    assert _worker is not None  # set when the process was started
     work, scorer, enough = _worker
     done = []
     with limited_threads(1):

@@ -142,8 +142,7 @@ def _read_parquet(path: str, whole: bool) -> tuple[dict[str, np.ndarray], str]:
     with parquet.ParquetFile(path, page_checksum_verification=True) as file:
         text = file.schema_arrow.metadata[KEY.encode()].decode()
         table = file.read() if whole else None
-    names = [] if table is None else table.column_names
-    columns = {name: table[name].to_numpy() for name in names}
+    columns = {} if table is None else {name: table[name].to_numpy() for name in table.column_names}
     return {name: values.astype(str) if name in WORDS else values for name, values in columns.items()}, text
 
 
@@ -203,7 +202,7 @@ def _entry(archive: zipfile.ZipFile, name: str) -> Any:
     """An array of the archive, with a date that is always the same."""
     entry = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
     entry.compress_type = archive.compression
-    entry._compresslevel = archive.compresslevel
+    entry._compresslevel = archive.compresslevel  # type: ignore[attr-defined]  # public from Python 3.13 on
     return archive.open(entry, "w", force_zip64=True)
 
 

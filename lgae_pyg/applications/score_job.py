@@ -63,7 +63,8 @@ class ScoreJob:
         codes = None if self.codes is None else hashlib.sha256(self.codes.numpy().tobytes()).hexdigest()
         about = {key: value for key, value in scorer.about().items() if key != "version"}
         inputs = {os.path.abspath(path): digest for path, digest in self.digests.items()}
-        options = {"latents": self.latents, "batch_size": self.batch_size, "piece_rows": self.piece_rows}
+        options: dict[str, Any] = {"latents": self.latents, "batch_size": self.batch_size}
+        options["piece_rows"] = self.piece_rows
         if scorer.device != "cpu":  # whose roundings are others
             options["device"] = scorer.device
         job = {"model": about, "input files": inputs, "card": self.card.to_dict(), "reference": codes}

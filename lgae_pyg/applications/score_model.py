@@ -94,6 +94,7 @@ class Scorer:
             OSError: there is no such checkpoint.
         """
         found = load_checkpoint(model) if isinstance(model, str | os.PathLike) else model
+        unit: str | None
         if isinstance(found, Checkpoint):
             network, recipe, unit, names = found.model, found.data or {}, found.unit, found.class_names
             files, detector, density = found.trained_on, found.detector, density_of(found)
@@ -186,7 +187,7 @@ class Scorer:
         sound, account = admit(jets, self.rules, where)
         places = np.flatnonzero(reasons == "")
         found: dict[str, np.ndarray] = {}
-        error, latents = 0.0, []
+        error, latents = 0.0, list[str]()
         if len(places):
             store = collect([store_fields(sound)])
             store.meta = {"unit": self.unit, "admission": account.to_dict()} if checked else {}
@@ -203,14 +204,14 @@ class Scorer:
     def _scores(self, store: JetStore) -> tuple[dict[str, np.ndarray], float, list[str]]:
         """Scores of checked jets by name, largest relative error of rebuilt momenta, names of the latents."""
         of = self._tagged if self.facts.task == "classification" else self._rebuilt
-        parts, names = [], []
+        parts, names = [], list[str]()
         for batch, result in run_model(self.model, store.to(torch.float64), self.batch_size, device=self.device):
             parts.append(of(batch, result))
             names = names or (latent_names(result.latent) if self.latents else [])
         found = {name: torch.cat([part[name] for part in parts]).cpu().numpy() for name in parts[0]}
         errors = found.pop("relative_momentum_error", np.zeros(1))
         codes = found.pop("codes", None)
-        if codes is not None:
+        if codes is not None and self.density is not None:
             whole = np.isfinite(codes).all(1)
             scores = self.density.scores(codes[whole]) if whole.any() else {}
             for name, values in scores.items():

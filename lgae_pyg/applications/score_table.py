@@ -131,9 +131,8 @@ class Summary:
         self.rows = sum(part["jets"] for part in parts)
         self.statuses = list(dict.fromkeys(["", *(word for part in parts for word in part["statuses"])]))
         self.admission = sum((Admission.from_dict(part["admission"]) for part in parts), Admission())
-        self.class_names, self.latents = (
-            max((part[key] for part in parts), key=len, default=[]) for key in ("class_names", "latents")
-        )
+        self.class_names: Sequence[str] = max((part["class_names"] for part in parts), key=len, default=[])
+        self.latents: Sequence[str] = max((part["latents"] for part in parts), key=len, default=[])
         self.notes = list(dict.fromkeys(note for part in parts for note in part["notes"]))
         error = max((part["momentum_error"] for part in parts), default=0.0)
         conserved = [column_name(name) for name in JET_SCORES] if error <= CONSERVED else []

@@ -142,7 +142,7 @@ def read_header(file: BinaryIO, path: str | os.PathLike[str]) -> Header:
 
 def _header(values: Mapping[str, Any], tables: bytes) -> Header:
     """The header of what was read, or one of the errors of whoever believes too much."""
-    names = [[str(name), int(contexts)] for name, contexts in values["tables"]]
+    names = [(str(name), int(contexts)) for name, contexts in values["tables"]]
     if any(contexts < 1 for _, contexts in names) or sum(contexts for _, contexts in names) > MAX_CONTEXTS:
         raise ValueError("impossible numbers of tables")
     columns = [
@@ -150,21 +150,21 @@ def _header(values: Mapping[str, Any], tables: bytes) -> Header:
         for owner, name, kind, shape in values["columns"]
     ]
     for one in columns:
-        known = one.owner in ("particle", "jet") and one.dtype in lossless.KINDS
+        is_known = one.owner in ("particle", "jet") and one.dtype in lossless.KINDS
         width = 1
         for length in one.shape:
             width *= length if 0 < length <= 4096 else 4097
-        if not known or len(one.shape) > 4 or width > 4096:
+        if not is_known or len(one.shape) > 4 or width > 4096:
             raise ValueError(f"the column {one}")
     if values["dtype"] not in ("float32", "float64"):
         raise ValueError(f"momenta of type {values['dtype']}")
-    counts = [int(count) for count in values["counts"]]
-    if len(counts) != 3 or not all(0 <= count < 2**62 for count in counts) or counts[2] > MAX_BLOCKS:
-        raise ValueError(f"the numbers {counts} of jets, particles, blocks")
+    jets, particles, blocks = (int(count) for count in values["counts"])
+    if not all(0 <= count < 2**62 for count in (jets, particles, blocks)) or blocks > MAX_BLOCKS:
+        raise ValueError(f"the numbers {jets}, {particles}, {blocks} of jets, particles, blocks")
     layout = Layout(Bounds(**values["bounds"]), Grid(**values["grid"]), values["dtype"], tuple(columns))
     coder = dict(values["coder"], name=str(values["coder"]["name"]))
-    known = dict(values["meta"]), dict(values["versions"])
-    return Header(layout, *counts, coder, *known, tables_from_bytes(names, tables))
+    meta, versions = dict(values["meta"]), dict(values["versions"])
+    return Header(layout, jets, particles, blocks, coder, meta, versions, tables_from_bytes(names, tables))
 
 
 def find_blocks(file: BinaryIO, path: str | os.PathLike[str], header: Header) -> list[Place]:

@@ -36,8 +36,8 @@ class LearnedWalk(Walk):
     def run(self) -> JetIntegers:
         """As :meth:`Walk.run`."""
         jets = super().run()
-        if self._known is None and not self._plain:
-            self._lanes.reader.close()
+        if not self._plain and isinstance(self._lanes.end, LaneReader):
+            self._lanes.end.close()
         return jets
 
     def _begin(self, jets: JetIntegers) -> None:
@@ -52,16 +52,17 @@ class LearnedWalk(Walk):
         self._predictor = Predictor(self._network, self._grid, self._log_unit, jets.sizes)
         lanes = lanes_of(self._count)
         if self._known is None:
-            self._lanes = _Lanes(None, LaneReader(words, lanes))
+            self._lanes = _Lanes(LaneReader(words, lanes))
             return
-        self._lanes = _Lanes(LaneWriter(lanes), None)
+        writer = LaneWriter(lanes)
+        self._lanes = _Lanes(writer)
         known = self._known.particles
         for rank in range(int(jets.sizes.max(initial=0))):
             rows = np.flatnonzero(jets.sizes > rank)
             places = jets.first[rows] + rank
             numbers = np.stack([known.pt[places], known.eta[places], known.phi[places]])
             self._tell(rank, rows, numbers)
-        self._stream.words(self._lanes.writer.words())
+        self._stream.words(writer.words())
 
     def _rank(self, rank: int, rows: np.ndarray, jets: JetIntegers, axis: Axis) -> None:
         places, out = jets.first[rows] + rank, jets.particles
@@ -81,7 +82,7 @@ class LearnedWalk(Walk):
     def _tell(self, rank: int, rows: np.ndarray, known: np.ndarray | None) -> np.ndarray:
         """Writes or reads the particles of a rank, (3, n), and takes them in."""
         predictor, lanes = self._predictor, self._lanes
-        if rank == 0:
+        if rank == 0 and known is not None:
             predictor.learn(rows, known)
             return known
         before = predictor.before(rows)
@@ -99,11 +100,11 @@ class _Lanes:
     """Codes numbers by their laws; those beyond a window follow in pieces.
 
     Args:
-        writer, reader: one of them.
+        end: where they go, or where they come from.
     """
 
-    def __init__(self, writer: LaneWriter | None, reader: LaneReader | None) -> None:
-        self.writer, self.reader = writer, reader
+    def __init__(self, end: LaneWriter | LaneReader) -> None:
+        self.end = end
 
     def code(self, law: Law, known: np.ndarray | None) -> np.ndarray:
         """Writes or reads numbers, (n,).
@@ -112,12 +113,13 @@ class _Lanes:
             ValueError: the words end too early.
         """
         count, everything = len(law.low), slice(None)
-        if known is None:
-            shown = self.reader.read(count, lambda part, slots: find(law, part, slots))
+        if isinstance(self.end, LaneReader):
+            shown = self.end.read(count, lambda part, slots: find(law, part, slots))
         else:
+            assert known is not None  # what is written is known
             shown = np.clip(known, law.low, law.high)
             start = starts(law, everything, shown)
-            self.writer.add(start, starts(law, everything, shown + 1) - start)
+            self.end.add(start, starts(law, everything, shown + 1) - start)
         return self._beyond(law, shown, known)
 
     def _beyond(self, law: Law, shown: np.ndarray, known: np.ndarray | None) -> np.ndarray:
@@ -126,11 +128,11 @@ class _Lanes:
         rows = np.flatnonzero(sign)
         excess = np.zeros(len(rows), dtype=np.int64) if known is None else np.abs(known - shown)[rows]
         for shift in range(0, 4 * _PIECE if len(rows) else 0, _PIECE):
-            if known is not None:
-                piece = (excess >> shift) & ((1 << _PIECE) - 1)
-                self.writer.add(piece << (BITS - _PIECE), np.full(len(rows), 1 << (BITS - _PIECE)))
+            if isinstance(self.end, LaneReader):
+                excess |= self.end.read(len(rows), _piece) << shift
             else:
-                excess |= self.reader.read(len(rows), _piece) << shift
+                piece = (excess >> shift) & ((1 << _PIECE) - 1)
+                self.end.add(piece << (BITS - _PIECE), np.full(len(rows), 1 << (BITS - _PIECE)))
         result = shown.copy()
         result[rows] += sign[rows] * excess
         return result

@@ -102,11 +102,11 @@ class CompressedJets:
     def store(self) -> JetStore:
         """All jets in memory."""
         jets = self._joined(list(self.blocks()))
-        particles = {"pos": jets.p4, **jets.particles}
-        fields = (
-            {name: torch.from_numpy(values) for name, values in group.items()} for group in (particles, jets.jets)
+        particles, fields = (
+            {name: torch.from_numpy(values) for name, values in group.items()}
+            for group in ({"pos": jets.p4, **jets.particles}, jets.jets)
         )
-        return JetStore(torch.from_numpy(jets.ptr), *fields, dict(self.header.meta))
+        return JetStore(torch.from_numpy(jets.ptr), particles, fields, dict(self.header.meta))
 
     def _joined(self, parts: list[Jets]) -> Jets:
         """Jets one after another."""

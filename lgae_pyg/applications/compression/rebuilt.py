@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from lgae_pyg.applications.compression.block import Jets, Layout
 from lgae_pyg.applications.compression.particles import Axis, JetIntegers, Walk, jets_on_grid, stored_order, wrap
@@ -34,7 +33,7 @@ class Rebuilder:
         ValueError: for other models.
     """
 
-    def __init__(self, model: nn.Module, factor: float = 1.0) -> None:
+    def __init__(self, model: Any, factor: float = 1.0) -> None:
         facts = contract_of(model)
         told = facts.side_information <= 1 and facts.output_kind == "particles"
         if facts.task != "reconstruction" or not hasattr(model, "decode_like") or not told:

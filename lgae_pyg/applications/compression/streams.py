@@ -7,7 +7,7 @@ values where they are known, and goes on with what it gets back.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -167,7 +167,7 @@ def tables_to_bytes(tables: Tables) -> tuple[list[list[Any]], bytes]:
     return [[name, len(tables[name])] for name in names], zlib.compress(content, 9)
 
 
-def tables_from_bytes(names: list[list[Any]], content: bytes) -> dict[str, np.ndarray]:
+def tables_from_bytes(names: Sequence[tuple[str, int]], content: bytes) -> dict[str, np.ndarray]:
     """The tables that :func:`tables_to_bytes` packed.
 
     Raises:

@@ -152,7 +152,7 @@ def _compress(
 ) -> Account:
     """The work of :func:`compress` in a place that nobody else writes."""
     source = _Source(getattr(jets, "store", jets), *fields)
-    layout = Layout(bounds, Grid.of(bounds, source.dtype), source.dtype, source.columns)
+    layout = Layout(bounds, Grid.of(bounds, source.dtype), source.dtype, tuple(source.columns))
     chosen, tables, compared = _choose(source, layout, *how)
     blocks = list(source.blocks())
     versions = {"lgae_pyg": __version__, "numpy": np.__version__} | chosen.versions()

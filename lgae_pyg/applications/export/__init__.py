@@ -6,7 +6,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -86,12 +86,12 @@ def export_model(
     """
     found = source if isinstance(source, Checkpoint) else load_checkpoint(source)
     program = _program(found, unit, num_particles, dtype)
-    task = contract_of(found.model).task
+    task, model = contract_of(found.model).task, cast(Any, found.model)
     description = {
         "format": 1,
-        "model": found.model.config["name"],
-        "fingerprint": model_fingerprint(found.model),
-        "config": found.model.config,
+        "model": model.config["name"],
+        "fingerprint": model_fingerprint(model),
+        "config": model.config,
         "unit": unit,
         "dtype": str(dtype).removeprefix("torch."),
         "num_particles": program.num_particles,
@@ -109,12 +109,11 @@ def export_model(
 
 def _program(found: Checkpoint, unit: str, num_particles: int | None, dtype: torch.dtype) -> Program:
     """What the file is to compute."""
-    trained = (found.data or {}).get("num_particles")
-    if contract_of(found.model).task == "classification":
-        return PaddedTagger(found.model, unit, num_particles or trained, dtype)
-    slots = found.model.num_particles
-    cut = num_particles or (min(trained, slots or trained) if trained else None)
-    return PaddedAutoencoder(found.model, unit, cut, dtype, density_of(found))
+    trained, model = (found.data or {}).get("num_particles"), cast(Any, found.model)
+    if contract_of(model).task == "classification":
+        return PaddedTagger(model, unit, num_particles or trained, dtype)
+    cut = num_particles or (min(trained, model.num_particles or trained) if trained else None)
+    return PaddedAutoencoder(model, unit, cut, dtype, density_of(found))
 
 
 def _scores(found: Checkpoint, program: Program, classes: list[str] | None) -> dict[str, Any]:
@@ -123,14 +122,14 @@ def _scores(found: Checkpoint, program: Program, classes: list[str] | None) -> d
         return {"classes": _class_names(found, classes)}
     if classes:
         raise ValueError(f"{found.model.label} is an autoencoder and has no classes: leave them out")
-    headline = found.detector.get("score") or found.model.anomaly_score
+    headline = found.detector.get("score") or cast(Any, found.model).anomaly_score
     more = {"detector": found.detector} if found.detector else {}
     return {"score_names": program.names, "headline": column_name(headline), **more}
 
 
 def _class_names(found: Checkpoint, given: list[str] | None) -> list[str]:
     """Names of the classes: those given, or those of the checkpoint where they are as many, or numbers."""
-    number = found.model.num_classes
+    number: int = cast(Any, found.model).num_classes
     if given and len(given) != number:
         raise ValueError(f"the model has {number} classes, not {len(given)}: {', '.join(given)}")
     known = given or found.class_names or (found.data or {}).get("classes") or []

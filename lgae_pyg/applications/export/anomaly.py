@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,10 +55,16 @@ class PaddedAutoencoder(nn.Module):
 
     outputs = ("scores", "rebuilt")
     limits = {torch.float32: 1e-3, torch.float64: 1e-6}  # noqa: RUF012
+    model: Any
+    unit: str
+    num_particles: int | None
+    dtype: torch.dtype
+    mean: Tensor
+    matrix: Tensor
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Any,
         unit: str = "GeV",
         num_particles: int | None = None,
         dtype: torch.dtype = torch.float32,
@@ -118,7 +125,7 @@ class PaddedAutoencoder(nn.Module):
         found = model_scores(self.model, batch, result, UNITS_IN_GEV[self.model.unit])
         conserved = float(found.pop("relative_momentum_error").max()) <= CONSERVED
         left_out = JET_SCORES if conserved else ()
-        scores = {name: one for name, one in found.items() if not name.startswith("hungarian")}
+        scores: dict[str, Any] = {name: one for name, one in found.items() if not name.startswith("hungarian")}
         scores = {column_name(name): one for name, one in scores.items() if name not in left_out}
         if self.with_density:
             density = Mahalanobis(self.mean.numpy(), self.matrix.numpy())

@@ -6,7 +6,7 @@ that hold a particle, and returns the rebuilt momenta, their places, and the inv
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ from lgae_pyg.models.shell_code import pack, rest_energy_order, unpack
 from lgae_pyg.models.shell_lgae import _share
 from lgae_pyg.nn.aggr import LinearAggregation, MixAggregation
 from lgae_pyg.nn.graph_net_conv import GraphNetConv
+from lgae_pyg.nn.lmp_conv import LMPConv
 from lgae_pyg.ops.edge_networks import distance
 from lgae_pyg.ops.images import pixel_edges, pixel_momenta
 
@@ -60,21 +61,21 @@ def padded_linear(model: LinearAE, p4: Tensor, exists: Tensor) -> Rebuilt:
 
 def padded_gnnae(model: GNNAE, p4: Tensor, exists: Tensor) -> Rebuilt:
     """:class:`~lgae_pyg.models.GNNAE`, codes of jets and of particles."""
-    axis = p4.sum(1, keepdim=True)
+    axis, encoder, decoder = p4.sum(1, keepdim=True), cast(Any, model.encoder), cast(Any, model.decoder)
     native = relative_coordinates(p4, axis)
     native = torch.where((exists & (transverse_momentum(p4) != 0)).unsqueeze(-1), native, 0.0)
     weight = next(model.parameters())
     x = (native * model.scale.to(native.dtype)).to(weight.dtype)
     seen = torch.ones_like(exists) if model.padded else exists
-    x = _graph_net(model.encoder.network, x, seen)
+    x = _graph_net(encoder.network, x, seen)
     if model.level == "particle":
-        codes = torch.where(seen.unsqueeze(-1), model.encoder.mix(x), 0.0)
-        inputs, code = model.decoder.expand(codes), codes.flatten(1)
+        codes = torch.where(seen.unsqueeze(-1), encoder.mix(x), 0.0)
+        inputs, code = decoder.expand(codes), codes.flatten(1)
     else:
-        code = _pooled(model.encoder, x, seen)
-        inputs = model.decoder.expand(code).unflatten(-1, (model.num_particles, -1))
+        code = _pooled(encoder, x, seen)
+        inputs = decoder.expand(code).unflatten(-1, (model.num_particles, -1))
     made = exists if model.decode_to == "jet" else torch.ones_like(exists)
-    output = _graph_net(model.decoder.network, inputs, torch.ones_like(exists) if model.padded else made)
+    output = _graph_net(decoder.network, inputs, torch.ones_like(exists) if model.padded else made)
     output = output.tanh() if model.squash_output else output
     return Rebuilt(model.from_native(output, axis), made, code)
 
@@ -158,7 +159,7 @@ def padded_shell(model: ShellLGAE, p4: Tensor, exists: Tensor) -> Rebuilt:
 
 
 def _unknown(
-    model: ShellLGAE, known: Tensor, learned: Tensor, total: Tensor, ranks: Tensor, exists: Tensor
+    model: Any, known: Tensor, learned: Tensor, total: Tensor, ranks: Tensor, exists: Tensor
 ) -> Tensor:
     """The particles that have no room in the code, :math:`(B, U, 4)`."""
     missing = (exists.sum(1) - model.sizes.known).clamp(min=0)
@@ -194,11 +195,11 @@ def _inputs(model: LGAE, p4: Tensor, total: Tensor) -> tuple[Pair, Pair]:
 def _stacked(stack: LMPStack, scalars: Pair, vectors: Pair, momenta: Pair | Tensor, exists: Tensor) -> Pair:
     x = mixed(stack.input, join([scalars, vectors], -1))
     for conv in stack.convs:
-        x = padded_level(conv, x, momenta, exists)
+        x = padded_level(cast(LMPConv, conv), x, momenta, exists)
     return x
 
 
-def _aggregated(encoder: nn.Module, x: Pair, exists: Tensor) -> tuple[Pair, Pair]:
+def _aggregated(encoder: Any, x: Pair, exists: Tensor) -> tuple[Pair, Pair]:
     """The code of a jet from its particles: scalars :math:`(B, k)` and vectors :math:`(B, v, 4)`."""
     if encoder.to_latent is not None:
         x = mixed(encoder.to_latent, x)
@@ -219,7 +220,7 @@ def _mixture(layer: MixAggregation, x: Pair, exists: Tensor) -> Pair:
     return mixed(layer.mix, flat)
 
 
-def _graph_net(network: nn.Module, x: Tensor, exists: Tensor) -> Tensor:
+def _graph_net(network: Any, x: Tensor, exists: Tensor) -> Tensor:
     for conv in network.convs:
         x = _graph_conv(conv, x, exists)
     return x
@@ -236,7 +237,7 @@ def _graph_conv(conv: GraphNetConv, x: Tensor, exists: Tensor) -> Tensor:
     return conv._perceptron(conv.node_layers, torch.cat([messages / conv.neighbours, x], -1), conv.last_activation)
 
 
-def _pooled(encoder: nn.Module, x: Tensor, exists: Tensor) -> Tensor:
+def _pooled(encoder: Any, x: Tensor, exists: Tensor) -> Tensor:
     """The code of a jet from the features of its particles."""
     real = exists.unsqueeze(-1)
     if encoder.mix is not None:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from lgae_pyg.applications.export.double import DECOMPOSITIONS
 from lgae_pyg.files import first_line, write_atomically
@@ -36,7 +35,7 @@ class ExportError(ValueError):
     """A model that cannot be exported as it is, or a file that is no export of this package."""
 
 
-def write_export(program: nn.Module, path: str | os.PathLike[str], description: dict[str, Any]) -> Path:
+def write_export(program: Any, path: str | os.PathLike[str], description: dict[str, Any]) -> Path:
     """Writes a program as ONNX or as a program of :func:`torch.export.export`, by the ending of the file.
 
     Numbers of jets and of particles are left open (two places at least). ``.pt2`` files hold no pickles; example
@@ -80,6 +79,7 @@ def _onnx(exported: torch.export.ExportedProgram, outputs: Sequence[str], descri
         dynamo=True,
         verbose=False,
     )
+    assert found is not None  # with dynamo=True, a program comes back
     proto = found.model_proto
     for entry in (proto, *proto.graph.node):  # traces of this machine: file names, source lines
         del entry.metadata_props[:]
@@ -138,13 +138,13 @@ def open_export(path: str | os.PathLike[str], threads: int | None = None) -> Sco
         _refuse_pickles(path)
         program = torch.export.load(path).module()
 
-        def scores(p4: NDArray, count: NDArray) -> NDArray:
+        def scores_of_pytorch(p4: NDArray, count: NDArray) -> NDArray | dict[str, NDArray]:
             with torch.inference_mode():
                 momenta = torch.from_numpy(np.ascontiguousarray(p4, dtype))
                 found = program(momenta, torch.from_numpy(np.ascontiguousarray(count, np.int64)))
             return _named(outputs, [one.numpy() for one in (found if isinstance(found, tuple) else [found])])
 
-        return scores
+        return scores_of_pytorch
     need("onnxruntime")
     import onnxruntime
 
@@ -152,7 +152,7 @@ def open_export(path: str | os.PathLike[str], threads: int | None = None) -> Sco
     options.intra_op_num_threads, options.log_severity_level = threads or 0, 3
     session = onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
 
-    def scores(p4: NDArray, count: NDArray) -> NDArray:
+    def scores(p4: NDArray, count: NDArray) -> NDArray | dict[str, NDArray]:
         inputs = {"p4": np.asarray(p4, dtype), "count": np.asarray(count, np.int64)}
         return _named(outputs, session.run(outputs, inputs))
 

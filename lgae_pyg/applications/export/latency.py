@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,15 +43,15 @@ def latency_table(
         repeats: calls that are timed.
         sizes: numbers of particles, without padding; the model's largest in the place of larger ones.
     """
-    rows = []
+    rows: list[tuple[str | int | float, ...]] = []
     slots = program.num_particles
     for size in dict.fromkeys(size if slots is None else min(size, slots) for size in sizes):
         source = torch.Generator().manual_seed(size)
         pt, eta, phi = torch.rand(3, size, generator=source, dtype=torch.float64)
         p4 = from_pt_eta_phi_m(20 * pt + 0.1, eta - 0.5, phi - 0.5).to(program.dtype)
         ptr, padded, count = torch.tensor([0, size]), p4.unsqueeze(0).numpy(), np.array([size])
-        calls = {name: partial(score, padded, count) for name, score in files.items()}
-        calls["PyTorch on graphs"] = partial(program.on_graphs, p4, ptr)
+        calls: dict[str, Callable[[], Any]] = {"PyTorch on graphs": partial(program.on_graphs, p4, ptr)}
+        calls = {name: partial(score, padded, count) for name, score in files.items()} | calls
         for name, call in calls.items():
             found = latencies(call, repeats)
             rows.append((name, size, *(float(np.quantile(found, place)) for place in QUANTILES.values())))

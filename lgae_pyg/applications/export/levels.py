@@ -8,9 +8,10 @@ and all features are pairs of real numbers (:class:`~lgae_pyg.applications.expor
 """
 
 from collections import defaultdict
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lgae_pyg.applications.export.pairs import Pair, join
 from lgae_pyg.lorentz.clebsch_gordan import clebsch_gordan
@@ -144,7 +145,7 @@ def _message(
     return found.map(lambda part: part.transpose(1, 2))
 
 
-def _perceptron(mlp: nn.Module, scalars: Pair) -> Pair:
+def _perceptron(mlp: Any, scalars: Pair) -> Pair:
     flat = torch.stack([part.squeeze(-1) for part in scalars], -1).flatten(-2)
     out = mlp.on_parts(flat).unflatten(-1, (-1, 2))
     return Pair(out[..., 0].unsqueeze(-1), out[..., 1].unsqueeze(-1))

@@ -7,10 +7,10 @@ is only in which order the layers are called (tests compare every model with its
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lgae_pyg.applications.export.levels import coupled, mixed, padded_level, split
 from lgae_pyg.applications.export.pairs import Pair, join
@@ -43,7 +43,7 @@ def padded_particle_net(model: ParticleNet, p4: Tensor, jets: PaddedJets, given:
     features = jet_features(p4, jets, model.features)
     x, points, outputs = on_rows(model.norm, features.x.to(model.dtype)), features.points, []
     additions = _of_friends(model.patch, p4, jets, len(model.convs))
-    for block, (conv, k, addition) in enumerate(zip(model.convs, model.k, additions)):
+    for block, (conv, k, addition) in enumerate(zip(cast(Any, model.convs), model.k, additions)):
         places, found = padded_neighbours(closeness, points, jets.exists, k)
         edge_attr = None
         if model.pair_patch is not None:
@@ -98,7 +98,7 @@ def padded_lgn(model: LGNClassifier, p4: Tensor, jets: PaddedJets, given: torch.
         flat = model.input(scalars).unflatten(-1, (-1, 2))
         x = Pair(flat[..., 0], flat[..., 1])
     found = [split(x, model.levels[0])]
-    for conv, irreps in zip(model.convs, model.levels[1:]):
+    for conv, irreps in zip(cast(Any, model.convs), model.levels[1:]):
         x = padded_level(conv, x, p4, jets.exists)
         found.append(split(x, irreps))
     parts = []
@@ -110,7 +110,7 @@ def padded_lgn(model: LGNClassifier, p4: Tensor, jets: PaddedJets, given: torch.
     return model.output(torch.stack([*pooled], -1).flatten(-2).to(model.dtype))
 
 
-def _of_friends(patch: nn.Module | None, p4: Tensor, jets: PaddedJets, blocks: int) -> list:
+def _of_friends(patch: Any, p4: Tensor, jets: PaddedJets, blocks: int) -> list:
     """What a patch adds to the input of each block; zeros without one."""
     return blocks * [0.0] if patch is None else patch.padded(p4, jets.exists)
 
@@ -124,7 +124,7 @@ def _stack(
     additions: list | None = None,
 ) -> Tensor:
     h = stack.embedding(scalars)
-    for number, conv in enumerate(stack.convs):
+    for number, conv in enumerate(cast(Any, stack.convs)):
         h = h if additions is None else h + additions[number]
         h, x = conv.padded(h, x, scalars, jets.exists, edge_attr)
     return stack.classifier(jets.sum(h) if stack.readout == "sum" else jets.mean(h))
@@ -141,7 +141,7 @@ NETWORKS: dict[type[GeVTagger], PaddedNetwork] = {
 }
 
 
-def padded_network(model: nn.Module) -> PaddedNetwork:
+def padded_network(model: Any) -> PaddedNetwork:
     r"""The padded form of a model: a function of the model in evaluation mode, momenta in GeV times its scale
     :math:`(B, N, 4)` in float64, the jets, and the precision in which the momenta were given (by which resolved
     masses are told from rounding), which returns logits :math:`(B, C)`. Momenta in places without a particle

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
@@ -43,6 +44,10 @@ class PaddedTagger(nn.Module):
     #: What a file gives, and what its scores may be off by, through roundings alone, by the model's precision.
     outputs = ("scores",)
     limits = {torch.float32: 1e-4, torch.float64: 1e-8}  # noqa: RUF012
+    model: Any
+    unit: str
+    num_particles: int | None
+    dtype: torch.dtype
 
     def __init__(
         self,

@@ -34,8 +34,8 @@ SCORES += "logits yhat ypred yprob proba tagger nn dnn bdt mva"
 #: Beginning of columns that hold 1 for jets of one class and 0 for others.
 ONE_HOT = "label_"
 #: Columns of our own files that are no scores.
-OURS = ("file", "jet", "event", "jet_in_event", "y", "jet_pt", "jet_eta", "jet_phi", "jet_mass")
-OURS += ("num_particles", "status")
+OURS = ("file", "jet", "event", "jet_in_event", "y", "jet_pt", "jet_eta", "jet_phi", "jet_mass", "num_particles",
+        "status")  # fmt: skip
 #: Median masses in GeV outside of which the unit is doubted.
 LIKELY = (1.0, 3000.0)
 OPTIONS = {"labels": "--label", "mass": "--mass", "num_particles": "--num-particles", "pt": "--pt"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,7 +119,7 @@ class _Measure:
 
     def __init__(self, jets: ScoredJets, resamples: int) -> None:
         self.jets, self.resamples = jets, resamples
-        self.known: dict[tuple, object] = {}
+        self.known: dict[tuple, Any] = {}
 
     def __call__(self, asked: Comparison, reference: bool) -> Numbers:
         jets, key = self.jets, (asked.score, asked.background, reference)
@@ -158,10 +158,11 @@ class _Measure:
             alone = [self.jets.quantities[role][kind] for kind in kinds]
             key = ("width", role, asked.background, asked.signal)
             width, share = self._once(key, functools.partial(bins_of, role, *alone))
-            pairs = [np.stack([values[kind], one], -1) for kind, one in zip(kinds, alone)]
+            of_background, of_signal = (np.stack([values[kind], one], -1) for kind, one in zip(kinds, alone))
             few = min(self.resamples, FEW_RESAMPLES)
-            area, error = equal_mass_with_error(*pairs, few, width)
-            found[role] = Equal(area, error, width, share, efficiencies_at_equal_mass(*pairs, few, width))
+            area, error = equal_mass_with_error(of_background, of_signal, few, width)
+            efficiencies = efficiencies_at_equal_mass(of_background, of_signal, few, width)
+            found[role] = Equal(area, error, width, share, efficiencies)
         return found
 
     def _sculpting(self, background: Array, asked: Comparison) -> dict[str, dict[float, Sculpting | None]]:

@@ -122,7 +122,8 @@ def _sculpting(numbers: Sequence[Numbers], caption: str) -> Table:
                     found.passing, found.distance, found.error, found.noise, found.noise_error, found.chance,
                     found.before, found.after,
                 )  # fmt: skip
-                rows[(name, *middle, READ[way], cut, *map(_same_nan, values))] = None  # once for all signals
+                row = (name, *middle, READ[way], cut, *map(_same_nan, values))
+                rows[row] = None  # once for all signals
     text = (
         "What a cut does to the mass of the background. JS distance: Jensen-Shannon distance (base 2, from 0 to "
         f"1) of the mass of all background and of the background that passes, in up to {BINS} bins of equal "

@@ -149,8 +149,9 @@ def _hdf5_meta(path: str) -> str | None:
             found = file.attrs[KEY]
             return found.decode() if isinstance(found, bytes) else str(found)
         one = file.get(KEY) if isinstance(file.get(KEY, getlink=True), h5py.HardLink) else None
-        bytes_there = isinstance(one, h5py.Dataset) and one.dtype == np.uint8 and one.size <= LARGEST
-        return one[()].tobytes().decode() if bytes_there else None
+        if not isinstance(one, h5py.Dataset) or one.dtype != np.uint8 or one.size > LARGEST:
+            return None
+        return one[()].tobytes().decode()
 
 
 def _npz_meta(path: str) -> str | None:

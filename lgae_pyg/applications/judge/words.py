@@ -70,7 +70,7 @@ def _separation(one: Numbers) -> str:
                 at = f"AUC {format_with_error(equal.auc, equal.error)}"
                 return f"It does not tell {kinds} among all jets ({auc}), but {EQUAL[role]} it does ({at})."
         return f"It has no information that tells {kinds} ({auc}; without any it is 0.5)."
-    if not far:
+    if not far and ends is not None:
         way, place = ends
         merits = one.merits[way]
         tail = format_with_error(merits[f"efficiency_{place:g}"], merits[f"efficiency_{place:g}_error"])
@@ -86,8 +86,8 @@ def _separation(one: Numbers) -> str:
     if merits["auc"] == 1:
         return f"{way} tells all {kinds} (AUC 1)."
     rejection = _rejection(merits["rejection_0.5"], merits["rejection_0.5_error"], one.jets[0])
-    gain, known = merits["improvement"], math.isfinite(merits["improvement"])
-    gain = format_with_error(gain, merits["improvement_error"])
+    gain = format_with_error(merits["improvement"], merits["improvement_error"])
+    known = math.isfinite(merits["improvement"])
     improvement = f", and the significance improves at most {gain} times" if known else ""
     auc = format_with_error(merits["auc"], merits["auc_error"])
     return f"{way} tells {kinds} with an AUC of {auc}; beside half of the signal {rejection}{improvement}."
