@@ -120,7 +120,8 @@ def read_header(file: BinaryIO, path: str | os.PathLike[str]) -> Header:
     """
     start = file.read(_PREFIX.size)
     if start[:8] != MAGIC[: len(start[:8])] or len(start) < 8:
-        raise DataFileError(f"{path} is no file of compressed jets: it begins with {start[:8]!r}.")
+        found = f"begins with {start[:8]!r}" if start else "is empty"
+        raise DataFileError(f"{path} is no file of compressed jets: it {found}.")
     if len(start) < _PREFIX.size:
         raise DataFileError(f"{path} ends within its header. {_MEND}")
     _, version, packed, plain, tables = _PREFIX.unpack(start)
