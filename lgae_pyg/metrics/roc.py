@@ -82,8 +82,8 @@ def figures_both_ways(
 
 
 def significance_improvement(background: ArrayLike, signal: ArrayLike) -> tuple[Array, Array, Array]:
-    r"""Significance improvement :math:`\epsilon_S / \sqrt{\epsilon_B}` along the ROC curve as it is drawn, from the
-    cut on that :data:`FEWEST_PASSING` background jets pass.
+    r"""Significance improvement :math:`\epsilon_S / \sqrt{\epsilon_B}` along the ROC curve as it is drawn, from
+    the cut on that :data:`FEWEST_PASSING` background jets pass.
 
     Args and errors are those of :func:`roc_curve`.
 
@@ -102,9 +102,9 @@ def significance_improvement(background: ArrayLike, signal: ArrayLike) -> tuple[
 def drawn_curve(background: ArrayLike, signal: ArrayLike, points: int = 400) -> tuple[Array, Array]:
     r"""Points of the ROC curve that show all of it on linear and on logarithmic axes.
 
-    They are equally far from each other in :math:`\epsilon_S`, and in :math:`\ln \epsilon_B` from one background jet
-    on, and lie on the curve or on the straight lines between its corners: there a cut lets a random part of jets of
-    equal score through. The cut on that :data:`FEWEST_PASSING` background jets pass, and that of the largest
+    They are equally far from each other in :math:`\epsilon_S`, and in :math:`\ln \epsilon_B` from one background
+    jet on, and lie on the straight lines between the corners of the curve: there a cut lets a random part of jets
+    of equal score through. The cut on that :data:`FEWEST_PASSING` background jets pass, and that of the largest
     significance improvement, are among them.
 
     Args:
@@ -152,8 +152,8 @@ def binomial_interval(share: ArrayLike, jets: int) -> tuple[Array, Array]:
 
 
 def improvement_error(passing: ArrayLike, efficiency: ArrayLike, background: int, signal: int) -> Array:
-    r"""The error of the significance improvement :math:`\epsilon_S / \sqrt{\epsilon_B}` of one cut from the binomial
-    errors of both efficiencies,
+    r"""The error of the significance improvement :math:`\epsilon_S / \sqrt{\epsilon_B}` of one cut, from the
+    binomial errors of both efficiencies,
 
     .. math:: \sqrt{\frac{\epsilon_S (1 - \epsilon_S)}{m\, \epsilon_B}
               + \frac{\epsilon_S^2}{4 \epsilon_B^2} \frac{1 - \epsilon_B}{n}} .

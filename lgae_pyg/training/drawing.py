@@ -12,7 +12,7 @@ BAND = {"alpha": 0.2, "linewidth": 0}
 
 
 def draw_band(axes: Any, x: Array, y: Array, low: Array, high: Array, **style: Any) -> None:
-    """A line, and a band from ``low`` to ``high`` in its colour; ``style`` is that of the line, ``color`` in it."""
+    """A line, and a band from ``low`` to ``high`` in its colour; ``style`` is that of the line, with ``color``."""
     axes.plot(x, y, **style)
     axes.fill_between(x, low, high, color=style["color"], **BAND)
 

@@ -74,9 +74,9 @@ def roc_figure(verdict: Verdict) -> Figure:
     lost, many = len(groups) - len(shown), max(len(group) for group in groups.values()) > MOST_CURVES
     add_caption(
         figure,
-        "Higher is better. Bands: binomial errors (68 %), left of the background efficiency, right of both; thin "
-        f"grey: a score without information. The right curves begin, with a dot, where {FEWEST_PASSING} background "
-        "jets pass. "
+        "Higher is better. Bands: binomial errors (68 %), left of the background efficiency, right of both; "
+        "thin grey: a score without information. The right curves begin, with a dot, where "
+        f"{FEWEST_PASSING} background jets pass. "
         + ("(-): with the other sign. " if turned else "")
         + (f"The first {lost} signals are left out. " if lost else "")
         + (f"The {MOST_CURVES} scores with an AUC farthest from 0.5. " if many else "") + _jets(verdict),
@@ -104,8 +104,8 @@ def score_figure(verdict: Verdict) -> Figure:
     legend_above(figure, figure.axes[0], min(len(jets.class_names), 5))
     lost = len(verdict.words) - len(names)
     more = f"{lost} further scores are left out. " if lost else ""
-    note = "Shares of the jets of each class; bands: statistical errors. Jets outside of the range shown are in the "
-    add_caption(figure, f"{note}outermost bins. {more}{_jets(verdict)}")
+    note = "Shares of the jets of each class; bands: statistical errors. Jets outside of the range shown are in "
+    add_caption(figure, f"{note}the outermost bins. {more}{_jets(verdict)}")
     return figure
 
 
@@ -128,8 +128,8 @@ def mass_figure(verdict: Verdict) -> Figure:
     add_caption(
         figure,
         f"Mass of the background ({background})"
-        + (f", all of it and what passes cuts on the score at background efficiencies of {cuts}; equal curves: the "
-           "score does not sculpt" if cuts else "")
+        + (f", all of it and what passes cuts on the score at background efficiencies of {cuts}; equal curves: "
+           "the score does not sculpt" if cuts else "")
         + ". Bands: statistical errors; the central 99.6 % of the masses are shown. "
         + ("(-): small values pass. " if turned else "")
         + "".join(f"A cut of {cut:g} is not drawn: fewer than {FEWEST_KEPT} jets pass. " for cut in missing)
