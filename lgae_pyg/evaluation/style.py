@@ -61,6 +61,15 @@ def label_few_decades(axis: Axis) -> None:
         axis.set_minor_formatter(NullFormatter())
 
 
+def scale_axis(axes: Axes, scale: str) -> None:
+    """Gives the horizontal axis a scale, ``linear``, ``log`` or ``logit``, with labels that do not crowd."""
+    axes.set_xscale(scale)
+    if scale == "log":
+        label_few_decades(axes.xaxis)
+    if scale != "linear":
+        axes.xaxis.set_minor_formatter(NullFormatter())
+
+
 def legend_above(figure: Figure, axes: Axes, ncols: int | None = None, **options: Any) -> None:
     """Writes the legend of one panel above all, in one line unless a number of columns is given."""
     handles, labels = axes.get_legend_handles_labels()

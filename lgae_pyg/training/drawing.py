@@ -1,4 +1,4 @@
-"""What figures draw alike: lines with bands, histograms with their errors, arrows for points beyond the axis."""
+"""What figures draw alike: lines with bands, histograms with errors, bins of scores, arrows at the edge."""
 
 from typing import Any
 
@@ -7,6 +7,11 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+#: Bins of a score, and the share of the jets that an axis shows.
+BINS, SHOWN = 50, (0.002, 0.998)
+#: Ratio of largest and smallest score from which their axis is logarithmic; of their distances from 1, from which
+#: that of probabilities is one of log odds.
+WIDE = 30
 #: How strongly bands of errors are filled.
 BAND = {"alpha": 0.2, "linewidth": 0}
 
@@ -35,3 +40,23 @@ def mark_outside(axes: Any, x: Array, y: Array, color: str) -> None:
         if beyond.any():
             axes.plot(np.asarray(x)[beyond], np.full(beyond.sum(), place), marker, markersize=4.5, color=color,
                       transform=axes.get_xaxis_transform(), zorder=3)  # fmt: skip
+
+
+def score_edges(values: Array) -> tuple[Array, str]:
+    """Edges of the bins of a score, and the scale of its axis: ``linear``, ``log`` or, for probabilities near 1,
+    ``logit``; infinite scores fall into the last bins."""
+    low, high = np.quantile(values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1), SHOWN)
+    if low == high:
+        width = max(abs(low), 1.0) / 2
+        low, high = low - width, high + width
+    if (values == np.round(values)).all() and high - low < 1e6:  # whole numbers share bins evenly
+        step = max(1, int(np.ceil((high - low + 1) / BINS)))
+        return np.arange(np.floor(low) - 0.5, np.ceil(high) + step, step), "linear"
+    below = values[values < 1]
+    if low > 0 and below.size and (values <= 1).all():
+        top = min(high, below.max())  # where rounded to 1, the odds would be infinite
+        if top > low and 1 - low > WIDE * (1 - top):
+            odds = np.linspace(np.log(low / (1 - low)), np.log(top / (1 - top)), BINS + 1)
+            return 1 / (1 + np.exp(-odds)), "logit"
+    logarithmic = bool(low > 0 and high > WIDE * low)
+    return (np.geomspace if logarithmic else np.linspace)(low, high, BINS + 1), "log" if logarithmic else "linear"

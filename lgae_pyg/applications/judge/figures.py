@@ -10,30 +10,24 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 
 from lgae_pyg.applications.judge.comparisons import Comparison
 from lgae_pyg.applications.judge.jets import QUANTITIES
 from lgae_pyg.applications.judge.numbers import CUTS
 from lgae_pyg.applications.judge.verdict import Verdict
-from lgae_pyg.evaluation.style import SETTINGS, STYLES, add_caption, label_few_decades, legend_above, save_figure
+from lgae_pyg.evaluation.style import SETTINGS, STYLES, add_caption, legend_above, save_figure, scale_axis
 from lgae_pyg.metrics.roc import FEWEST_PASSING, drawn_curve, significance_improvement
 from lgae_pyg.metrics.sculpting import FEWEST_PASSING as FEWEST_KEPT
 from lgae_pyg.metrics.sculpting import bins_for, cut_shares, enough_pass
 from lgae_pyg.metrics.statistics import shares
-from lgae_pyg.training.drawing import draw_band, draw_steps
+from lgae_pyg.training.drawing import SHOWN, draw_band, draw_steps, score_edges
 from lgae_pyg.training.tagging_panels import class_style, draw_rejection, grid
 
 Array = NDArray[np.float64]
 
 #: At most so many rows of ROC panels, curves in each, and panels of scores or masses.
 MOST_SIGNALS, MOST_CURVES, MOST_PANELS = 5, 6, 8
-#: Bins of a score, and the share of the jets that an axis shows.
-BINS, SHOWN = 50, (0.002, 0.998)
-#: Ratio of largest and smallest score from which their axis is logarithmic; of their distances from 1, from which
-#: that of probabilities is one of log odds.
-WIDE = 30
 REFERENCE_STYLES = {
     "mass": {"color": "0.25", "linestyle": (0, (5, 1, 1, 1))},
     "num_particles": {"color": "0.5", "linestyle": "--"},
@@ -95,11 +89,7 @@ def score_figure(verdict: Verdict) -> Figure:
             of = values[jets.y == place]
             share, error = shares(of.clip(edges[0], edges[-1]), edges)
             draw_steps(axes, share, error, edges, label=_plain(kind), linewidth=1.4, **class_style(place))
-        axes.set_xscale(scale)
-        if scale == "log":
-            label_few_decades(axes.xaxis)
-        if scale != "linear":
-            axes.xaxis.set_minor_formatter(NullFormatter())
+        scale_axis(axes, scale)
         axes.set(xlabel=_plain(name), ylabel="share of jets per bin", xlim=(edges[0], edges[-1]), ylim=(0, None))
     legend_above(figure, figure.axes[0], min(len(jets.class_names), 5))
     lost = len(verdict.words) - len(names)
@@ -136,26 +126,6 @@ def mass_figure(verdict: Verdict) -> Figure:
         + (f"{lost} further scores are left out. " if lost else "") + _jets(verdict),
     )  # fmt: skip
     return figure
-
-
-def score_edges(values: Array) -> tuple[Array, str]:
-    """Edges of the bins of a score, and the scale of its axis: ``linear``, ``log`` or, for probabilities near 1,
-    ``logit``; infinite scores fall into the last bins."""
-    low, high = np.quantile(values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1), SHOWN)
-    if low == high:
-        width = max(abs(low), 1.0) / 2
-        low, high = low - width, high + width
-    if (values == np.round(values)).all() and high - low < 1e6:  # whole numbers share bins evenly
-        step = max(1, int(np.ceil((high - low + 1) / BINS)))
-        return np.arange(np.floor(low) - 0.5, np.ceil(high) + step, step), "linear"
-    below = values[values < 1]
-    if low > 0 and below.size and (values <= 1).all():
-        top = min(high, below.max())  # where rounded to 1, the odds would be infinite
-        if top > low and 1 - low > WIDE * (1 - top):
-            odds = np.linspace(np.log(low / (1 - low)), np.log(top / (1 - top)), BINS + 1)
-            return 1 / (1 + np.exp(-odds)), "logit"
-    logarithmic = bool(low > 0 and high > WIDE * low)
-    return (np.geomspace if logarithmic else np.linspace)(low, high, BINS + 1), "log" if logarithmic else "linear"
 
 
 def _draw_pair(row: Sequence[Axes], verdict: Verdict, group: Sequence[Comparison]) -> None:

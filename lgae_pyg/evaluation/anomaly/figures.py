@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from lgae_pyg.evaluation.anomaly.supervised import SUPERVISED
 from lgae_pyg.evaluation.anomaly.tables import (
@@ -22,10 +22,11 @@ from lgae_pyg.evaluation.anomaly.tables import (
 )
 from lgae_pyg.evaluation.results import Results
 from lgae_pyg.evaluation.sample import NAMES
-from lgae_pyg.evaluation.style import KINDS, add_caption, label_few_decades, legend_above
+from lgae_pyg.evaluation.style import KINDS, add_caption, legend_above, scale_axis
 from lgae_pyg.metrics.roc import FEWEST_PASSING, binomial_interval, drawn_curve, significance_improvement
 from lgae_pyg.metrics.statistics import shares
-from lgae_pyg.training.drawing import draw_band, draw_steps
+from lgae_pyg.training.drawing import draw_band, draw_steps, score_edges
+from lgae_pyg.training.tagging_panels import grid
 
 HEADLINE_STYLE = {"color": "#0072B2", "linestyle": "-"}
 #: The look of the scores that the headline is compared with, the same for all models.
@@ -41,14 +42,10 @@ SCORE_STYLES = {
 #: The upper reference, by which the others are judged.
 SUPERVISED_STYLE = {"color": "black", "linewidth": 2.2}
 LABELS = {**NAMES, UNION: "all signals"}
-BINS = 60
 #: Mass bins of the profile in GeV, and the fewest jets of a bin.
 PROFILE_BINS = np.arange(0.0, 261.0, 20.0)
 BINS_OF_PROFILE = range(1, len(PROFILE_BINS))
 FEWEST = 20
-SHARE_SHOWN = (0.002, 0.998)
-#: Ratio of largest and smallest score from which their axis is logarithmic.
-WIDE = 8
 
 
 def scores_of(results: Results) -> dict[str, Scores]:
@@ -106,27 +103,21 @@ def significance_figure(results: Results) -> Figure:
 
 
 def distribution_figure(results: Results) -> Figure:
-    """Distributions of the headline score and of the density of the codes, by kind of jet."""
+    """Distributions of the first four compared scores, by kind of jet."""
     about, found = results.description, scores_of(results)
     shown = compared_scores(about, found[about["background"]])[:4]
-    figure, row = plt.subplots(1, len(shown), figsize=(3.7 * len(shown) + 0.4, 4.4))
-    for axes, score in zip(np.atleast_1d(row), shown):
-        positive = np.concatenate([one[score] for one in found.values()])
-        low, high = np.quantile(positive, SHARE_SHOWN)
-        logarithmic = low > 0 and high > WIDE * low
-        edges = (np.geomspace if logarithmic else np.linspace)(low, high, BINS + 1)
+    figure = plt.figure(figsize=(4.6, 3.4))
+    panels = grid(figure, len(shown), 2)
+    for axes, score in zip(panels, shown):
+        edges, scale = score_edges(np.concatenate([one[score] for one in found.values()]))
         for style, name in zip(KINDS, [about["background"], *about["signals"]]):
-            sample = found[name][score]
             fill = {"fill": True, "alpha": 0.5} if name == about["background"] else {}
-            draw_steps(axes, *shares(sample.clip(low, high), edges), edges, label=LABELS.get(name, name),
-                       **fill, **style)  # fmt: skip
-        if logarithmic:
-            axes.set_xscale("log")
-            label_few_decades(axes.xaxis)
-            axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set(xlabel=f"{printed_name(score, about)}{_unit(score)}", ylim=(0, None))
-    np.atleast_1d(row)[0].set_ylabel("share of jets per bin")
-    legend_above(figure, np.atleast_1d(row)[0], 3)
+            share, error = shares(found[name][score].clip(edges[0], edges[-1]), edges)
+            draw_steps(axes, share, error, edges, label=LABELS.get(name, name), **fill, **style)
+        scale_axis(axes, scale)
+        axes.set(xlabel=f"{printed_name(score, about)}{_unit(score)}", ylabel="share of jets per bin")
+        axes.set_ylim(0, None)
+    legend_above(figure, panels[0])
     note = "Bands: statistical errors. Jets outside of the range shown are in the outermost bins. "
     add_caption(figure, f"{note}{results.caption}")
     return figure
@@ -141,7 +132,7 @@ def mass_figure(results: Results) -> Figure:
     chosen = _shown(about, background, 5)
     for score in chosen:
         style = _style(score)
-        ranks = background[score].argsort().argsort() / max(len(places) - 1, 1)
+        ranks = (rankdata(background[score]) - 0.5) / len(places)  # equal scores share their mean rank
         low, down, middle, up, high = np.array([profile(ranks[places == one]) for one in BINS_OF_PROFILE]).T
         left.errorbar(centres, middle, (middle - down, up - middle), marker="o", markersize=3, elinewidth=1,
                       label=printed_name(score, about), **style)  # fmt: skip
@@ -250,7 +241,7 @@ def _style(score: str) -> Mapping[str, Any]:
 
 
 def _unit(score: str) -> str:
-    units = dict.fromkeys(("chamfer_cartesian", "linear_chamfer_cartesian", "chamfer_lorentz"), " [GeV]")
+    units = dict.fromkeys(("chamfer_cartesian", "linear_chamfer_cartesian", "chamfer_lorentz", "mass"), " [GeV]")
     return units.get(score, "")
 
 
