@@ -215,9 +215,10 @@ def _caption(plan: Plan, found: Sequence[Found], measures: Measures) -> str:
     number = " to ".join(map(str, shown if len(shown) == 1 else (shown[0], shown[-1])))
     first = found[0][1]
     caption = (
-        f"Medians over {_seeds(found)}, with the smallest and the largest value. The training jets are a choice of "
-        f"all classes alike from the training split. Each training by gradients was shown {number} jets in all, a "
-        f"small set more often; the weights with the smallest loss on {plan.val_jets} validation jets count. Measured on {first['jets']} test jets, {first['origin']}. "
+        f"Medians over {_seeds(found)}, with the smallest and the largest value. The training jets are a "
+        f"choice of all classes alike from the training split. Each training by gradients was shown {number} jets in "
+        f"all, a small set more often; the weights with the smallest loss on {plan.val_jets} validation jets count. "
+        f"Measured on {first['jets']} test jets, {first['origin']}. "
         f"{_sentence(measures.explanation)}; jets/s: of the training, by the clock"
     )
     errors = {name: [one.get(f"{name}_error", np.nan) for _, one in found] for name in measures.headings}
