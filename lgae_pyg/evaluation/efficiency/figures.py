@@ -35,7 +35,7 @@ def efficiency_figure(results: Results) -> Figure:
     else:
         figure = _curves(records, panels, logarithmic, errors)
         words = f"Bands: from the smallest to the largest of the seeds{'; bars: ' * bool(bars)}{bars}. "
-    add_caption(figure, words + results.caption)
+    add_caption(figure, words + results.description.get("drawn", results.caption))
     return figure
 
 

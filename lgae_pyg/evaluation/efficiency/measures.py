@@ -56,9 +56,8 @@ def errors_of(subject: Subject, test_jets: int) -> dict[str, Any]:
     numbers: dict[str, Any] = {"mse": None}
     for column, name in enumerate(("mass", "pt")):
         defined = errors[:, column][~errors[:, column].isnan()].numpy()
-        numbers |= {name: float("nan"), f"{name}_error": float("nan")}
+        numbers[name] = float(errors[:, column].nanmedian())
         if defined.size:
-            numbers[name] = float(np.median(defined))
             numbers[f"{name}_error"] = float(bootstrap([defined], np.median, RESAMPLES))
     if one.pixels is None:
         squares = squared_errors(one, target) / UNITS_IN_GEV["TeV"] ** 2
@@ -102,8 +101,8 @@ TAGGERS = Measures(
     },
     panels={
         "auc": "AUC",
-        "rejection_0.5": r"background rejection at $\epsilon_S = 0.5$",
-        "auc_equal_mass": "AUC among jets of one mass",
+        "rejection_0.5": "background rejection\nat $\\epsilon_S = 0.5$",
+        "auc_equal_mass": "AUC among jets\nof one mass",
     },
     logarithmic=("rejection_0.5",),
     explanation="rejection: 1 / background efficiency at a signal efficiency",
