@@ -130,8 +130,8 @@ def distributions(samples: Samples, table: Table) -> Figure:
     handles, labels = axes[0, 0].get_legend_handles_labels()
     axes[2, 2].legend(handles, labels, loc="center left", fontsize=10)
     words = "Bands and bars: statistical errors of real and of generated jets; below: ratio of generated to real "
-    words += "jets, arrows where it is beyond the axis. $W_1$: Wasserstein distance of half of the real jets to as many generated ones, in brackets to the "
-    words += "other half of the real jets (noise). "
+    words += "jets, arrows where it is beyond the axis. $W_1$: Wasserstein distance of half of the real jets to "
+    words += "as many generated ones, in brackets to the other half of the real jets (noise). "
     add_caption(figure, words + table.caption)
     return figure
 
