@@ -120,7 +120,7 @@ def distributions(samples: Samples, table: Table) -> Figure:
         _panel(upper, lower, what, {name: (one[what], two[what]) for name, (one, two) in samples.items()})
         records = [one for one in table.records() if one["observable"].split(" ")[0] == what]
         words = (f"{one['class']}: {one['equal']:#.2g} ({one['halves']:#.2g})" for one in records)
-        upper.set_title(f"$W_1$  {',  '.join(words)}", fontsize=9)
+        upper.set_title(", ".join(words), fontsize=8.5)
         lower.set_xlabel(PANELS[what])
         if column == 0:
             upper.set_ylabel("density")
@@ -130,8 +130,8 @@ def distributions(samples: Samples, table: Table) -> Figure:
     handles, labels = axes[0, 0].get_legend_handles_labels()
     axes[2, 2].legend(handles, labels, loc="center left", fontsize=10)
     words = "Bands and bars: statistical errors of real and of generated jets; below: ratio of generated to real "
-    words += "jets, arrows where it is beyond the axis. $W_1$: Wasserstein distance of half of the real jets to "
-    words += "as many generated ones, in brackets to the other half of the real jets (noise). "
+    words += "jets, arrows where it is beyond the axis. Above the panels: Wasserstein distance of half of the "
+    words += "real jets to as many generated ones, in brackets to the other half of the real jets (noise). "
     add_caption(figure, words + table.caption)
     return figure
 

@@ -118,7 +118,8 @@ def draw_calibration(axes: Any, scores: NDArray, y: NDArray, shown: Sequence[int
         mean, share, error = calibration(scores[:, number], y == number)
         style = {**class_style(number), "marker": "o", "markersize": 3, "linewidth": 1 if len(shown) > 1 else 0}
         style["elinewidth"] = 1
-        axes.errorbar(mean, share, error, label=class_name(names, number), capsize=2, **style)
+        bars = np.minimum(error, share), np.minimum(error, 1 - share)  # shares are between 0 and 1
+        axes.errorbar(mean, share, bars, label=class_name(names, number), capsize=2, **style)
     axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
     axes.set(xlabel="mean score in the bin", ylabel="share of jets of the class")
     axes.grid(alpha=0.3)
