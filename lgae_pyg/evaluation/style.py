@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
 from PIL import Image
 
+from lgae_pyg.evaluation.report.pieces import write_few_colours
 from lgae_pyg.evaluation.results import Results
 from lgae_pyg.files import write_atomically
 
@@ -85,8 +86,7 @@ def add_caption(figure: Figure, caption: str) -> None:
 def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
     """Writes a figure as PNG and PDF, each completely or not at all, and closes it.
 
-    Files are the same for the same figure: no date is written into them. The PNG has a palette of 256 colours,
-    which makes it a third as large.
+    Files are the same for the same figure: no date is written into them.
     """
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # the layout is found once, not again for each file
@@ -100,5 +100,4 @@ def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
 def _write_png(figure: Figure, file: Any) -> None:
     whole = io.BytesIO()
     figure.savefig(whole, format="png")
-    colours = Image.open(whole).convert("RGB").quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    colours.save(file, format="png", optimize=True)
+    write_few_colours(Image.open(whole).convert("RGB"), file)

@@ -7,7 +7,7 @@ import pytest
 
 from lgae_pyg.cli import main
 from lgae_pyg.evaluation.efficiency import study as efficiency
-from lgae_pyg.evaluation.efficiency.figures import FIGURES
+from lgae_pyg.evaluation.efficiency.figures import FIGURES, statistical_errors
 from lgae_pyg.evaluation.efficiency.plan import Plan
 from lgae_pyg.evaluation.efficiency.study import collect, run_jobs
 from lgae_pyg.evaluation.results import Results
@@ -282,6 +282,11 @@ def test_what_a_study_of_taggers_tells(tmp_path, monkeypatch) -> None:
     figure = FIGURES["efficiency"](results)
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["PFN", "NET"]
     assert [axes.get_xscale() for axes in figure.axes] == ["linear", "log", "linear"]
+    assert statistical_errors(results)["PFN", 100, "auc"] == 0.002  # the median of three seeds
+    seeds = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 3]
+    assert [list(line.get_xdata()) for line in seeds] == [[0.95, 0.96, 0.99]] * 2
+    drawn = " ".join(figure.get_supxlabel().split())
+    assert "circles: seeds" in drawn and "Jets/s" not in drawn and "Jets/s" in results.caption
 
 
 def test_autoencoders_and_taggers_have_no_table_in_common(plan: Plan, trained: list[str], monkeypatch) -> None:

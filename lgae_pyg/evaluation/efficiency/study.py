@@ -224,7 +224,7 @@ def _captions(plan: Plan, found: Sequence[Found], measures: Measures) -> tuple[s
     pixels = list(dict.fromkeys(one["label"] for _, one in found if math.isnan(one.get("mse", 0.0))))
     if pixels:
         drawn += f". {', '.join(pixels)}: compared with the jet's own image; pixels have no particle error"
-    drawn = f"{drawn}.{_untrained(found)}"
+    untrained = _untrained(found)
     errors = {name: [one.get(f"{name}_error", np.nan) for _, one in found] for name in measures.headings}
     errors = {name: np.nanmedian(values) for name, values in errors.items() if np.isfinite(values).any()}
     known = ""
@@ -232,8 +232,8 @@ def _captions(plan: Plan, found: Sequence[Found], measures: Measures) -> tuple[s
         words = (f"{measures.headings[name]} {value:.2g}" for name, value in errors.items())
         known = f" Statistical errors of one training, medians: {', '.join(words)}."
     medians = f"Medians over {_seeds(found)}, with the smallest and the largest value."
-    table = f"{medians} {drawn} Jets/s: of the training, by the clock.{known}"
-    return f"{_sentence(_seeds(found))}. {drawn}", table
+    table = f"{medians} {drawn}. Jets/s: of the training, by the clock.{known}{untrained}"
+    return f"{_sentence(_seeds(found))}. {drawn}.{untrained}", table
 
 
 def _seeds(found: Sequence[Found]) -> str:
