@@ -21,7 +21,7 @@ def judged(background: int, sign: int = 1, signal: int = 400, seed: int = 0):
     """A verdict on a score that knows the mass, and on the number of particles, which is 30 for most jets."""
     rng = np.random.default_rng(seed)
     y = np.repeat([0, 1], [background, signal])
-    mass = np.where(y == 1, rng.normal(150, 30, len(y)), rng.exponential(60, len(y))).clip(1)
+    mass = np.where(y == 1, rng.normal(180, 30, len(y)), rng.exponential(40, len(y))).clip(1)
     count = np.where(rng.random(len(y)) < 0.8, 30, rng.integers(10, 30, len(y)))
     score = sign * (mass / 50 + rng.normal(size=len(y)))
     names = ("QCD", "top")
