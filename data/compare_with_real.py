@@ -21,10 +21,10 @@ from matplotlib.figure import Figure
 from lgae_pyg.data import JetStore
 from lgae_pyg.datasets import JetFiles, PythiaJets
 from lgae_pyg.datasets.pythia import GeneratorSettings, read_recipe
-from lgae_pyg.evaluation.style import SETTINGS, STYLES, TRUTH_COLOUR, add_caption, legend_above
-from lgae_pyg.files import write_atomically
-from lgae_pyg.metrics.jet_shapes import JET_SHAPES, Shapes, jet_shapes, shape_distances
+from lgae_pyg.evaluation.style import SETTINGS, STYLES, add_caption, save_figure
+from lgae_pyg.metrics.jet_shapes import Shapes, jet_shapes, shape_distances
 from lgae_pyg.tables import Table
+from lgae_pyg.training.drawing import BAND, draw_steps, mark_outside
 
 PANELS = {
     "particles": "particles per jet",
@@ -60,8 +60,7 @@ def main(words: list[str] | None = None) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     table.save(options.out)
     with plt.rc_context(SETTINGS):
-        figure = distributions(samples, table)
-        write_atomically(options.out / f"{preset}.png", lambda file: figure.savefig(file, format="png"))
+        save_figure(distributions(samples, table), options.out, preset)
     print(table.to_markdown())
     return 0
 
@@ -113,56 +112,67 @@ def distance_table(preset: str, samples: Samples) -> Table:
 
 
 def distributions(samples: Samples, table: Table) -> Figure:
-    """A row of panels for each class, each with its distance above and the ratio to the real jets below."""
-    rows, records = len(samples), iter(table.records())
-    figure, axes = plt.subplots(2 * rows, len(PANELS), figsize=(13, 3.9 * rows + 0.7), height_ratios=(3, 1) * rows)
-    for row, (name, (real, made)) in enumerate(samples.items()):
-        for column, what in enumerate(PANELS):
-            upper, lower = axes[2 * row : 2 * row + 2, column]
-            _panel(upper, lower, what, real[what], made[what])
-            record = next(record for record in records if record["class"] == name)
-            words = f"{name}: $W_1$ {record['equal']:#.2g}, noise {record['halves']:#.2g}"
-            upper.set_title(words, fontsize="medium")
-            lower.set_xlabel(PANELS[what])
-        for _ in range(len(JET_SHAPES) - len(PANELS)):  # pT and eta have no panel
-            next(records)
-        axes[2 * row, 0].set_ylabel("density")
-        axes[2 * row + 1, 0].set_ylabel("ratio")
-    legend_above(figure, axes[0, 0])
-    words = "Bands and bars: statistical errors. Below, ratio to the real jets. Above, distance of half of the "
-    words += "real jets to as many generated ones, and, as noise, to the other half. "
+    """A panel for each observable with all classes, and the ratio of generated to real jets below it."""
+    figure, axes = plt.subplots(4, 3, figsize=(9.6, 9.4), height_ratios=(3, 1.1) * 2)
+    places = [(2 * (number // 3), number % 3) for number in range(len(PANELS))]
+    for (row, column), what in zip(places, PANELS):
+        upper, lower = axes[row : row + 2, column]
+        _panel(upper, lower, what, {name: (one[what], two[what]) for name, (one, two) in samples.items()})
+        records = [one for one in table.records() if one["observable"].split(" ")[0] == what]
+        words = (f"{one['class']}: {one['equal']:#.2g} ({one['halves']:#.2g})" for one in records)
+        upper.set_title(", ".join(words), fontsize=8.5)
+        lower.set_xlabel(PANELS[what])
+        if column == 0:
+            upper.set_ylabel("density")
+            lower.set_ylabel("ratio")
+    for spare in axes[2:, 2]:
+        spare.set_axis_off()
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    axes[2, 2].legend(handles, labels, loc="center left", fontsize=10)
+    words = "Bands and bars: statistical errors of real and of generated jets; below: ratio of generated to real "
+    words += "jets, arrows where it is beyond the axis. Above the panels: Wasserstein distance of half of the "
+    words += "real jets to as many generated ones, in brackets to the other half of the real jets (noise). "
     add_caption(figure, words + table.caption)
     return figure
 
 
-def _panel(upper: Axes, lower: Axes, what: str, real: np.ndarray, made: np.ndarray) -> None:
-    low, high = np.quantile(np.concatenate([real, made]), SHOWN)
+def _panel(upper: Axes, lower: Axes, what: str, samples: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    """Densities of one observable, of each class real jets as a line with a band and generated ones as steps."""
+    low, high = np.quantile(np.concatenate([one for pair in samples.values() for one in pair]), SHOWN)
+    edges = bin_edges(low, high, what)
     spectrum = what == "particle_pt"
-    edges = np.geomspace(low, high, BINS + 1) if spectrum else np.linspace(low, high, BINS + 1)
-    if what == "particles":  # whole numbers: every bin holds as many of them
-        step = max(1, round((high - low) / BINS))
-        edges = np.arange(low, high + step, step) - 0.5
     centres = np.sqrt(edges[1:] * edges[:-1]) if spectrum else (edges[1:] + edges[:-1]) / 2
-    (truth, error), (found, bars) = (_density(values, edges) for values in (real, made))
-    upper.fill_between(edges, *(np.append(truth + sign * error, 0) for sign in (-1, 1)), step="post",
-                       color=TRUTH_COLOUR, linewidth=0)
-    upper.stairs(truth, edges, baseline=None, color="0.2", linewidth=1.2, label="real")
-    upper.stairs(found, edges, baseline=None, label="generated", **STYLES[0])
-    scale = np.where(truth > 0, truth, np.nan)
-    lower.fill_between(edges, *(np.append(1 + sign * error / scale, 1) for sign in (-1, 1)), step="post",
-                       color=TRUTH_COLOUR, linewidth=0)
-    seen = truth > 0
-    lower.errorbar(centres[seen], (found / scale)[seen], (bars / scale)[seen], fmt=".", markersize=4, linewidth=1,
-                   color=STYLES[0]["color"])
+    lower.set(ylim=RATIOS, xlim=(edges[0], edges[-1]))
+    for number, (name, (real, made)) in enumerate(samples.items()):
+        colour, width = STYLES[number]["color"], 0.16 * (2 * number - 1)
+        (truth, error), (found, bars) = (_density(values, edges) for values in (real, made))
+        truth, error = (np.where(truth > 0, one, np.nan) for one in (truth, error))
+        draw_steps(upper, truth, error, edges, baseline=None, color=colour, linewidth=1.0, label=f"{name}, real")
+        upper.errorbar(centres, found, bars, fmt="os"[number], markersize=2.6, elinewidth=1, color=colour,
+                       label=f"{name}, generated")  # fmt: skip
+        shifted = centres * (edges[1] / edges[0]) ** width if spectrum else centres + width * np.diff(edges)
+        ratio = found / truth
+        band = np.append(error / truth, np.nan)
+        lower.fill_between(edges, 1 - band, 1 + band, step="post", color=colour, **BAND)
+        lower.errorbar(shifted, ratio, bars / truth, fmt="os"[number], markersize=2.6, elinewidth=1, color=colour)
+        mark_outside(lower, shifted, ratio, colour)
     lower.axhline(1, color="0.4", linewidth=0.8)
-    lower.set_ylim(*RATIOS)
     upper.sharex(lower)
     upper.tick_params(labelbottom=False)
     if spectrum:
-        upper.set_xscale("log")
-        upper.set_yscale("log")
+        upper.set(xscale="log", yscale="log")
     else:
         upper.set_ylim(bottom=0)
+
+
+def bin_edges(low: float, high: float, what: str) -> np.ndarray:
+    """Edges of :data:`BINS` bins: of a spectrum in the logarithm; of whole numbers each with as many of them."""
+    if what == "particle_pt":
+        return np.geomspace(low, high, BINS + 1)
+    if what == "particles":
+        step = max(1, round((high - low) / BINS))
+        return np.arange(np.floor(low), high + step, step) - 0.5
+    return np.linspace(low, high, BINS + 1)
 
 
 def _density(values: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

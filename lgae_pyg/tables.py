@@ -147,14 +147,19 @@ def format_value(value: Value) -> str:
 
 
 def format_with_error(value: float, error: float) -> str:
-    """A number with its error, both to the second digit of the error: ``0.853 ± 0.012``.
+    """A number with its error, both to the second digit of the error: ``0.853 ± 0.012``, and where both are below
+    0.0001 ``(1.090 ± 0.046)e-07``.
 
     Without an error that is known and not zero, the number alone.
     """
     if not math.isfinite(value) or not math.isfinite(error) or error <= 1e-12 * abs(value):
         return format_value(float(value))
+    size = max(abs(value), error)
+    power = math.floor(math.log10(size)) if size < 1e-4 else 0
+    value, error = value / 10.0**power, error / 10.0**power
     digits = max(0, 1 - math.floor(math.log10(error)))
-    return f"{value:.{digits}f} ± {error:.{digits}f}"
+    text = f"{value:.{digits}f} ± {error:.{digits}f}"
+    return f"({text})e{power:03d}" if power else text
 
 
 def format_with_range(middle: float, low: float, high: float) -> str:

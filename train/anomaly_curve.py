@@ -71,8 +71,8 @@ def rows_of(results: Results, background: Mapping[str, NDArray[np.float64]]) -> 
 
     Returns:
         For each score its name ``score`` in the study's arrays, the ``name`` that is printed, ``auc``,
-        :data:`MERITS`, their errors, and ``follows_*``, its rank correlations with :data:`FOLLOWED` among
-        background jets.
+        :data:`MERITS`, and ``follows_*``, its rank correlations with :data:`FOLLOWED` among background jets, each
+        with its error.
     """
     about, prefix = results.description, f"{results.description['background']}/"
     scores = {name.removeprefix(prefix): one for name, one in results.arrays.items() if name.startswith(prefix)}
@@ -84,9 +84,16 @@ def rows_of(results: Results, background: Mapping[str, NDArray[np.float64]]) -> 
             continue
         kept = {"auc": row[f"auc_{union}"], "auc_error": row["auc_error"]}
         kept |= {name: row[name] for merit in MERITS for name in (merit, f"{merit}_error")}
-        follows = {f"follows_{name}": rank_correlation(scores[score], background[name])[0] for name in FOLLOWED}
+        follows = {}
+        for name in FOLLOWED:
+            follows |= dict(zip(_followed(name), rank_correlation(scores[score], background[name])))
         rows.append({"score": score, "name": printed_name(score, about), **kept, **follows})
     return rows
+
+
+def _followed(name: str) -> tuple[str, str]:
+    """The columns of a rank correlation and of its error."""
+    return f"follows_{name}", f"follows_{name}_error"
 
 
 def course(folder: Path, epochs: int) -> dict[str, float]:
@@ -97,23 +104,27 @@ def course(folder: Path, epochs: int) -> dict[str, float]:
 
 
 def table_of(rows: list[dict[str, Any]], caption: str) -> Table:
-    """All rows as a table."""
+    """All rows as a table; NaN for what earlier versions did not measure."""
+    nan = float("nan")
     columns = {"epochs": "epochs", "steps": "steps", "loss": "validation loss", "name": "score"}
-    columns |= with_errors({"auc": "AUC", **MERITS})
-    columns |= {f"follows_{name}": f"follows {heading}" for name, heading in FOLLOWED.items()}
-    return Table("anomaly_curve", caption, columns, tuple(tuple(row[name] for name in columns) for row in rows))
+    follows = {_followed(name)[0]: f"follows {heading}" for name, heading in FOLLOWED.items()}
+    columns |= with_errors({"auc": "AUC", **MERITS, **follows})
+    values = (tuple(row.get(name, nan) for name in columns) for row in rows)
+    return Table("anomaly_curve", caption, columns, tuple(values))
 
 
 def draw(rows: list[dict[str, Any]], reference: Mapping[str, float], caption: str, folder: Path) -> None:
     """A panel for each of :data:`PANELS`, a line for each score; and what the headline score follows."""
     scores = list(dict.fromkeys(row["score"] for row in rows))
     with plt.rc_context(SETTINGS):
-        figure, axes = plt.subplots(1, 4, figsize=(13.6, 4.0))
+        figure, grid = plt.subplots(2, 2, figsize=(9.2, 7.2))
+        axes = grid.flatten()
         for panel, (name, label) in zip(axes, PANELS.items()):
             for score, style in zip(scores, STYLES):
                 own = [row for row in rows if row["score"] == score]
                 x, y, error = (np.array([row[key] for row in own]) for key in ("epochs", name, f"{name}_error"))
-                panel.errorbar(x, y, error, label=own[0]["name"], marker="o", markersize=3, **style)
+                panel.errorbar(x, y, error, label=own[0]["name"], marker="o", markersize=4, capsize=2,
+                               elinewidth=1, **style)  # fmt: skip
             panel.set(ylabel=label)
             if name in reference:
                 panel.axhline(reference[name], color="0.4", linewidth=1)
@@ -128,19 +139,20 @@ def draw(rows: list[dict[str, Any]], reference: Mapping[str, float], caption: st
             panel.xaxis.set_minor_locator(plt.NullLocator())
             panel.grid(alpha=0.3)
         legend_above(figure, axes[0], ncols=3)
-        add_caption(figure, caption)
+        add_caption(figure, ("Thin lines: published values. " if reference else "") + caption)
         save_figure(figure, folder, "anomaly_curve")
 
 
 def _draw_followed(axes: Axes, rows: list[dict[str, Any]]) -> None:
     """Rank correlations of the headline score among background jets."""
     for (name, heading), marker in zip(FOLLOWED.items(), "sD^"):
-        values = [row[f"follows_{name}"] for row in rows]
+        values, errors = ([row.get(key, np.nan) for row in rows] for key in _followed(name))
         label = r"$p_\mathrm{T}$" if name == "pt" else heading
-        axes.plot([row["epochs"] for row in rows], values, marker=marker, markersize=4, color="0.2",
-                  linestyle={"s": "-", "D": "--", "^": ":"}[marker], label=label)  # fmt: skip
+        axes.errorbar([row["epochs"] for row in rows], values, errors, marker=marker, markersize=4, color="0.2",
+                      capsize=2, elinewidth=1, label=label,
+                      linestyle={"s": "-", "D": "--", "^": ":"}[marker])  # fmt: skip
     axes.axhline(0, color="0.6", linewidth=0.8)
-    axes.set(ylabel="rank correlation of the headline", ylim=(-1, 1))
+    axes.set(ylabel="rank correlation, headline score", ylim=(-1, 1))
     axes.legend(title="with", loc="best", fontsize=8, title_fontsize=8)
 
 
@@ -161,7 +173,7 @@ def written(stored: dict[str, Any], reference: Mapping[str, float], folder: Path
     words = " ".join(one for one in stored["words"] if one.partition("=")[0] not in PLACES)
     caption = (
         f"{stored['label']}, the weights after so many epochs of lgae train {words}; {stored['origin']}. Errors: "
-        "bootstrap. Follows: rank correlation of the score among background jets."
+        "bootstrap, of rank correlations asymptotic. Follows: rank correlation of the score among background jets."
     )
     table = table_of(stored["rows"], caption)
     table.save(folder)

@@ -11,8 +11,10 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import torch
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lgae_pyg.data import JetLoader
@@ -22,18 +24,24 @@ from lgae_pyg.evaluation.reconstruction.rebuilt import (
     jet_errors,
     particle_errors,
     rebuild,
-    squared_error,
+    squared_errors,
     true_jets,
 )
 from lgae_pyg.evaluation.sample import choose
-from lgae_pyg.evaluation.style import SETTINGS, save_figure
+from lgae_pyg.evaluation.style import SETTINGS, STYLES, add_caption, legend_above, save_figure
 from lgae_pyg.evaluation.subject import Subject
+from lgae_pyg.metrics import bootstrap_quantiles
 from lgae_pyg.models import Autoencoder, ClusterAE, LinearAE
-from lgae_pyg.tables import Table
+from lgae_pyg.tables import Table, with_errors
+from lgae_pyg.training.drawing import mark_outside
 
 COLUMNS = {"model": "model", "numbers": "code", "told": "told", "pt": "pT_rel IQR", "eta": "η_rel median",
-           "eta_iqr": "η_rel IQR", "phi_iqr": "φ_rel IQR", "mse": "MSE [TeV²]", "mass": "jet mass IQR",
-           "order": "order"}  # fmt: skip
+           **with_errors({"eta_iqr": "η_rel IQR"}), "phi_iqr": "φ_rel IQR", **with_errors({"mse": "MSE [TeV²]"}),
+           "mass": "jet mass IQR", "order": "order"}  # fmt: skip
+#: What is drawn, with labels of the axes.
+PANELS = {"mse": r"MSE [TeV$^2$]", "eta_iqr": r"IQR of the relative errors of $\eta^\mathrm{rel}$"}
+#: Errors below this are those of rounding, and stand at the edge of the axis. Bootstrap samples behind the others.
+ROUNDING, RESAMPLES = 1e-10, 100
 
 
 def main(words: list[str] | None = None) -> int:
@@ -55,7 +63,7 @@ def main(words: list[str] | None = None) -> int:
     table.save(options.out)
     with plt.rc_context(SETTINGS):
         save_figure(draw(table), options.out, "code_size")
-    print(table.to_markdown())
+    print(table.compact().to_markdown())
     return 0
 
 
@@ -76,37 +84,56 @@ def compare(subjects: list[Subject], vectors: Iterable[int], jets: int) -> Table
         told = model.side_information
         one = Rebuilt("one", model.label, found, model.permutation_invariant, model.latent_size, told, particles)
         rows.append(_row(one, target))
-    caption = f"{len(store)} test jets. code, told: real numbers in the code, and told to the decoder besides."
+    caption = (
+        f"{len(store):,} test jets, {dataset.origin}; one training of each model. ±: statistical errors over jets "
+        "(of the IQR by the bootstrap). Code, told: real numbers in the code, and told to the decoder besides."
+    )
     return Table("code_size", caption, COLUMNS, tuple(rows))
 
 
 def _row(one: Rebuilt, target: Jets) -> tuple:
-    errors, _ = particle_errors(one, target)
+    errors, jet = particle_errors(one, target)
     low, median, high = errors.nanquantile(torch.tensor([0.25, 0.5, 0.75], dtype=errors.dtype), 0)
     pt, eta, phi = (high - low).tolist()
     low_mass, high_mass = jet_errors(one, target)[:, 0].nanquantile(torch.tensor([0.25, 0.75], dtype=errors.dtype))
-    mse = squared_error(one, target) / 1e6  # from GeV²
+    drawn = bootstrap_quantiles(errors[:, 1], jet, (0.25, 0.75), RESAMPLES)
+    squares = squared_errors(one, target) / 1e6  # from GeV²
+    squared = float(squares.mean()), float(squares.std() / len(squares) ** 0.5)
+    eta = float(median[1]), eta, float(np.std(drawn[:, 1] - drawn[:, 0], ddof=1))
     order = "matched" if one.matched else "slots"
     mass = float(high_mass - low_mass)
-    return one.label, one.latent_size, one.side_information, pt, float(median[1]), eta, phi, mse, mass, order
+    return one.label, one.latent_size, one.side_information, pt, *eta, phi, *squared, mass, order
 
 
 def draw(table: Table) -> Figure:
     """Mean squared error and width of the eta errors against the numbers in the code; families are joined."""
-    figure, panels = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
-    rows = [dict(zip(COLUMNS, row)) for row in table.rows]
-    for name, marker in (("LinearAE", "s-"), ("ClusterAE", "o-")):
-        family = sorted((row for row in rows if row["model"].startswith(name)), key=lambda row: row["numbers"])
-        for panel, key in zip(panels, ("mse", "eta_iqr")):
-            panel.plot([row["numbers"] for row in family], [row[key] for row in family], marker, label=name)
-    for row in rows:
-        if not row["model"].startswith(("LinearAE", "ClusterAE")):
-            for panel, key in zip(panels, ("mse", "eta_iqr")):
-                panel.plot(row["numbers"], row[key], "*", markersize=12, label=row["model"])
-    for panel, text in zip(panels, (r"MSE [TeV$^2$]", r"IQR of the errors of $\eta^\mathrm{rel}$")):
-        panel.set(yscale="log", xlabel="real numbers in the code", ylabel=text)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    figure, panels = plt.subplots(1, 2, figsize=(9.2, 4.6))
+    families: dict[str, list[dict]] = {}
+    for row in table.records():
+        family = next((name for name in ("LinearAE", "ClusterAE") if row["model"].startswith(name)), row["model"])
+        families.setdefault(family, []).append(row)
+    for panel, (name, label) in zip(panels, PANELS.items()):
+        resolved = [row[name] for row in table.records() if row[name] > ROUNDING]
+        if resolved:
+            panel.set(yscale="log", ylim=(min(resolved) / 3, max(resolved) * 3))
+        panel.set(xlabel="real numbers in the code", ylabel=label)
+        panel.grid(alpha=0.3)
+        for number, (family, rows) in enumerate(sorted(families.items())):
+            _draw_family(panel, sorted(rows, key=lambda row: row["numbers"]), name, family, number)
+    legend_above(figure, panels[0])
+    note = f"Bars, mostly smaller than the dots: ±. Arrows: zero to rounding (below {ROUNDING:g}). "
+    add_caption(figure, note + table.caption.partition(" Code, told")[0])
     return figure
+
+
+def _draw_family(panel: Axes, rows: list[dict], name: str, label: str, number: int) -> None:
+    """The rows of one family, those that are zero to rounding as arrows at the lower edge."""
+    numbers, values, errors = (np.array([row[key] for row in rows]) for key in ("numbers", name, f"{name}_error"))
+    style = STYLES[number % len(STYLES)] | ({} if len(rows) > 1 else {"linestyle": "none"})
+    seen = values > ROUNDING
+    panel.errorbar(numbers[seen], values[seen], errors[seen], marker="osD^"[number % 4], markersize=5, capsize=2,
+                   elinewidth=1, label=label, **style)  # fmt: skip
+    mark_outside(panel, numbers[~seen], np.full((~seen).sum(), -np.inf), style["color"])
 
 
 if __name__ == "__main__":

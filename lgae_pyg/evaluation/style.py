@@ -1,5 +1,6 @@
 """The common look of the figures. Importing this module selects matplotlib's file-only backend."""
 
+import io
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
+from PIL import Image
 
+from lgae_pyg.evaluation.report.pieces import write_few_colours
 from lgae_pyg.evaluation.results import Results
 from lgae_pyg.files import write_atomically
 
@@ -35,7 +38,7 @@ SETTINGS = {
     "legend.frameon": False, "lines.linewidth": 1.5,
     "figure.constrained_layout.use": True, "figure.constrained_layout.w_pad": 0.08,
     "xtick.direction": "in", "ytick.direction": "in", "xtick.top": True, "ytick.right": True,
-    "mathtext.fontset": "dejavusans", "savefig.dpi": 200, "pdf.fonttype": 42,
+    "mathtext.fontset": "dejavusans", "savefig.dpi": 160, "pdf.fonttype": 42,
 }  # fmt: skip
 LABELS = {
     "pt_rel": r"$p_\mathrm{T}^\mathrm{rel}$", "eta_rel": r"$\eta^\mathrm{rel}$",
@@ -59,6 +62,15 @@ def label_few_decades(axis: Axis) -> None:
         axis.set_minor_formatter(NullFormatter())
 
 
+def scale_axis(axes: Axes, scale: str) -> None:
+    """Gives the horizontal axis a scale, ``linear``, ``log`` or ``logit``, with labels that do not crowd."""
+    axes.set_xscale(scale)
+    if scale == "log":
+        label_few_decades(axes.xaxis)
+    if scale != "linear":
+        axes.xaxis.set_minor_formatter(NullFormatter())
+
+
 def legend_above(figure: Figure, axes: Axes, ncols: int | None = None, **options: Any) -> None:
     """Writes the legend of one panel above all, in one line unless a number of columns is given."""
     handles, labels = axes.get_legend_handles_labels()
@@ -78,12 +90,14 @@ def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
     """
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # the layout is found once, not again for each file
-    paths = []
-    for kind, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
-        path = folder / f"{name}.{kind}"
-        write_atomically(
-            path, lambda file, kind=kind, info=metadata: figure.savefig(file, format=kind, metadata=info)
-        )
-        paths.append(path)
+    paths = [folder / f"{name}.{kind}" for kind in ("png", "pdf")]
+    write_atomically(paths[0], lambda file: _write_png(figure, file))
+    write_atomically(paths[1], lambda file: figure.savefig(file, format="pdf", metadata={"CreationDate": None}))
     plt.close(figure)
     return paths
+
+
+def _write_png(figure: Figure, file: Any) -> None:
+    whole = io.BytesIO()
+    figure.savefig(whole, format="png")
+    write_few_colours(Image.open(whole).convert("RGB"), file)

@@ -81,13 +81,102 @@ def figures_both_ways(
     return first, second
 
 
-def significance_improvement(background: ArrayLike, signal: ArrayLike) -> tuple[Array, Array]:
-    r"""Signal efficiency and significance improvement :math:`\epsilon_S / \sqrt{\epsilon_B}` along the ROC curve,
-    from the cut on that :data:`FEWEST_PASSING` background jets pass."""
-    background = np.asarray(background)
-    passing, efficiency = roc_curve(background, signal)
+def significance_improvement(background: ArrayLike, signal: ArrayLike) -> tuple[Array, Array, Array]:
+    r"""Significance improvement :math:`\epsilon_S / \sqrt{\epsilon_B}` along the ROC curve as it is drawn, from
+    the cut on that :data:`FEWEST_PASSING` background jets pass.
+
+    Args and errors are those of :func:`roc_curve`.
+
+    Shapes:
+        - **output**: :math:`\epsilon_S`, the improvement and its error (:func:`improvement_error`), :math:`(k,)`
+          each; empty for fewer background jets
+    """
+    background, signal = np.ravel(background), np.ravel(signal)
+    passing, efficiency = drawn_curve(background, signal)
     enough = passing * background.size >= FEWEST_PASSING - 1e-9
-    return efficiency[enough], efficiency[enough] / np.sqrt(passing[enough])
+    passing, efficiency = passing[enough], efficiency[enough]
+    error = improvement_error(passing, efficiency, background.size, signal.size)
+    return efficiency, efficiency / np.sqrt(passing), error
+
+
+def drawn_curve(background: ArrayLike, signal: ArrayLike, points: int = 400) -> tuple[Array, Array]:
+    r"""Points of the ROC curve that show all of it on linear and on logarithmic axes.
+
+    They are equally far from each other in :math:`\epsilon_S`, and in :math:`\ln \epsilon_B` from one background
+    jet on, and lie on the straight lines between the corners of the curve: there a cut lets a random part of jets
+    of equal score through. The cut on that :data:`FEWEST_PASSING` background jets pass, and that of the largest
+    significance improvement, are among them.
+
+    Args:
+        background: scores of background jets.
+        signal: scores of signal jets.
+        points: in either direction.
+
+    Shapes:
+        - **background**: :math:`(n,)`, **signal**: :math:`(m,)`
+        - **output**: :math:`\epsilon_B` and :math:`\epsilon_S`, rising from 0 to 1
+
+    Raises:
+        ValueError: if a score is NaN, or there is no jet of one kind.
+    """
+    x, y = roc_curve(background, signal)
+    jets = np.size(background)
+    places = [_places(y, np.linspace(0, 1, points)), _places(x, np.geomspace(1 / jets, 1, points)),
+              np.array([0.0, len(x) - 1])]  # fmt: skip
+    enough = np.searchsorted(x, FEWEST_PASSING / jets - 1e-9)
+    if enough < len(x):
+        best = enough + np.argmax(y[enough:] ** 2 / x[enough:])
+        places += [_places(x, np.array([FEWEST_PASSING / jets])), np.array([best])]
+    place = np.unique(np.concatenate(places))
+    corner = np.arange(len(x))
+    return np.interp(place, corner, x), np.interp(place, corner, y)
+
+
+def binomial_interval(share: ArrayLike, jets: int) -> tuple[Array, Array]:
+    r"""The ends of the 68 % interval of a share of so many jets (Wilson, J. Am. Stat. Assoc. 22 (1927) 209),
+
+    .. math:: \frac{p + \frac{1}{2n} \mp \sqrt{\frac{p (1 - p)}{n} + \frac{1}{4 n^2}}}{1 + \frac1n} ,
+
+    of many jets :math:`p \mp \sqrt{p (1 - p) / n}`; the lower end of a share that is not zero is not zero.
+
+    Args:
+        share: :math:`p`, from 0 to 1.
+        jets: :math:`n`.
+
+    Shapes:
+        - **share**, **output**: :math:`(*)`
+    """
+    p, step = np.asarray(share, dtype=np.float64), 1 / jets
+    middle, width = p + step / 2, np.sqrt(p * (1 - p) * step + step * step / 4)
+    return np.maximum(middle - width, 0) / (1 + step), (middle + width) / (1 + step)
+
+
+def improvement_error(passing: ArrayLike, efficiency: ArrayLike, background: int, signal: int) -> Array:
+    r"""The error of the significance improvement :math:`\epsilon_S / \sqrt{\epsilon_B}` of one cut, from the
+    binomial errors of both efficiencies,
+
+    .. math:: \sqrt{\frac{\epsilon_S (1 - \epsilon_S)}{m\, \epsilon_B}
+              + \frac{\epsilon_S^2}{4 \epsilon_B^2} \frac{1 - \epsilon_B}{n}} .
+
+    Args:
+        passing: :math:`\epsilon_B > 0`.
+        efficiency: :math:`\epsilon_S`.
+        background: number of background jets, :math:`n`.
+        signal: number of signal jets, :math:`m`.
+
+    Shapes:
+        - **passing**, **efficiency**, **output**: :math:`(k,)`
+    """
+    x, y = np.asarray(passing, dtype=np.float64), np.asarray(efficiency, dtype=np.float64)
+    return np.sqrt(y * (1 - y) / (signal * x) + y * y * (1 - x) / (4 * x * x * background))
+
+
+def _places(values: Array, wanted: Array) -> Array:
+    """Where a rising array that ends above has values, as numbers of its corners with fractions between them; of
+    equal corners the last."""
+    here = np.clip(np.searchsorted(values, wanted, side="right") - 1, 0, len(values) - 2)
+    step = values[here + 1] - values[here]
+    return here + np.where(step > 0, np.clip((wanted - values[here]) / np.where(step > 0, step, 1), 0, 1), 1.0)
 
 
 def _levels(background: ArrayLike, signal: ArrayLike) -> tuple[int, list[NDArray[np.int64]]]:
@@ -152,8 +241,13 @@ def _merits(background: NDArray, signal: NDArray) -> dict[str, float]:
     for place in SIGNAL_EFFICIENCIES:
         passing = _tightest(x, y, place * wanted) / jets
         merits[f"rejection_{place:g}"] = 1 / passing if passing > 0 else float("inf")
-    x, y = (one[np.searchsorted(x, FEWEST_PASSING - 1e-9) :] for one in (x, y))
-    merits["improvement"] = float(np.sqrt((y * y / x).max() * jets) / wanted) if x.size else float("nan")
+    if jets >= FEWEST_PASSING:  # on a straight line it is largest at an end
+        enough = np.searchsorted(x, FEWEST_PASSING - 1e-9)
+        edge = loosest_cut(x, y, FEWEST_PASSING) ** 2 / FEWEST_PASSING
+        best = max(edge, (y[enough:] ** 2 / x[enough:]).max())
+        merits["improvement"] = float(np.sqrt(best * jets) / wanted)
+    else:
+        merits["improvement"] = float("nan")
     return merits
 
 

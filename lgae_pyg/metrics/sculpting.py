@@ -108,10 +108,9 @@ def mass_sculpting(
     """
     score, mass = np.asarray(score, dtype=np.float64), np.asarray(mass, dtype=np.float64)
     passing = efficiency * score.size
-    if passing < FEWEST_PASSING - 1e-9:
+    if not enough_pass(score.size, efficiency):
         return None
-    weights = cut_shares(score, efficiency)
-    wanted = int(np.clip(passing // PER_BIN, FEWEST_BINS, BINS))
+    weights, wanted = cut_shares(score, efficiency), bins_for(passing)
     edges = np.unique(np.quantile(mass, np.linspace(0, 1, wanted + 1)))
     places = np.searchsorted(edges[1:-1], mass, side="right")
     bins = max(len(edges) - 1, 1)
@@ -137,6 +136,17 @@ def mass_sculpting(
         before=float(np.median(mass)),
         after=weighted_median(mass, weights),
     )
+
+
+def enough_pass(jets: int, efficiency: float) -> bool:
+    """Whether of so many jets at least :data:`FEWEST_PASSING` pass a cut that this share of them passes."""
+    return efficiency * jets >= FEWEST_PASSING - 1e-9
+
+
+def bins_for(passing: float) -> int:
+    """The number of bins in which the mass of so many jets that pass a cut is looked at: one for each
+    :data:`PER_BIN`, within :data:`FEWEST_BINS` and :data:`BINS`."""
+    return int(np.clip(passing // PER_BIN, FEWEST_BINS, BINS))
 
 
 def weighted_median(values: Array, weights: Array) -> float:

@@ -1,7 +1,7 @@
 """Numbers that describe a distribution of errors."""
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 STATISTICS = ("median", "iqr", "idr", "mad", "mean", "std", "abs_mean", "n", "undefined")
 
@@ -42,3 +42,22 @@ def summary(values: ArrayLike) -> dict[str, float]:
         spread = np.median(np.abs(defined - median))
         numbers = (median, q75 - q25, q90 - q10, spread, mean, std, abs(mean))
     return dict(zip(STATISTICS, map(float, numbers))) | counts
+
+
+def shares(values: ArrayLike, edges: ArrayLike, weights: ArrayLike | None = None) -> tuple[NDArray, NDArray]:
+    r"""The share of jets in each bin, :math:`\sum_{i \in \text{bin}} w_i / \sum_i w_i`, and its statistical error
+    :math:`\sqrt{\sum_{i \in \text{bin}} w_i^2} / \sum_i w_i`; of jets that count alike the root of their number.
+
+    Args:
+        values: of each jet; those outside of all bins count in the sums over all.
+        edges: of the bins.
+        weights: of each jet, with a positive sum; all 1 when left out.
+
+    Shapes:
+        - **values**, **weights**: :math:`(n,)`, **edges**: :math:`(k + 1,)`
+        - **output**: :math:`(k,)` each
+    """
+    values = np.asarray(values, dtype=np.float64)
+    weights = np.ones(values.shape) if weights is None else np.asarray(weights, dtype=np.float64)
+    sums, squares = (np.histogram(values, edges, weights=one)[0] for one in (weights, weights**2))
+    return sums / weights.sum(), np.sqrt(squares) / weights.sum()

@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lgae_pyg.metrics.classification import calibration, classes_of, confusion_matrix
-from lgae_pyg.metrics.roc import roc_curve
+from lgae_pyg.metrics.roc import binomial_interval, drawn_curve
+from lgae_pyg.metrics.statistics import shares
+from lgae_pyg.training.drawing import draw_band, draw_steps
 
 #: Bins of the scores, at least and at most.
 BINS = (5, 50)
@@ -44,16 +46,8 @@ def draw_roc(axes: Any, scores: NDArray, y: NDArray, shown: Sequence[int], names
     highest = 1.0
     for number in shown:
         background, signal = scores[y != number, number], scores[y == number, number]
-        passing, efficiency = (values[1:] for values in roc_curve(background, signal))
-        error = np.sqrt(passing * (1 - passing) / len(background))
-        with np.errstate(divide="ignore"):
-            middle, low, high = 1 / passing, 1 / (passing + error), 1 / (passing - error)
-        middle[np.isinf(middle)] = np.nan
-        high[(passing <= error) | np.isnan(middle)] = len(background)
         style = class_style(number) | ({"linestyle": "-"} if len(shown) == 1 else {})
-        axes.plot(efficiency, middle, label=class_name(names, number), **style)
-        colour = style["color"]
-        axes.fill_between(efficiency, low, high, where=passing > 0, alpha=0.2, color=colour, linewidth=0)
+        draw_rejection(axes, *drawn_curve(background, signal), len(background), class_name(names, number), style)
         highest = max(highest, float(len(background)))
     chance = np.geomspace(1 / highest, 1, 200)  # a curve, since one axis is logarithmic
     axes.plot(chance, 1 / chance, color="0.8", linewidth=0.8, zorder=0)
@@ -61,6 +55,16 @@ def draw_roc(axes: Any, scores: NDArray, y: NDArray, shown: Sequence[int], names
     axes.set(xlabel=r"signal efficiency $\epsilon_S$", ylabel=r"background rejection $1 / \epsilon_B$")
     axes.grid(alpha=0.3)
     axes.legend(title="signal", loc="upper right", fontsize=8)
+
+
+def draw_rejection(
+    axes: Any, passing: NDArray, efficiency: NDArray, jets: int, label: str, style: Mapping[str, Any]
+) -> None:
+    """Background rejection against signal efficiency, from efficiencies along a ROC curve, with a band of the
+    binomial error of the background efficiency of so many background jets."""
+    some = passing > 0
+    low, high = binomial_interval(passing[some], jets)
+    draw_band(axes, efficiency[some], 1 / passing[some], 1 / high, 1 / low, label=label, **style)
 
 
 def draw_confusion(axes: Any, counts: NDArray, names: Sequence[str]) -> None:
@@ -82,14 +86,16 @@ def draw_confusion(axes: Any, counts: NDArray, names: Sequence[str]) -> None:
 
 
 def draw_scores(axes: Any, scores: NDArray, y: NDArray, number: int, names: Sequence[str]) -> None:
-    """Distributions of the score of one class, by true class; a bin without jets is not drawn."""
+    """Distributions of the score of one class, by true class, with bands of the statistical errors; a bin without
+    jets is not drawn."""
     there, jets = np.unique(y.astype(int), return_counts=True)
     edges = np.linspace(0, 1, score_bins(int(jets.min())) + 1)
     seen = []
     for true in there:
-        density, _ = np.histogram(scores[y == true, number], edges, density=True)
-        axes.stairs(np.where(density > 0, density, np.nan), edges, baseline=None, **_step_style(names, true))
-        seen.append(density[density > 0])
+        share, error = (values * (len(edges) - 1) for values in shares(scores[y == true, number], edges))
+        density = np.where(share > 0, share, np.nan)
+        draw_steps(axes, density, error, edges, baseline=None, **_step_style(names, true))
+        seen.append(share[share > 0])
     low, high = np.concatenate(seen).min(), np.concatenate(seen).max()
     axes.set(xlim=(0, 1), xlabel=f"score of {class_name(names, number)}", ylabel="density", yscale="log")
     axes.set_ylim(low / 2, high * 6)  # room for the legend
@@ -112,7 +118,8 @@ def draw_calibration(axes: Any, scores: NDArray, y: NDArray, shown: Sequence[int
         mean, share, error = calibration(scores[:, number], y == number)
         style = {**class_style(number), "marker": "o", "markersize": 3, "linewidth": 1 if len(shown) > 1 else 0}
         style["elinewidth"] = 1
-        axes.errorbar(mean, share, error, label=class_name(names, number), capsize=2, **style)
+        bars = np.minimum(error, share), np.minimum(error, 1 - share)  # shares are between 0 and 1
+        axes.errorbar(mean, share, bars, label=class_name(names, number), capsize=2, **style)
     axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
     axes.set(xlabel="mean score in the bin", ylabel="share of jets of the class")
     axes.grid(alpha=0.3)

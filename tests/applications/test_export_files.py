@@ -112,9 +112,10 @@ def test_the_command_prints_difference_and_latency(tmp_path, capsys):
     checkpoint = written("PFN", tmp_path)
     out = os.fspath(tmp_path / "model.pt2")
     words = ["export", os.fspath(checkpoint), "--out", out, "--classes", "QCD,top", "--latency", "--repeats", "3"]
-    assert main(words) == 0
+    assert main([*words, "--particles", "30"]) == 0
     printed = capsys.readouterr().out
     assert "scores of QCD, top" in printed and "largest difference" in printed and "99 %" in printed
+    assert "no larger jets, since the file keeps the 30 leading particles" in " ".join(printed.split())
     assert main(["export", os.fspath(checkpoint), "--out", os.fspath(tmp_path / "model.txt")]) == 1
     assert main(["export", os.fspath(checkpoint), "--out", out, "--classes", "QCD"]) == 1
     assert "2 classes, not 1" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import pytest
 
 from lgae_pyg.cli import main
 from lgae_pyg.evaluation.efficiency import study as efficiency
-from lgae_pyg.evaluation.efficiency.figures import FIGURES
+from lgae_pyg.evaluation.efficiency.figures import FIGURES, statistical_errors
 from lgae_pyg.evaluation.efficiency.plan import Plan
 from lgae_pyg.evaluation.efficiency.study import collect, run_jobs
 from lgae_pyg.evaluation.results import Results
@@ -79,14 +79,13 @@ def test_the_table_by_hand(plan: Plan, trained: list[str]) -> None:
 
 
 def test_a_table_for_each_number_of_jets(plan: Plan, trained: list[str], capsys) -> None:
-    """Medians with the smallest and the largest of the seeds; and the caption says what the bands are."""
+    """Medians with the smallest and the largest of the seeds."""
     words = ["--experiments", "a_fast,b_fast", "--sizes", "100,10", "--seeds", "0,1,2", "--shown", "800"]
     words += ["--epochs", "4", "--out", str(plan.folder), "--set", "hydra.searchpath=[x]", "--quiet"]
     assert main(["efficiency", *words]) == 1  # one training fails
     printed = capsys.readouterr().out
     assert printed.index("\n10 training jets.") < printed.index("\n100 training jets.")
     assert "0.20 (0.10–0.30)" in printed and "Medians over 2 to 3 seeds" in " ".join(printed.split())
-    assert "(the bands of the figure)" in " ".join(printed.split())
     table = Results.load(plan.folder).tables["efficiency_10"]
     rows = {row["model"]: row for row in table.records()}
     assert (rows["A"]["seeds"], rows["B"]["seeds"]) == (3, 2) and rows["B"]["mse"] != rows["B"]["mse"]
@@ -283,6 +282,11 @@ def test_what_a_study_of_taggers_tells(tmp_path, monkeypatch) -> None:
     figure = FIGURES["efficiency"](results)
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["PFN", "NET"]
     assert [axes.get_xscale() for axes in figure.axes] == ["linear", "log", "linear"]
+    assert statistical_errors(results)["PFN", 100, "auc"] == 0.002  # the median of three seeds
+    seeds = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 3]
+    assert [list(line.get_xdata()) for line in seeds] == [[0.95, 0.96, 0.99]] * 2
+    drawn = " ".join(figure.get_supxlabel().split())
+    assert "circles: seeds" in drawn and "Jets/s" not in drawn and "Jets/s" in results.caption
 
 
 def test_autoencoders_and_taggers_have_no_table_in_common(plan: Plan, trained: list[str], monkeypatch) -> None:

@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from lgae_pyg.metrics.roc import (
     FEWEST_PASSING,
     area_under_curve,
+    binomial_interval,
+    drawn_curve,
     figures_both_ways,
     figures_of_merit,
+    improvement_error,
     roc_curve,
     significance_improvement,
 )
@@ -77,9 +80,62 @@ def test_errors_are_those_of_a_binomial() -> None:
 
 def test_the_improvement_curve_is_the_ratio() -> None:
     background = np.arange(100.0)
-    efficiency, improvement = significance_improvement(background, background)
-    assert efficiency[0] == FEWEST_PASSING / 100
+    efficiency, improvement, _ = significance_improvement(background, background)
+    assert efficiency[0] == pytest.approx(FEWEST_PASSING / 100)
     np.testing.assert_allclose(improvement, np.sqrt(efficiency))
+
+
+@given(scores, scores)
+@settings(max_examples=100, deadline=None)
+def test_what_is_drawn_is_the_curve_and_what_the_table_says(background: list, signal: list) -> None:
+    """Points on the straight lines between the corners, none of them far from the next; the best improvement among
+    them is that of the table."""
+    x, y = roc_curve(background, signal)
+    passing, efficiency = drawn_curve(background, signal)
+    assert (np.diff(passing) >= 0).all() and (np.diff(efficiency) >= 0).all()
+    assert (passing[0], efficiency[0], passing[-1], efficiency[-1]) == (0, 0, 1, 1)
+    steps = np.hypot(np.diff(x), np.diff(y))
+    place = np.interp(passing + efficiency, x + y, np.append(0, np.cumsum(steps)))  # along the curve
+    along = np.append(0, np.cumsum(steps))
+    np.testing.assert_allclose(np.interp(place, along, y), efficiency, atol=1e-9)
+    assert np.diff(efficiency).max() < 1 / 300
+    _, improvement, _ = significance_improvement(background, signal)
+    best = figures_of_merit(background, signal)["improvement"]
+    if len(background) >= FEWEST_PASSING:
+        assert improvement.max() == pytest.approx(best)
+    else:
+        assert not improvement.size and math.isnan(best)
+
+
+def test_a_score_of_two_values_is_drawn_on_a_logarithmic_axis_too() -> None:
+    """Nine tenths have the largest score: below their efficiency a random part of them passes."""
+    background, signal = np.repeat([0.0, 1.0], [100, 900]), np.repeat([0.0, 1.0], [200, 800])
+    passing, efficiency = drawn_curve(background, signal)
+    low = passing[(passing > 0) & (passing < 0.9)]
+    assert low.min() == pytest.approx(1e-3) and np.diff(np.log(low)).max() < 0.02
+    np.testing.assert_allclose(efficiency[passing <= 0.9], passing[passing <= 0.9] * 8 / 9)
+
+
+def test_bands_are_as_wide_as_cuts_scatter() -> None:
+    """Many samples, one cut: the improvement scatters as its band says, the efficiency as its interval."""
+    rng = np.random.default_rng(0)
+    n, m, x, y = 2000, 300, 0.05, 0.4
+    passing, efficiency = rng.binomial(n, x, 20_000) / n, rng.binomial(m, y, 20_000) / m
+    assert improvement_error(x, y, n, m) == pytest.approx((efficiency / np.sqrt(passing)).std(), rel=0.05)
+    low, high = binomial_interval(x, n)
+    assert (high - low) / 2 == pytest.approx(math.sqrt(x * (1 - x) / n), rel=0.01)
+    assert ((binomial_interval(passing, n)[0] <= x) & (x <= binomial_interval(passing, n)[1])).mean() > 0.66
+    low, high = binomial_interval([0.0, 1 / n, 1.0], n)
+    assert low[0] == 0 < low[1] and high[0] == pytest.approx(1 / (n + 1)) and high[2] == pytest.approx(1)
+    assert (low <= [0, 1 / n, 1]).all() and ([0, 1 / n, 1] <= high + 1e-12).all()
+
+
+def test_the_largest_improvement_is_looked_for_from_ten_jets_on() -> None:
+    """Half of the signal and 5 background jets share the largest score, all others the next: at 10 jets a straight
+    line has been left half-way, and there the improvement is largest."""
+    background, signal = np.repeat([2.0, 1.0], [5, 95]), np.repeat([2.0, 1.0], [50, 50])
+    expected = (0.5 + 0.5 * 5 / 95) / math.sqrt(0.1)
+    assert figures_of_merit(background, signal)["improvement"] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

@@ -57,4 +57,6 @@ def latency_table(
             rows.append((name, size, *(float(np.quantile(found, place)) for place in QUANTILES.values())))
     columns = {"program": "program", "particles": "particles", **HEADINGS}
     caption = f"One jet at a time, {repeats} calls each, {torch.get_num_threads()} thread(s), momenta to scores"
+    if slots is not None and any(size > slots for size in sizes):
+        caption += f"; no larger jets, since the file keeps the {slots} leading particles"
     return Table("latency", caption, columns, tuple(rows))

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from lgae_pyg.evaluation.anomaly.supervised import SUPERVISED
 from lgae_pyg.evaluation.anomaly.tables import (
@@ -22,8 +22,11 @@ from lgae_pyg.evaluation.anomaly.tables import (
 )
 from lgae_pyg.evaluation.results import Results
 from lgae_pyg.evaluation.sample import NAMES
-from lgae_pyg.evaluation.style import KINDS, add_caption, label_few_decades, legend_above
-from lgae_pyg.metrics.roc import FEWEST_PASSING, roc_curve, significance_improvement
+from lgae_pyg.evaluation.style import KINDS, add_caption, legend_above, scale_axis
+from lgae_pyg.metrics.roc import FEWEST_PASSING, binomial_interval, drawn_curve, significance_improvement
+from lgae_pyg.metrics.statistics import shares
+from lgae_pyg.training.drawing import draw_band, draw_steps, score_edges
+from lgae_pyg.training.tagging_panels import grid
 
 HEADLINE_STYLE = {"color": "#0072B2", "linestyle": "-"}
 #: The look of the scores that the headline is compared with, the same for all models.
@@ -33,19 +36,16 @@ SCORE_STYLES = {
     "latent_mahalanobis": {"color": "#009E73", "linestyle": "-."},
     "latent_forest": {"color": "#CC79A7", "linestyle": (0, (4, 2))},
     "linear_chamfer_cartesian": {"color": "#E69F00", "linestyle": ":"},
-    "mass": {"color": "0.35", "linestyle": (0, (5, 1, 1, 1, 1, 1))},
-    "multiplicity": {"color": "0.65", "linestyle": "--"},
+    "mass": {"color": "0.25", "linestyle": (0, (5, 1, 1, 1, 1, 1))},
+    "multiplicity": {"color": "0.55", "linestyle": "--"},
 }
 #: The upper reference, by which the others are judged.
 SUPERVISED_STYLE = {"color": "black", "linewidth": 2.2}
 LABELS = {**NAMES, UNION: "all signals"}
-BINS = 60
 #: Mass bins of the profile in GeV, and the fewest jets of a bin.
 PROFILE_BINS = np.arange(0.0, 261.0, 20.0)
+BINS_OF_PROFILE = range(1, len(PROFILE_BINS))
 FEWEST = 20
-SHARE_SHOWN = (0.002, 0.998)
-#: Ratio of largest and smallest score from which their axis is logarithmic.
-WIDE = 8
 
 
 def scores_of(results: Results) -> dict[str, Scores]:
@@ -61,8 +61,10 @@ def roc_figure(results: Results) -> Figure:
     """Background efficiency against signal efficiency, one panel for each signal and one for all (Fig. 4)."""
 
     def draw(axes: Axes, background: NDArray, signal: NDArray, **style) -> None:
-        passing, efficiency = roc_curve(background, signal)
-        axes.plot(efficiency, np.where(passing > 0, passing, np.nan), **style)
+        passing, efficiency = drawn_curve(background, signal)
+        some = passing > 0
+        interval = binomial_interval(passing[some], len(background))
+        draw_band(axes, efficiency[some], passing[some], *interval, **style)
 
     figure, panels = _panels(results, draw)
     smallest = 1 / len(_background(results)["mass"])
@@ -72,7 +74,8 @@ def roc_figure(results: Results) -> Figure:
         axes.set(yscale="log", ylim=(max(smallest, 1e-4), 1), xlim=(0, 1))
         axes.grid(alpha=0.3)
     _label(figure, panels, r"signal efficiency $\epsilon_S$", r"background efficiency $\epsilon_B$")
-    add_caption(figure, f"Lower is better; grey: a score without information. {results.caption}")
+    note = "Lower is better; bands: binomial errors of the background efficiency (68 %); thin grey: a score "
+    add_caption(figure, f"{note}without information. {results.caption}")
     return figure
 
 
@@ -80,7 +83,9 @@ def significance_figure(results: Results) -> Figure:
     r"""Significance improvement :math:`\epsilon_S / \sqrt{\epsilon_B}` against signal efficiency."""
 
     def draw(axes: Axes, background: NDArray, signal: NDArray, **style) -> None:
-        axes.plot(*significance_improvement(background, signal), **style)
+        efficiency, ratio, error = significance_improvement(background, signal)
+        draw_band(axes, efficiency, ratio, ratio - error, ratio + error, **style)
+        axes.plot(efficiency[:1], ratio[:1], "o", markersize=3, color=style["color"])
 
     figure, panels = _panels(results, draw)
     for axes in panels:
@@ -91,37 +96,30 @@ def significance_figure(results: Results) -> Figure:
     _label(figure, panels, r"signal efficiency $\epsilon_S$", r"$\epsilon_S / \sqrt{\epsilon_B}$")
     add_caption(
         figure,
-        f"Significance improvement where at least {FEWEST_PASSING} background jets pass; grey: a score without "
-        f"information. {results.caption}",
+        f"Significance improvement from where {FEWEST_PASSING} background jets pass (dots) on; bands: binomial "
+        f"errors of both efficiencies; thin grey: a score without information. {results.caption}",
     )
     return figure
 
 
 def distribution_figure(results: Results) -> Figure:
-    """Distributions of the headline score and of the density of the codes, by kind of jet."""
+    """Distributions of the first four compared scores, by kind of jet."""
     about, found = results.description, scores_of(results)
     shown = compared_scores(about, found[about["background"]])[:4]
-    figure, row = plt.subplots(1, len(shown), figsize=(3.7 * len(shown) + 0.4, 4.4))
-    for axes, score in zip(np.atleast_1d(row), shown):
-        positive = np.concatenate([one[score] for one in found.values()])
-        low, high = np.quantile(positive, SHARE_SHOWN)
-        logarithmic = low > 0 and high > WIDE * low
-        edges = (np.geomspace if logarithmic else np.linspace)(low, high, BINS + 1)
+    figure = plt.figure(figsize=(4.6, 3.4))
+    panels = grid(figure, len(shown), 2)
+    for axes, score in zip(panels, shown):
+        edges, scale = score_edges(np.concatenate([one[score] for one in found.values()]))
         for style, name in zip(KINDS, [about["background"], *about["signals"]]):
-            sample = found[name][score]
-            counts, _ = np.histogram(sample.clip(low, high), edges)
-            axes.stairs(
-                counts / len(sample), edges, baseline=0,
-                label=LABELS.get(name, name), fill=name == about["background"], alpha=0.9, **style,
-            )  # fmt: skip
-        if logarithmic:
-            axes.set_xscale("log")
-            label_few_decades(axes.xaxis)
-            axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set(xlabel=f"{printed_name(score, about)}{_unit(score)}", ylim=(0, None))
-    np.atleast_1d(row)[0].set_ylabel("share of jets per bin")
-    legend_above(figure, np.atleast_1d(row)[0], 3)
-    add_caption(figure, f"Jets outside of the range shown are in the outermost bins. {results.caption}")
+            fill = {"fill": True, "alpha": 0.5} if name == about["background"] else {}
+            share, error = shares(found[name][score].clip(edges[0], edges[-1]), edges)
+            draw_steps(axes, share, error, edges, label=LABELS.get(name, name), **fill, **style)
+        scale_axis(axes, scale)
+        axes.set(xlabel=f"{printed_name(score, about)}{_unit(score)}", ylabel="share of jets per bin")
+        axes.set_ylim(0, None)
+    legend_above(figure, panels[0])
+    note = "Bands: statistical errors. Jets outside of the range shown are in the outermost bins. "
+    add_caption(figure, f"{note}{results.caption}")
     return figure
 
 
@@ -134,10 +132,12 @@ def mass_figure(results: Results) -> Figure:
     chosen = _shown(about, background, 5)
     for score in chosen:
         style = _style(score)
-        ranks = background[score].argsort().argsort() / max(len(places) - 1, 1)
-        bands = np.array([_band(ranks[places == number]) for number in range(1, len(PROFILE_BINS))])
-        left.plot(centres, bands[:, 1], marker="o", markersize=3, label=printed_name(score, about), **style)
-        left.fill_between(centres, bands[:, 0], bands[:, 2], color=style["color"], alpha=0.1, linewidth=0)
+        ranks = (rankdata(background[score]) - 0.5) / len(places)  # equal scores share their mean rank
+        low, down, middle, up, high = np.array([profile(ranks[places == one]) for one in BINS_OF_PROFILE]).T
+        left.errorbar(centres, middle, (middle - down, up - middle), marker="o", markersize=3, elinewidth=1,
+                      label=printed_name(score, about), **style)  # fmt: skip
+        if score == about["headline"]:
+            left.fill_between(centres, low, high, color=style["color"], alpha=0.12, linewidth=0)
     left.set(xlabel=r"$M_\mathrm{jet}$ [GeV]", ylabel=f"rank of the score among {about['background']} jets")
     left.set_ylim(0, 1)
     left.axhline(0.5, color="0.8", linewidth=0.8, zorder=0)
@@ -145,15 +145,28 @@ def mass_figure(results: Results) -> Figure:
     legend_above(figure, left, 3)
     add_caption(
         figure,
-        "Left: median and central 68 % of the rank of a background jet (1: the most anomalous) by its mass; flat "
-        "at one half where a score does not know the mass. Right: AUC of all signals among jets of a mass window, "
-        f"with bootstrap errors; bars span the windows. {results.caption}",
+        "Left: median rank of a background jet (1: the most anomalous) by its mass, with statistical errors, and "
+        "of the headline score the central 68 % (band); flat at one half where a score does not know the mass. "
+        "Right: AUC of all signals among jets of a mass window, with bootstrap errors; lines span the windows. "
+        f"{results.caption}",
     )
     return figure
 
 
-def _band(ranks: NDArray) -> NDArray:
-    return np.quantile(ranks, [0.16, 0.5, 0.84]) if len(ranks) >= FEWEST else np.full(3, np.nan)
+def profile(ranks: NDArray) -> NDArray:
+    r"""Of the ranks of a mass bin: median, its statistical error down and up, and the ends of the central 68 %, in
+    the order of size; NaN for less than :data:`FEWEST`.
+
+    The error of the median is that of the share below it, :math:`\sqrt{1/4n}`: of uniform ranks that itself.
+
+    Shapes:
+        - **ranks**: :math:`(n,)`
+        - **output**: :math:`(5,)`
+    """
+    if len(ranks) < FEWEST:
+        return np.full(5, np.nan)
+    error = 0.5 / np.sqrt(len(ranks))
+    return np.quantile(ranks, [0.16, 0.5 - error, 0.5, 0.5 + error, 0.84])
 
 
 def _draw_windows(axes: Axes, results: Results, styles: Mapping[str, Mapping]) -> None:
@@ -228,7 +241,7 @@ def _style(score: str) -> Mapping[str, Any]:
 
 
 def _unit(score: str) -> str:
-    units = dict.fromkeys(("chamfer_cartesian", "linear_chamfer_cartesian", "chamfer_lorentz"), " [GeV]")
+    units = dict.fromkeys(("chamfer_cartesian", "linear_chamfer_cartesian", "chamfer_lorentz", "mass"), " [GeV]")
     return units.get(score, "")
 
 

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from lgae_pyg.data.units import UNITS_IN_GEV
-from lgae_pyg.evaluation.reconstruction.rebuilt import jet_comparisons, squared_error, stored
+from lgae_pyg.evaluation.reconstruction.rebuilt import jet_comparisons, squared_errors, stored
 from lgae_pyg.evaluation.sample import choose
 from lgae_pyg.evaluation.study import StudyOptions, evaluate_model, run_study
 from lgae_pyg.evaluation.subject import Subject
+from lgae_pyg.metrics import bootstrap
 
 #: Bootstrap samples behind the errors of the merits of one tagger.
 RESAMPLES = 100
@@ -39,7 +40,8 @@ class Measures:
 
 
 def errors_of(subject: Subject, test_jets: int) -> dict[str, Any]:
-    """Medians of the errors of jet mass and jet pT, and the mean squared error of the particles.
+    """Medians of the errors of jet mass and jet pT, and the mean squared error of the particles, each with its
+    statistical error (bootstrap over jets; of the mean the standard error).
 
     Args:
         subject: an autoencoder; ``mse`` of one that rebuilds pixels is ``None``.
@@ -51,8 +53,15 @@ def errors_of(subject: Subject, test_jets: int) -> dict[str, Any]:
     target, (one,) = stored(results)
     comparisons = list(jet_comparisons([one], target))
     errors = comparisons[0 if one.pixels is None else 1][2].abs()  # pixels: against the jet's own image
-    error = None if one.pixels is not None else squared_error(one, target) / UNITS_IN_GEV["TeV"] ** 2
-    numbers = {"mass": float(errors[:, 0].nanmedian()), "pt": float(errors[:, 1].nanmedian()), "mse": error}
+    numbers: dict[str, Any] = {"mse": None}
+    for column, name in enumerate(("mass", "pt")):
+        defined = errors[:, column][~errors[:, column].isnan()].numpy()
+        numbers[name] = float(errors[:, column].nanmedian())
+        if defined.size:
+            numbers[f"{name}_error"] = float(bootstrap([defined], np.median, RESAMPLES))
+    if one.pixels is None:
+        squares = squared_errors(one, target) / UNITS_IN_GEV["TeV"] ** 2
+        numbers |= {"mse": float(squares.mean()), "mse_error": float(squares.std() / len(squares) ** 0.5)}
     return {**numbers, "origin": test.origin, "jets": len(choose(test.store, test_jets))}
 
 
@@ -92,8 +101,8 @@ TAGGERS = Measures(
     },
     panels={
         "auc": "AUC",
-        "rejection_0.5": r"background rejection at $\epsilon_S = 0.5$",
-        "auc_equal_mass": "AUC among jets of one mass",
+        "rejection_0.5": "background rejection\nat $\\epsilon_S = 0.5$",
+        "auc_equal_mass": "AUC among jets\nof one mass",
     },
     logarithmic=("rejection_0.5",),
     explanation="rejection: 1 / background efficiency at a signal efficiency",

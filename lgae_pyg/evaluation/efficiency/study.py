@@ -22,7 +22,7 @@ from lgae_pyg.evaluation.results import Results
 from lgae_pyg.evaluation.study import Study
 from lgae_pyg.evaluation.subject import Subject
 from lgae_pyg.files import write_text
-from lgae_pyg.tables import Table, format_with_range, read_csv
+from lgae_pyg.tables import Table, format_with_range, read_csv, with_errors
 
 #: What a run has found out, in its folder.
 MEASURED = "efficiency.json"
@@ -139,10 +139,10 @@ def collect(plan: Plan) -> Results:
         raise ValueError("autoencoders and taggers have no table in common: give each a folder (--out)")
     measures = MEASURES[tasks.pop()]
     found = _distinct_labels(found)
-    caption = _caption(plan, found, measures)
+    drawn, caption = _captions(plan, found, measures)
     columns = {
         "model": "model", "jets": "training jets", "seed": "seed", "best_epoch": "best epoch",
-        "last_epoch": "last epoch", "shown": "jets shown", **COSTS, **measures.headings,
+        "last_epoch": "last epoch", "shown": "jets shown", **COSTS, **with_errors(measures.headings),
     }  # fmt: skip
     runs = Table("efficiency_runs", caption, columns, tuple(_run_rows(plan, found, measures)))
     columns = {"model": "model", "jets": "training jets", "seeds": "seeds"}
@@ -153,7 +153,7 @@ def collect(plan: Plan) -> Results:
     tables = (summary, *size_tables(summary, measures.headings), runs)
     settings = {"shown": plan.shown, "epochs": plan.epochs, "val_jets": plan.val_jets}
     settings |= {"overrides": list(plan.overrides), "seeds": list(plan.seeds)}
-    description = {"caption": caption, "label": "several models", "settings": settings}
+    description = {"caption": caption, "drawn": drawn, "label": "several models", "settings": settings}
     description["panels"] = dict(measures.panels)
     description["logarithmic"] = list(measures.logarithmic)
     return Results("efficiency", {table.name: table for table in tables}, {}, description)
@@ -210,26 +210,30 @@ def _distinct_labels(found: Sequence[Found]) -> list[Found]:
     return [(job, {**one, "label": label(job, one)}) for job, one in found]
 
 
-def _caption(plan: Plan, found: Sequence[Found], measures: Measures) -> str:
+def _captions(plan: Plan, found: Sequence[Found], measures: Measures) -> tuple[str, str]:
+    """Sentences for the figure on what was trained and measured, and for the tables, with what only they hold."""
     shown = sorted({_shown(plan, job, one) for job, one in found} - {0}) or [plan.shown]
     number = " to ".join(map(str, shown if len(shown) == 1 else (shown[0], shown[-1])))
     first = found[0][1]
-    caption = (
-        f"Medians over {_seeds(found)}, with the smallest and the largest value (the bands of the figure). The "
-        "training jets are a choice of all classes alike from the training split. Each training by gradients was "
-        f"shown {number} jets in all, a small set more often; the weights with the smallest loss on "
+    drawn = (
+        "The training jets are a choice of all classes alike from the training split. Each training by gradients "
+        f"was shown {number} jets in all, a small set more often; the weights with the smallest loss on "
         f"{plan.val_jets} validation jets count. Measured on {first['jets']} test jets, {first['origin']}. "
-        f"{_sentence(measures.explanation)}; jets/s: of the training, by the clock"
+        f"{_sentence(measures.explanation)}"
     )
-    errors = {name: [one.get(f"{name}_error", np.nan) for _, one in found] for name in measures.headings}
-    errors = {name: np.nanmedian(values) for name, values in errors.items() if np.isfinite(values).any()}
-    if errors:
-        words = (f"{measures.headings[name]} {value:.2g}" for name, value in errors.items())
-        caption += f". Statistical errors of one training, medians: {', '.join(words)}"
     pixels = list(dict.fromkeys(one["label"] for _, one in found if math.isnan(one.get("mse", 0.0))))
     if pixels:
-        caption += f". {', '.join(pixels)}: compared with the jet's own image; pixels have no particle error"
-    return f"{caption}.{_untrained(found)}"
+        drawn += f". {', '.join(pixels)}: compared with the jet's own image; pixels have no particle error"
+    untrained = _untrained(found)
+    errors = {name: [one.get(f"{name}_error", np.nan) for _, one in found] for name in measures.headings}
+    errors = {name: np.nanmedian(values) for name, values in errors.items() if np.isfinite(values).any()}
+    known = ""
+    if errors and not measures.ratio:  # a median over errors of several orders of magnitude says nothing
+        words = (f"{measures.headings[name]} {value:.2g}" for name, value in errors.items())
+        known = f" Statistical errors of one training, medians: {', '.join(words)}."
+    medians = f"Medians over {_seeds(found)}, with the smallest and the largest value."
+    table = f"{medians} {drawn}. Jets/s: of the training, by the clock.{known}{untrained}"
+    return f"{_sentence(_seeds(found))}. {drawn}.{untrained}", table
 
 
 def _seeds(found: Sequence[Found]) -> str:
@@ -265,7 +269,8 @@ def _untrained(found: Sequence[Found]) -> str:
 
 def _run_rows(plan: Plan, found: Iterable[Found], measures: Measures) -> Iterable[tuple]:
     for job, one in found:
-        costs, values = ([one.get(name, float("nan")) for name in names] for names in (COSTS, measures.headings))
+        numbers = (COSTS, with_errors(measures.headings))
+        costs, values = ([one.get(name, float("nan")) for name in names] for names in numbers)
         epochs, shown = (one["best_epoch"], one["last_epoch"]), _shown(plan, job, one)
         yield one["label"], job.jets, job.seed, *epochs, shown, *costs, *values
 

@@ -4,11 +4,12 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from lgae_pyg.evaluation.reconstruction.histograms import Histogram, histograms
+from lgae_pyg.evaluation.reconstruction.histograms import RATIO, Histogram, histograms
 from lgae_pyg.evaluation.results import Results
 from lgae_pyg.evaluation.style import STYLES, add_caption
+from lgae_pyg.training.tagging_panels import score_bins
 
-BINS, SHOWN = 50, (0.003, 0.997)
+SHOWN = (0.003, 0.997)
 #: End of the axis of distances from which only powers of ten are printed on it.
 MANY_TICKS = 300
 
@@ -20,9 +21,10 @@ def distributions_figure(results: Results) -> Figure:
     for name in names:
         true, found = (results.arrays[f"{kind}/{name}"] for kind in ("true", "found"))
         window = tuple(np.quantile(true, SHOWN))
-        samples.append(Histogram(name, window, BINS, true, {results.label: found}, name.endswith("_rel")))
-    caption = "Central 99.4 % of the truth; below, ratio to the truth, whose statistical error is grey."
-    return histograms(samples, "entries", f"{caption} {results.caption}", {results.label: STYLES[0]})
+        bins, logarithmic = score_bins(len(true)), name.endswith("_rel")
+        samples.append(Histogram(name, window, bins, true, {results.label: found}, logarithmic))
+    caption = f"Central 99.4 % of the truth; {RATIO} {results.caption}"
+    return histograms(samples, "entries", caption, {results.label: STYLES[0]})
 
 
 def distances_figure(results: Results) -> Figure:

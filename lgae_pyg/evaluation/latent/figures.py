@@ -17,11 +17,14 @@ from lgae_pyg.evaluation.latent.traversal import SHIFTS
 from lgae_pyg.evaluation.results import Results
 from lgae_pyg.evaluation.sample import NAMES
 from lgae_pyg.evaluation.style import KINDS, add_caption, if_table, legend_above
+from lgae_pyg.metrics.statistics import shares
+from lgae_pyg.training.drawing import draw_steps
+from lgae_pyg.training.tagging_panels import score_bins
 
-MASS_BINS, PLANE_BINS = 50, 60
+PLANE_BINS = 60
 #: Share of the jets of any class that lies below and above the window of a histogram.
 TAIL = 0.005
-COLUMNS = 6
+COLUMNS = 4
 #: Most rows of a heat map in which the numbers are written, and most rows beneath each other.
 WRITTEN, TALLEST = 24, 30
 BOTTOM = 1e-3
@@ -72,7 +75,7 @@ def _mass_figure(
 ) -> Figure:
     columns = min(columns, len(names))
     rows = -(-len(names) // columns)
-    width = max((2.5 if columns > 4 else 2.9) * columns + 0.6, 6.5)
+    width = max(2.3 * columns + 0.4, 6.5)
     figure, grid = plt.subplots(rows, columns, figsize=(width, 2.2 * rows + 1.4), squeeze=False)
     for place, name in zip(grid.flat, names):
         _draw_masses(place, {sample: found[name] for sample, found in masses.items()})
@@ -80,12 +83,13 @@ def _mass_figure(
     for spare in grid.flat[len(names) :]:
         spare.set_axis_off()
     for line in grid[:, 0]:
-        line.set_ylabel("share of jets / bin")
+        line.set_ylabel("share per bin")
     legend_above(figure, grid[0, 0])
     add_caption(
         figure,
-        "Signed invariant mass sign(v²) √|v²| of latent four-vectors (negative: space-like); the outermost "
-        f"{TAIL:.1%} of the jets of a class may lie outside of the range shown. {results.caption}",
+        "Signed invariant mass sign(v²) √|v²| of latent four-vectors (negative: space-like); bands: statistical "
+        f"errors; the outermost {TAIL:.1%} of the jets of a class may lie outside of the range shown. "
+        f"{results.caption}",
     )
     return figure
 
@@ -94,15 +98,13 @@ def _draw_masses(axes: Axes, samples: Mapping[str, NDArray]) -> None:
     ends = np.array([np.quantile(values, [TAIL, 1 - TAIL]) for values in samples.values()])
     low, high = float(ends[:, 0].min()), float(ends[:, 1].max())
     margin = 0.05 * (high - low) or 1e-3 * abs(high) or 1.0
-    edges = np.linspace(low - margin, high + margin, MASS_BINS + 1)
+    bins = score_bins(min(len(values) for values in samples.values()))
+    edges = np.linspace(low - margin, high + margin, bins + 1)
     for number, ((sample, values), style) in enumerate(zip(samples.items(), KINDS)):
-        counts, _ = np.histogram(values, edges)
-        axes.stairs(
-            counts / len(values), edges, baseline=0, label=NAMES.get(sample, sample), fill=number == 0,
-            alpha=0.5 if number == 0 else 1, **style,
-        )  # fmt: skip
+        fill = {"fill": True, "alpha": 0.5} if number == 0 else {}
+        draw_steps(axes, *shares(values, edges), edges, label=NAMES.get(sample, sample), **fill, **style)
     axes.set(xlim=(edges[0], edges[-1]), ylim=(0, None))
-    axes.locator_params(axis="x", nbins=5)
+    axes.locator_params(axis="x", nbins=4)
 
 
 def correlation_map(results: Results) -> Figure:

@@ -19,6 +19,7 @@ from lgae_pyg.evaluation.reconstruction.rebuilt import (
 from lgae_pyg.evaluation.results import Results
 from lgae_pyg.evaluation.style import LABELS, STYLES, TRUTH_COLOUR, add_caption, legend_above
 from lgae_pyg.metrics import JET_FEATURES, PARTICLE_FEATURES, jet_features, particle_features
+from lgae_pyg.training.drawing import mark_outside
 
 PARTICLE_WINDOWS = {"pt_rel": (0.0, 0.3), "eta_rel": (-0.5, 0.5), "phi_rel": (-0.5, 0.5)}
 MASS_WINDOW = (0.0, 250.0)
@@ -26,6 +27,10 @@ PARTICLE_BINS, JET_BINS, ERROR_BINS = 80, 50, 81
 MANY_JETS = 2000
 SMALLEST_ERROR = 1e-17
 Styles = Mapping[str, Mapping[str, str]]
+
+
+#: What captions say of the ratios.
+RATIO = "below, ratio to the truth, whose statistical error is grey (arrows: beyond the axis)."
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Histogram:
 
 
 def histograms(samples: Sequence[Histogram], what: str, caption: str, styles: Styles) -> Figure:
-    """A panel for each feature, with the ratio to the truth below it.
+    """A panel for each feature, with the ratio to the truth below it; at most three beside each other.
 
     Args:
         samples: what is drawn.
@@ -49,12 +54,21 @@ def histograms(samples: Sequence[Histogram], what: str, caption: str, styles: St
         caption: stands below.
         styles: of the models by label.
     """
-    size = (3.7 * len(samples) + 0.4, 4.9)
-    figure, axes = plt.subplots(2, len(samples), figsize=size, height_ratios=(3, 1), sharex="col", squeeze=False)
-    for sample, upper, lower in zip(samples, *axes):
+    columns = len(samples) if len(samples) < 4 else 2 if len(samples) == 4 else 3
+    rows = -(-len(samples) // columns)
+    size = (3.6 if columns == 1 else 9.6, 4.0 * rows + 0.8)
+    figure, axes = plt.subplots(2 * rows, columns, figsize=size, height_ratios=(3, 1) * rows, squeeze=False)
+    for number, sample in enumerate(samples):
+        row, column = divmod(number, columns)
+        upper, lower = axes[2 * row : 2 * row + 2, column]
+        upper.sharex(lower)
+        upper.tick_params(labelbottom=False)
         _draw_sample(sample, upper, lower, what, styles)
-    axes[1, 0].set_ylabel("ratio")
-    legend_above(figure, axes[0, 0])
+        if column == 0:
+            lower.set_ylabel("ratio")
+    for spare in axes[-2:, len(samples) - (rows - 1) * columns :].flat:
+        spare.set_axis_off()
+    legend_above(figure, axes[0, 0], min(len(styles) + 1, 4))
     add_caption(figure, caption)
     return figure
 
@@ -71,7 +85,7 @@ def particle_histograms(results: Results) -> Figure:
         )
         for column, name in enumerate(PARTICLE_FEATURES)
     ]  # fmt: skip
-    caption = "Particles relative to their jet; below, ratio to the truth, whose statistical error is grey. "
+    caption = f"Particles relative to their jet; {RATIO} "
     caption += without_particles(rebuilt)
     return histograms(samples, "particles", f"{caption}{results.caption}", styles_of(rebuilt))
 
@@ -90,10 +104,7 @@ def jet_histograms(results: Results) -> Figure:
         )
         for column, name in enumerate(JET_FEATURES)
     ]  # fmt: skip
-    caption = (
-        "Jets, sums of their particles (or pixels) with energies as the models output them; below, ratio to the "
-        "truth, whose statistical error is grey."
-    )
+    caption = f"Jets, sums of their particles (or pixels) with energies as the models output them; {RATIO}"
     return histograms(samples, "jets", f"{caption} {results.caption}", styles_of(rebuilt))
 
 
@@ -134,18 +145,20 @@ def _draw_sample(sample: Histogram, upper: Axes, lower: Axes, what: str, styles:
         spread = np.where(counts > 0, 1 / np.sqrt(counts), np.nan)
     band = np.append(spread, spread[-1])
     lower.fill_between(edges, 1 - band, 1 + band, step="post", color=TRUTH_COLOUR, linewidth=0)
+    lower.set(ylim=(0, 2), yticks=[0.5, 1, 1.5])
+    centres = (edges[1:] + edges[:-1]) / 2
     for label, values in sample.reconstructed.items():
         found, _ = np.histogram(values, edges)
         upper.stairs(found, edges, label=label, baseline=None, **styles[label])
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(counts > 0, found / counts, np.nan)
         lower.stairs(ratio, edges, baseline=None, **styles[label])
+        mark_outside(lower, centres, ratio, styles[label]["color"])
     width = edges[1] - edges[0]
     unit = " GeV" if "GeV" in LABELS[sample.name] else (" rad" if "rad" in LABELS[sample.name] else "")
     upper.set_ylabel(f"{what} / {width:.3g}{unit}")
     if sample.logarithmic:
         upper.set(yscale="log", ylim=(0.7, None))
-    lower.set(ylim=(0, 2), yticks=[0.5, 1, 1.5])
     lower.set_xlim(*sample.window)
     lower.set_xlabel(LABELS[sample.name])
 

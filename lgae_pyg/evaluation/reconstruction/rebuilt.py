@@ -207,9 +207,18 @@ def jet_errors(one: Rebuilt, target: Jets, massless_particles: bool = False) -> 
 def squared_error(one: Rebuilt, target: Jets) -> float:
     """Mean squared error of the four-momenta in GeV², in slot order or, for a model without a meaningful
     order, after the optimal assignment."""
+    return float(squared_errors(one, target).mean())
+
+
+def squared_errors(one: Rebuilt, target: Jets) -> Tensor:
+    """What :func:`squared_error` is the mean of, for each jet.
+
+    Shapes:
+        - **output**: :math:`(B,)`
+    """
     jets = one.jets
     loss = hungarian if one.matched else mse
-    return float(loss(jets.p4, jets.ptr, target.p4, target.ptr).mean())
+    return loss(jets.p4, jets.ptr, target.p4, target.ptr)
 
 
 def with_particles(rebuilt: Iterable[Rebuilt]) -> list[Rebuilt]:

@@ -27,14 +27,16 @@ def roc_figure(results: Results) -> Figure:
     about, records = results.description, results.tables["tagging"].records()
     figure, axes = plt.subplots(figsize=(5.4, 5.0))
     draw_roc(axes, results.arrays["scores"], results.arrays["y"], about["shown"], about["classes"])
+    points = ""
     for number, row in zip(about["shown"], records):
         for place in SIGNAL_EFFICIENCIES:
             value, error = row[f"rejection_{place:g}"], row[f"rejection_{place:g}_error"]
             if np.isfinite([value, error]).all():
                 style = {"color": class_style(number)["color"], "marker": "o", "markersize": 4, "capsize": 2}
                 axes.errorbar(place, value, min(error, 0.99 * value), **style)
-    note = "Higher is better; bands: binomial errors, points: bootstrap errors; grey: a score without information."
-    add_caption(figure, f"{note} {results.caption}")
+                points = " points: the table's numbers, with bootstrap errors;"
+    note = f"Higher is better; bands: binomial errors of the background efficiency (68 %);{points} thin grey: "
+    add_caption(figure, f"{note}a score without information. {results.caption}")
     return figure
 
 
@@ -53,7 +55,7 @@ def score_figure(results: Results) -> Figure:
     about, figure = results.description, plt.figure(figsize=(4.4, 3.8))
     for axes, number in zip(grid(figure, len(about["shown"])), about["shown"]):
         draw_scores(axes, results.arrays["scores"], results.arrays["y"], number, about["classes"])
-    add_caption(figure, f"Scores of jets by their true class. {results.caption}")
+    add_caption(figure, f"Scores of jets by their true class; bands: statistical errors. {results.caption}")
     return figure
 
 
@@ -75,7 +77,7 @@ def kinematics_figure(results: Results) -> Figure:
         signal, score, name = arrays["y"] == number, arrays["scores"][:, number], about["classes"][number]
         others = about["classes"][0] if len(about["classes"]) == 2 else "all others"
         _draw_slices(axes, arrays[quantity][signal], score[signal], name, **class_style(number))
-        _draw_slices(axes, arrays[quantity][~signal], score[~signal], others, color="0.45", linestyle="--")
+        _draw_slices(axes, arrays[quantity][~signal], score[~signal], others, color="0.45", linestyle=":")
         axes.set(ylim=(-0.02, 1.02), xlabel=LABELS[quantity])
         if place % 2 == 0:
             axes.set_ylabel(f"score of {name}")
