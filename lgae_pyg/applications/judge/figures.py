@@ -118,8 +118,8 @@ def mass_figure(verdict: Verdict) -> Figure:
     add_caption(
         figure,
         f"Mass of the background ({background})"
-        + (rf", all of it and what passes cuts on the score at $\epsilon_B$ = {cuts}; equal curves: the score does "
-           "not sculpt" if cuts else "")
+        + (rf", all of it and what passes cuts on the score at $\epsilon_B$ = {cuts}; equal curves: the score "
+           "does not sculpt" if cuts else "")
         + ". Bands: statistical errors; the central 99.6 % of the masses are shown. "
         + ("(-): small values pass. " if turned else "")
         + "".join(f"A cut of {cut:g} is not drawn: fewer than {FEWEST_KEPT} jets pass. " for cut in missing)
