@@ -1,0 +1,276 @@
+// Sums over the neighbours of complex columns, each weighted with a radial factor of the pair, and their gradients, for the
+// nodes of one jet in blocks (node_blocks.h).
+//
+// Nodes meet nodes in tiles, each pair once: the factor of a pair is that of the opposite pair. The factors of a tile stay
+// in the cache, and what is left are products of small matrices, filter by filter.
+#pragma once
+#include "radial_bells.h"
+
+// Columns of the nodes of a jet: number k of block b begins with register b * stride + 2 k.
+template <class Vec>
+struct Numbers {
+    Vec* at;
+    size_t stride;
+
+    // The number k of the nodes from the first of a block on.
+    Vec* block(size_t node, size_t k) const { return at + node / V * stride + 2 * k; }
+};
+
+class Neighbours {
+  public:
+    // counts: how many columns go with each filter; loops: whether j = i counts; masked: whether pairs with p_ij^2 = 0 have
+    // no bells.
+    Neighbours(const Radial& radial, const int64_t* counts, bool loops, bool masked)
+        : loops_(loops), list_(radial, masked, SIDE * SIDE) {
+        for (int o = 0; o < FILTERS; ++o) begin_[o + 1] = begin_[o] + counts[o];
+        there_ = there_buffer_.reserve(FILTERS * FILTER);
+        back_ = back_buffer_.reserve(FILTERS * FILTER);
+    }
+    size_t columns() const { return begin_[FILTERS]; }
+
+    void start(const T* momenta, size_t nodes) {
+        n_ = nodes;
+        row_ = whole(nodes) + V;
+        p_ = momenta_.reserve(4 * row_);
+        for (size_t mu = 0; mu < 4; ++mu) {
+            for (size_t i = 0; i < n_; ++i) p_[mu * row_ + i] = momenta[i * 4 + mu];
+            std::fill(p_ + mu * row_ + n_, p_ + (mu + 1) * row_, T(0));
+        }
+    }
+
+    void forward(Numbers<const vec> columns, Numbers<vec> sums) {
+        over_tiles([&](const Tile& tile) {
+            factors<false>(tile);
+            spread<false>(tile, columns, sums);
+        });
+    }
+
+    // Gradients of the columns and, if they are wanted, momenta; those of the radial functions are added to `parameters`.
+    void backward(Numbers<const vec> columns, Numbers<const vec> up, Numbers<vec> grad, T* grad_momenta, T* parameters) {
+        if (grad_momenta) std::fill_n(grad_momenta, 4 * n_, T(0));
+        over_tiles([&](const Tile& tile) {
+            const size_t count = factors<true>(tile);
+            spread<true>(tile, up, grad);
+            for (int o = 0; o < FILTERS; ++o) {
+                factor_gradients(o, tile.i, tile.rows, tile.j, tile.lanes, columns, up, there_);
+                if (tile.apart()) factor_gradients(o, tile.j, tile.lanes, tile.i, tile.rows, columns, up, back_);
+            }
+            gather(tile);
+            list_.back(count, parameters);
+            if (grad_momenta) move(tile, grad_momenta);
+        });
+    }
+
+  private:
+    // Nodes of a tile, and numbers of a row, real parts before imaginary ones, and of a filter.
+    static constexpr size_t SIDE = 32, ROW = 2 * SIDE, FILTER = SIDE * ROW;
+    static constexpr size_t MOST = REGISTER == 64 ? 4 : 2;  // registers of nodes at a time
+
+    // Rows i from here on and their neighbours j.
+    struct Tile {
+        size_t i, rows, j, lanes;
+        bool apart() const { return i != j; }
+    };
+
+    template <class Work>
+    void over_tiles(Work work) const {
+        for (size_t i = 0; i < n_; i += SIDE)
+            for (size_t j = i; j < n_; j += SIDE) work(Tile{i, std::min(SIDE, n_ - i), j, std::min(SIDE, n_ - j)});
+    }
+
+    // Calls work(row, its first neighbour, place in the list) for the rows of a tile; returns how many pairs there are.
+    template <class Work>
+    size_t over_rows(const Tile& tile, Work work) const {
+        size_t place = 0;
+        for (size_t r = 0; r < tile.rows; ++r) {
+            const size_t first = tile.apart() ? 0 : r + !loops_;
+            work(r, first, place);
+            place += tile.lanes - std::min(first, tile.lanes);
+        }
+        return place;
+    }
+
+    // The factors of a tile, as rows over the lanes: i over j, and j over i where these are others.
+    template <bool KEEP>
+    size_t factors(const Tile& tile) {
+        const size_t count = over_rows(tile, [&](size_t r, size_t first, size_t place) {
+            for (size_t c = first; c < tile.lanes; c += V) {
+                vec square{};
+                for (size_t mu = 0; mu < 4; ++mu) {
+                    const vec d = p_[mu * row_ + tile.i + r] - load(p_ + mu * row_ + tile.j + c);
+                    square = mu ? square - d * d : d * d;
+                }
+                Simd<T>::store(list_.squares + place + c - first, square);
+            }
+        });
+        list_.run<KEEP>(count);
+        for (int part = 0; part < OUT; ++part) {
+            T *straight = there_ + place_of(part), *turned = (tile.apart() ? back_ : there_) + place_of(part);
+            clear(tile, straight);
+            if (tile.apart()) clear({tile.j, tile.lanes, tile.i, tile.rows}, turned);
+            const T* from = list_.factors + part * list_.stride();
+            over_rows(tile, [&](size_t r, size_t first, size_t place) {
+                for (size_t c = first; c < tile.lanes; ++c) {
+                    const T value = from[place + c - first];
+                    straight[r * ROW + c] = value;
+                    turned[c * ROW + r] = value;
+                }
+            });
+        }
+        return count;
+    }
+    static size_t place_of(int part) { return part / 2 * FILTER + part % 2 * SIDE; }
+
+    // Zero where there are no pairs: the lanes behind the last node, and the nodes themselves.
+    static void clear(const Tile& tile, T* to) {
+        for (size_t r = 0; r < tile.rows; ++r, to += ROW) {
+            std::fill(to + tile.lanes, to + whole(tile.lanes), T(0));
+            if (!tile.apart()) to[r] = 0;
+        }
+    }
+
+    // Adds the columns of one side of a tile, weighted, to the sums of the other side.
+    template <bool CONJUGATE>
+    void spread(const Tile& tile, Numbers<const vec> x, Numbers<vec> sums) const {
+        for (int o = 0; o < FILTERS; ++o) {
+            product<CONJUGATE>(o, there_, x, tile.i, tile.rows, sums, tile.j, tile.lanes);
+            if (tile.apart()) product<CONJUGATE>(o, back_, x, tile.j, tile.lanes, sums, tile.i, tile.rows);
+        }
+    }
+
+    template <bool CONJUGATE>
+    void product(int o, const T* f, Numbers<const vec> x, size_t from, size_t rows, Numbers<vec> sums, size_t to,
+                 size_t lanes) const {
+        f += o * FILTER;
+        for (size_t c = 0; c < lanes;) {
+            const size_t left = blocks_of(lanes - c), take = std::min(left, MOST);
+            auto run = [&](auto registers) {
+                constexpr size_t N = decltype(registers)::value, R = N > 2 ? 2 : 4;
+                size_t k = begin_[o];
+                for (; k + R <= begin_[o + 1]; k += R)
+                    product<N, R, CONJUGATE>(f + c, x.block(from, k), x.stride, rows, sums.block(to + c, k), sums.stride);
+                for (; k < begin_[o + 1]; ++k)
+                    product<N, 1, CONJUGATE>(f + c, x.block(from, k), x.stride, rows, sums.block(to + c, k), sums.stride);
+            };
+            with_registers(take, run);
+            c += take * V;
+        }
+    }
+
+    // Calls run with a number of registers that the compiler knows.
+    template <class Run>
+    static void with_registers(size_t count, Run run) {
+        switch (count) {
+            case 1: return run(std::integral_constant<size_t, 1>());
+            case 2: return run(std::integral_constant<size_t, 2>());
+            case 3: if constexpr (MOST > 2) return run(std::integral_constant<size_t, 3>()); break;
+            default: if constexpr (MOST > 3) return run(std::integral_constant<size_t, 4>());
+        }
+    }
+
+    // out_k += sum_r f_r x_rk, or with the conjugate of f, for R numbers and N registers of nodes.
+    template <size_t N, size_t R, bool CONJUGATE>
+    static void product(const T* f, const vec* x, size_t x_stride, size_t rows, vec* out, size_t stride) {
+        vec re[R][N], im[R][N];
+        for (size_t k = 0; k < R; ++k)
+            for (size_t c = 0; c < N; ++c) {
+                re[k][c] = out[c * stride + 2 * k];
+                im[k][c] = out[c * stride + 2 * k + 1];
+            }
+        for (size_t r = 0; r < rows; ++r, f += ROW) {
+            const T* from = reinterpret_cast<const T*>(x + r / V * x_stride) + r % V;
+            vec a[N], b[N];
+            for (size_t c = 0; c < N; ++c) {
+                a[c] = load(f + c * V);
+                b[c] = load(f + SIDE + c * V);
+            }
+            for (size_t k = 0; k < R; ++k) {
+                const T real = from[2 * k * V], imaginary = from[(2 * k + 1) * V];
+                for (size_t c = 0; c < N; ++c) {
+                    re[k][c] += a[c] * real;
+                    im[k][c] += a[c] * imaginary;
+                    re[k][c] = CONJUGATE ? re[k][c] + b[c] * imaginary : re[k][c] - b[c] * imaginary;
+                    im[k][c] = CONJUGATE ? im[k][c] - b[c] * real : im[k][c] + b[c] * real;
+                }
+            }
+        }
+        for (size_t k = 0; k < R; ++k)
+            for (size_t c = 0; c < N; ++c) {
+                out[c * stride + 2 * k] = re[k][c];
+                out[c * stride + 2 * k + 1] = im[k][c];
+            }
+    }
+
+    // Gradients of the factors of a filter, sum_k g_ik conj(x_jk) for rows i and lanes j, in the place of the factors.
+    void factor_gradients(int o, size_t i, size_t rows, size_t j, size_t lanes, Numbers<const vec> x,
+                          Numbers<const vec> up, T* to) const {
+        const size_t k = begin_[o], count = begin_[o + 1] - k;
+        to += o * FILTER;
+        for (size_t c = 0; c < lanes;) {
+            const size_t take = std::min(blocks_of(lanes - c), MOST);
+            with_registers(take, [&](auto registers) {
+                constexpr size_t N = decltype(registers)::value, R = N > 2 || V < 4 ? 2 : 4;
+                auto lane = [&](size_t r) { return reinterpret_cast<const T*>(up.block(i + r, k)) + r % V; };
+                size_t r = 0;
+                for (; r + R <= rows; r += R) factor_gradients<N, R>(lane(r), x.block(j + c, k), x.stride, count, to + r * ROW + c);
+                for (; r < rows; ++r) factor_gradients<N, 1>(lane(r), x.block(j + c, k), x.stride, count, to + r * ROW + c);
+            });
+            c += take * V;
+        }
+    }
+
+    // Of R rows, which lie in one block, and N registers.
+    template <size_t N, size_t R>
+    static void factor_gradients(const T* g, const vec* x, size_t stride, size_t count, T* to) {
+        vec re[R][N] = {}, im[R][N] = {};
+        for (size_t k = 0; k < count; ++k, x += 2, g += 2 * V)
+            for (size_t r = 0; r < R; ++r) {
+                const T real = g[r], imaginary = g[V + r];
+                for (size_t c = 0; c < N; ++c) {
+                    const vec a = x[c * stride], b = x[c * stride + 1];
+                    re[r][c] += a * real;
+                    im[r][c] += a * imaginary;
+                    re[r][c] += b * imaginary;
+                    im[r][c] -= b * real;
+                }
+            }
+        for (size_t r = 0; r < R; ++r, to += ROW)
+            for (size_t c = 0; c < N; ++c) {
+                Simd<T>::store(to + c * V, re[r][c]);
+                Simd<T>::store(to + SIDE + c * V, im[r][c]);
+            }
+    }
+
+    // Brings the gradients of the factors of both directions of each pair to the list.
+    void gather(const Tile& tile) {
+        for (int part = 0; part < OUT; ++part) {
+            const T *straight = there_ + place_of(part), *turned = (tile.apart() ? back_ : there_) + place_of(part);
+            T* to = list_.factors + part * list_.stride();
+            over_rows(tile, [&](size_t r, size_t first, size_t place) {
+                for (size_t c = first; c < tile.lanes; ++c) {
+                    const T value = straight[r * ROW + c];
+                    to[place + c - first] = tile.apart() || c != r ? value + turned[c * ROW + r] : value;
+                }
+            });
+        }
+    }
+
+    // Gradients of the momenta from those of p_ij^2.
+    void move(const Tile& tile, T* to) const {
+        over_rows(tile, [&](size_t r, size_t first, size_t place) {
+            for (size_t c = first; c < tile.lanes; ++c)
+                for (size_t mu = 0; mu < 4; ++mu) {
+                    const size_t i = tile.i + r, j = tile.j + c;
+                    const T step = (mu ? T(-2) : T(2)) * list_.squares[place + c - first] * (p_[mu * row_ + i] - p_[mu * row_ + j]);
+                    to[4 * i + mu] += step;
+                    to[4 * j + mu] -= step;
+                }
+        });
+    }
+
+    bool loops_;
+    RadialList list_;
+    size_t begin_[FILTERS + 1] = {}, n_ = 0, row_ = 0;
+    T *there_ = nullptr, *back_ = nullptr, *p_ = nullptr;
+    Buffer<T> momenta_, there_buffer_, back_buffer_;
+};
