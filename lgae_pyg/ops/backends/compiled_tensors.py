@@ -83,7 +83,8 @@ def compiled_tensor_level(x: Tensor, pos: Tensor, level: TensorLevel, ptr: Tenso
     parameters = [*level.radial, *level.weights, *layers]
     if len({part.dtype for part in parameters}) > 1:
         parameters = [part.to(pos.dtype) for part in parameters]
-    return _Level.apply(x, pos, ptr, level.tables.columns, level.tables.update, options, *parameters)
+    call = LevelCall(pos, ptr, level.tables.columns, level.tables.update, parameters, options)
+    return _Level.apply(x, pos, ptr, call, *parameters)
 
 
 @torch.compiler.disable
@@ -100,19 +101,18 @@ class _Level(torch.autograd.Function):
     """A level as a step of autograd."""
 
     @staticmethod
-    def forward(ctx, x, pos, ptr, columns, update, options, *parameters):
-        ctx.steps, ctx.options = (columns, update), options
-        out, kept = level_forward(x, pos, ptr, columns, update, parameters, options, any(ctx.needs_input_grad))
-        ctx.save_for_backward(pos, ptr, kept, *parameters)
+    def forward(ctx, x, pos, ptr, call, *parameters):
+        out, kept = call.forward(x, any(ctx.needs_input_grad))
+        ctx.call = call
+        ctx.save_for_backward(kept, pos, ptr, *parameters)
         return out
 
     @staticmethod
     def backward(ctx, upstream):
         _refuse_second_derivatives()
-        pos, ptr, kept, *parameters = ctx.saved_tensors
-        rest = (pos, ptr, *ctx.steps, parameters, ctx.options, ctx.needs_input_grad[1])
-        to_x, to_pos, grads = level_backward(upstream, kept, *rest)
-        return to_x, to_pos, None, None, None, None, *grads
+        kept, *_ = ctx.saved_tensors  # of which none was changed in the meantime
+        to_x, to_pos, grads = ctx.call.backward(upstream, kept, ctx.needs_input_grad[1])
+        return to_x, to_pos, None, None, *grads
 
 
 class _Products(torch.autograd.Function):
@@ -135,54 +135,6 @@ def _refuse_second_derivatives() -> None:
         raise BackendError(door.NO_SECOND_DERIVATIVES)
 
 
-def level_forward(
-    x: Tensor,
-    pos: Tensor,
-    ptr: Tensor,
-    columns: Steps,
-    update: Steps,
-    parameters: Sequence[Tensor],
-    options: Options,
-    keep: bool = True,
-) -> tuple[Tensor, Tensor | None]:
-    """The output of a level, and what its gradients need, if it is to be kept.
-
-    Raises:
-        CompilationError: if the kernel cannot be built.
-        ValueError: if tensors do not fit each other.
-    """
-    call = _LevelCall(pos, ptr, columns, update, parameters, options)
-    x = door.enter("features", x, (call.nodes, call.features), call.precision.to_complex())
-    out = x.new_empty(call.nodes, call.width)
-    kept = pos.new_empty(call.room) if keep else None
-    call.run(call.library.tensor_level_forward, x, *call.values, out, kept)
-    return out, kept
-
-
-def level_backward(
-    upstream: Tensor,
-    kept: Tensor,
-    pos: Tensor,
-    ptr: Tensor,
-    columns: Steps,
-    update: Steps,
-    parameters: Sequence[Tensor],
-    options: Options,
-    momenta_too: bool,
-) -> tuple[Tensor, Tensor | None, list[Tensor]]:
-    """Gradients of features, momenta, if they are wanted, and parameters; arguments as of :func:`level_forward`."""
-    call = _LevelCall(pos, ptr, columns, update, parameters, options)
-    kept = door.enter("what a level keeps", kept, (call.room,), call.precision)
-    upstream = door.enter_gradient(
-        "the level", upstream, (call.nodes, call.width), call.precision.to_complex()
-    )
-    to_x = upstream.new_empty(call.nodes, call.features)
-    to_pos = torch.empty_like(call.momenta) if momenta_too else None
-    grads = [torch.empty_like(part) for part in call.parameters]
-    call.run(call.library.tensor_level_backward, *call.values, kept, upstream, to_x, to_pos, grads)
-    return to_x, to_pos, grads
-
-
 class _Arguments(ctypes.Structure):
     """A level as the kernel reads it."""
 
@@ -195,12 +147,33 @@ class _Arguments(ctypes.Structure):
     )
 
 
-class _LevelCall:
-    """What both directions of a level begin with; holds the tensors while their memory is used."""
+class LevelCall:
+    """A level with all but its features; holds the tensors while their memory is used.
 
-    def __init__(self, pos, ptr, columns, update, parameters, options):
+    Args:
+        pos: momenta of the nodes.
+        ptr: offsets of the jets.
+        columns: steps to the columns that are summed over the neighbours.
+        update: steps from sums, features and momenta to what is mixed.
+        parameters: of the radial functions, the mixing and the layers of the perceptron, one after another.
+        options: what else the level is.
+
+    Raises:
+        CompilationError: if the kernel cannot be built.
+        ValueError: if tensors do not fit each other.
+    """
+
+    def __init__(
+        self,
+        pos: Tensor,
+        ptr: Tensor,
+        columns: Steps,
+        update: Steps,
+        parameters: Sequence[Tensor],
+        options: Options,
+    ):
         self.precision = door.precision_of("momenta", pos, is_complex=False)
-        self.nodes = len(pos)
+        self.nodes, self.complex = len(pos), self.precision.to_complex()
         self.momenta = door.enter("momenta", pos, (self.nodes, 4), self.precision)
         self.ptr = door.enter_offsets(ptr, pos)
         steps = [_Steps(columns), _Steps(update)]
@@ -219,15 +192,33 @@ class _LevelCall:
         self.library = tensor_library(self.precision, kind, len(counts) // 2)
         self.room = 2 * update.sizes[0] * (self.nodes + MOST_LANES * (len(self.ptr) - 1))
         lists = (counts, [number for irrep in mixed for number in irrep], sizes)
-        self.held = steps, [(ctypes.c_int64 * len(one))(*one) for one in lists]
-        tensors = (ctypes.c_void_p * len(shapes))(*(part.data_ptr() for part in self.parameters))
-        pointers = [place for one in steps for place in one.pointers], map(ctypes.addressof, [*self.held[1], tensors])
-        numbers = (len(mixed), bells, max(len(sizes) - 1, 0), scalars)
-        self.arguments = _Arguments(*pointers[0], *pointers[1], *numbers, *more)
-        self.arguments.tensors = tensors
+        arrays: list[Any] = [(ctypes.c_int64 * len(one))(*one) for one in lists]
+        arrays.append((ctypes.c_void_p * len(shapes))(*(part.data_ptr() for part in self.parameters)))
+        self.held = steps, arrays
+        places = [*steps[0].pointers, *steps[1].pointers, *map(ctypes.addressof, arrays)]
+        self.arguments = _Arguments(*places, len(mixed), bells, max(len(sizes) - 1, 0), scalars, *more)
         self.values = (self.momenta, self.ptr, len(self.ptr) - 1)
 
-    def run(self, kernel: Any, *arguments: Any) -> None:
+    def forward(self, x: Tensor, keep: bool) -> tuple[Tensor, Tensor | None]:
+        """The output, and what gradients need, if it is to be kept."""
+        x = door.enter("features", x, (self.nodes, self.features), self.complex)
+        out, kept = x.new_empty(self.nodes, self.width), self.momenta.new_empty(self.room) if keep else None
+        self._run(self.library.tensor_level_forward, x, *self.values, out, kept)
+        return out, kept
+
+    def backward(
+        self, upstream: Tensor, kept: Tensor, momenta_too: bool
+    ) -> tuple[Tensor, Tensor | None, list[Tensor]]:
+        """Gradients of features, momenta, if they are wanted, and parameters."""
+        kept = door.enter("what a level keeps", kept, (self.room,), self.precision)
+        upstream = door.enter_gradient("the level", upstream, (self.nodes, self.width), self.complex)
+        to_x = upstream.new_empty(self.nodes, self.features)
+        to_pos = torch.empty_like(self.momenta) if momenta_too else None
+        grads = [torch.empty_like(part) for part in self.parameters]
+        self._run(self.library.tensor_level_backward, *self.values, kept, upstream, to_x, to_pos, grads)
+        return to_x, to_pos, grads
+
+    def _run(self, kernel: Any, *arguments: Any) -> None:
         if not door.call(kernel, ctypes.byref(self.arguments), *arguments):  # which looks through the tables first
             raise ValueError("the tables of a level name numbers that are not there")
 
