@@ -15,17 +15,19 @@ from torch import Tensor
 
 #: Size, against the largest, below which a coefficient is what rounding leaves of zero.
 ROUNDING = 1e-12
-Terms = dict[tuple[int, int], complex]
+Pair = tuple[int, int]
+Terms = dict[Pair, complex]
+Unit = list[Terms]
 
 
 class Steps(NamedTuple):
     """A table as a kernel takes it (``steps.h``).
 
     Attributes:
-        sizes: how many numbers, pairs with a real left number, pairs, numbers that are terms, sums, terms and
-            outputs there are.
-        index: the pairs; where the terms of each sum begin, and the parts of pairs or numbers that each multiplies;
-            the same for pairs and numbers, from the gradients of the sums; which numbers; where each output is.
+        sizes: how many numbers, pairs, sums, groups, terms and outputs there are.
+        index: where the groups end; the pairs, among them numbers by themselves; where the terms of each sum begin,
+            and the parts of products that each multiplies; the same for the pairs, from the gradients of the sums;
+            where each output is.
         values: coefficients of both lists of terms, and factors of the outputs.
     """
 
@@ -34,10 +36,11 @@ class Steps(NamedTuple):
     values: Tensor
 
 
-def index_length(sizes: Sequence[int]) -> int:
-    """Numbers in :attr:`Steps.index`."""
-    _, _, pairs, linear, sums, terms, outputs = sizes
-    return 2 * pairs + (sums + 1) + 2 * terms + (pairs + linear + 1) + 2 * terms + linear + outputs
+def lengths(sizes: Sequence[int]) -> tuple[int, int]:
+    """Numbers in :attr:`Steps.index` and in :attr:`Steps.values`."""
+    _, pairs, sums, groups, terms, outputs = sizes
+    index = 4 * groups + 2 * pairs + (sums + 1) + 2 * terms + (pairs + 1) + 2 * terms + outputs
+    return index, 4 * terms + 2 * outputs
 
 
 def table_steps(
@@ -64,63 +67,79 @@ def table_steps(
             raise ValueError(f"a term of numbers {a} and {b} is none of a node that has {numbers}")
         found[out][(right, left) if right in real and left not in real else (left, right)] += value
     largest = max((abs(value) for terms in found.values() for value in terms.values()), default=0.0)
-    sums: list[Terms] = []
-    known: dict[tuple, int] = {}
-    places: list[tuple[int, complex]] = []  # of a number, or of a sum behind the numbers
+    made: dict[tuple, Unit] = {}
+    outputs: list[tuple[int | Unit, int, complex]] = []  # a first number or a unit, a component, a factor
     for begin, size in units:
         parts = [_without_zeros(found.get(begin + k, {}), ROUNDING * largest) for k in range(size)]
         scale = next((value for terms in parts for value in terms.values()), 0j)
-        if scale == 0:
-            places += [(-1, 0j)] * size
-        elif (first := _copied(parts, scale, numbers)) is not None:
-            places += [(first + k, scale) for k in range(size)]
-        else:
-            key = tuple(tuple((pair, _rounded(value / scale)) for pair, value in terms.items()) for terms in parts)
-            if key not in known:
-                known[key] = numbers + len(sums)
-                sums += [{pair: value / scale for pair, value in terms.items()} for terms in parts]
-            places += [(known[key] + k, scale) for k in range(size)]
-    return _arranged(sums, places, numbers, real)
+        there: int | Unit = -1
+        if scale:
+            parts = [{pair: value / scale for pair, value in terms.items()} for terms in parts]
+            key = tuple(tuple((pair, _rounded(value)) for pair, value in terms.items()) for terms in parts)
+            first = _copied(key, numbers)
+            there = made.setdefault(key, parts) if first is None else first
+        outputs += [(there, k, scale) for k in range(size)]
+    return _arranged(list(made.values()), outputs, numbers, real)
 
 
 def _without_zeros(terms: Terms, least: float) -> Terms:
     return {pair: terms[pair] for pair in sorted(terms) if abs(terms[pair]) > least}
 
 
-def _rounded(value: complex) -> tuple[float, float]:
-    return round(value.real, 9) + 0.0, round(value.imag, 9) + 0.0
+def _rounded(value: complex) -> complex:
+    return complex(round(value.real, 9) + 0.0, round(value.imag, 9) + 0.0)
 
 
-def _copied(parts: Sequence[Terms], scale: complex, one: int) -> int | None:
-    """The first of the numbers that a unit repeats, all with the same factor; none if it does not."""
-    pairs = [next(iter(terms)) if len(terms) == 1 else (0, 0) for terms in parts]
-    first, same = pairs[0][0], _rounded(1.0 + 0j)
-    rising = all(pair == (first + k, one) for k, pair in enumerate(pairs)) and first + len(parts) <= one
-    return first if rising and all(_rounded(terms[pair] / scale) == same for terms, pair in zip(parts, pairs)) else None
+def _copied(unit: tuple, one: int) -> int | None:
+    """The first of the numbers that a unit repeats; none if it does not."""
+    first = unit[0][0][0][0] if unit[0] else one
+    return first if unit == tuple((((first + k, one), 1 + 0j),) for k in range(len(unit))) else None
 
 
-def _arranged(sums: Sequence[Terms], places: Sequence[tuple[int, complex]], numbers: int, real: range) -> Steps:
-    used = {pair for terms in sums for pair in terms}
-    linear = sorted(pair for pair in used if pair[1] == numbers and pair[0] != numbers)
-    with_real = sorted(pair for pair in used - set(linear) if pair[0] in real)
-    pairs = with_real + sorted(used - set(linear) - set(with_real))
-    of_pair = {pair: numbers + k for k, pair in enumerate(pairs)} | {pair: pair[0] for pair in linear}
-    behind = numbers + len(pairs)
-    backward = {pair: list[tuple[int, complex]]() for pair in pairs + linear}
+def _grouped(units: Sequence[Unit]) -> list[tuple[set[Pair], list[Unit]]]:
+    """Units that share pairs, with these."""
+    groups: list[tuple[set[Pair], list[Unit]]] = []
+    for unit in units:
+        pairs, members = {pair for terms in unit for pair in terms}, [unit]
+        for other in [group for group in groups if group[0] & pairs]:
+            groups.remove(other)
+            pairs, members = pairs | other[0], other[1] + members
+        groups.append((pairs, members))
+    return groups
+
+
+def _arranged(
+    units: Sequence[Unit], outputs: Sequence[tuple[int | Unit, int, complex]], numbers: int, real: range
+) -> Steps:
+    ends, pairs, sums = list[int](), list[Pair](), list[Terms]()
+    slots: dict[Pair, int] = {}  # places among the products of a group
+    begins: dict[int, int] = {}
+    for members, own in _grouped(units):
+        kinds = {pair: 2 if pair[1] == numbers else int(pair[0] not in real) for pair in members}
+        ordered = sorted(members, key=lambda pair: (kinds[pair], pair))
+        slots |= {pair: slot for slot, pair in enumerate(ordered)}
+        for unit in own:
+            begins[id(unit)] = numbers + len(sums)
+            sums += unit
+        ends += [len(pairs) + sum(kind <= last for kind in kinds.values()) for last in range(3)] + [len(sums)]
+        pairs += ordered
+    backward = {pair: list[tuple[int, complex]]() for pair in pairs}
     for number, terms in enumerate(sums):
         for pair, value in terms.items():
             backward[pair].append((number, value.conjugate()))
-    begins, parts, values = _real_terms([[(of_pair[pair], value) for pair, value in terms.items()] for terms in sums])
-    back_begins, back_parts, back_values = _real_terms(list(backward.values()))
-    outputs = [place if place < numbers else place - numbers + behind for place, _ in places]
-    index = [number for pair in pairs for number in pair]
-    index += [*begins, *parts, *back_begins, *back_parts, *(pair[0] for pair in linear), *outputs]
-    factors = [part for _, factor in places for part in (factor.real, factor.imag)]
-    sizes = (numbers, len(with_real), len(pairs), len(linear), len(sums), len(values) // 2, len(places))
+    forward = _real_terms([[(slots[pair], value) for pair, value in terms.items()] for terms in sums])
+    back = _real_terms(list(backward.values()))
+    factors = [pair[0] if number == numbers else number for pair in pairs for number in pair]
+    index = [*ends, *factors, *forward[0], *forward[1], *back[0], *back[1]]
+    for there, k, _ in outputs:
+        begin = there if isinstance(there, int) else begins[id(there)]
+        index.append(begin + k if begin >= 0 else -1)
+    scales = [part for *_, scale in outputs for part in (scale.real, scale.imag)]
+    sizes = (numbers, len(pairs), len(sums), len(ends) // 4, len(forward[2]) // 2, len(outputs))
     return Steps(
         sizes,
         torch.tensor(index, dtype=torch.int32, device="cpu"),
-        torch.tensor([*values, *back_values, *factors], dtype=torch.float64, device="cpu"),
+        torch.tensor([*forward[2], *back[2], *scales], dtype=torch.float64, device="cpu"),
     )
 
 

@@ -18,7 +18,7 @@ from lgae_pyg.ops.backends import door
 from lgae_pyg.ops.backends.choice import BackendError
 from lgae_pyg.ops.backends.compiler import NAMES, CompilationError, load_library
 from lgae_pyg.ops.mixing import MixedIrrep
-from lgae_pyg.ops.steps import Steps, index_length
+from lgae_pyg.ops.steps import Steps, lengths
 from lgae_pyg.ops.tensor_levels import TensorLevel
 
 #: Multiplicities up to which the radial factors of a pair lie on the stack.
@@ -258,12 +258,12 @@ class _Steps:
 
     def __init__(self, steps: Steps):
         sizes = steps.sizes
-        if len(sizes) != 7 or min(sizes) < 0 or max(sizes) > MOST_NUMBERS or sizes[1] > sizes[2]:
+        if len(sizes) != 6 or min(sizes) < 0 or max(sizes) > MOST_NUMBERS:
             raise ValueError(f"there are no steps of sizes {list(sizes)}")
-        index = door.enter("the steps", steps.index, (index_length(sizes),), torch.int32)
-        count = 4 * sizes[5] + 2 * sizes[6]
-        values = door.enter("the coefficients of the steps", steps.values, (count,), torch.float64)
-        self.held = (ctypes.c_int64 * 7)(*sizes), index, values
+        index, values = lengths(sizes)
+        index = door.enter("the steps", steps.index, (index,), torch.int32)
+        values = door.enter("the coefficients of the steps", steps.values, (values,), torch.float64)
+        self.held = (ctypes.c_int64 * 6)(*sizes), index, values
         self.pointers = ctypes.addressof(self.held[0]), index.data_ptr(), values.data_ptr()
 
 

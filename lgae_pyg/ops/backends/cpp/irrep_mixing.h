@@ -24,7 +24,7 @@ class Mixing {
   public:
     // Weights (mixed, channels) complex of each irrep. Channels that are the same numbers up to a factor share a weight.
     Mixing(const Steps& steps, const Irrep* irreps, int64_t count, const P* const* weights) : steps_(steps) {
-        std::vector<int64_t> known(steps.all(), -1);
+        std::vector<int64_t> known(steps.numbers + steps.sums, -1);
         for (int64_t i = 0; i < count; ++i) {
             Block block{irreps[i], int64_t(sources_.size()), 0, int64_t(weights_.size()), width_};
             const Irrep& irrep = block.irrep;
@@ -61,26 +61,26 @@ class Mixing {
         return fits;
     }
 
-    void mix(const vec* at, vec* y) const {
+    void mix(const vec* at, const vec* sums, vec* y) const {
         for (const Block& block : blocks_)
             for (int64_t o = 0; o < block.irrep.mixed; o += 4) switch (std::min<int64_t>(4, block.irrep.mixed - o)) {
-                case 4: mix<4>(block, o, at, y); break;
-                case 3: mix<3>(block, o, at, y); break;
-                case 2: mix<2>(block, o, at, y); break;
-                default: mix<1>(block, o, at, y);
+                case 4: mix<4>(block, o, at, sums, y); break;
+                case 3: mix<3>(block, o, at, sums, y); break;
+                case 2: mix<2>(block, o, at, sums, y); break;
+                default: mix<1>(block, o, at, sums, y);
             }
     }
 
     // Gradients of numbers and sums, which are set, and of the shared weights, (parameters,) registers, to which is added.
-    void back(const vec* at, const vec* up, vec* to, vec* to_sums, vec* grad) const {
+    void back(const vec* at, const vec* sums, const vec* up, vec* to, vec* to_sums, vec* grad) const {
         std::fill_n(to, 2 * steps_.numbers, vec{});
         std::fill_n(to_sums, 2 * steps_.sums, vec{});
         for (const Block& block : blocks_)
             for (int64_t o = 0; o < block.irrep.mixed; o += 4) switch (std::min<int64_t>(4, block.irrep.mixed - o)) {
-                case 4: back<4>(block, o, at, up, to, to_sums, grad); break;
-                case 3: back<3>(block, o, at, up, to, to_sums, grad); break;
-                case 2: back<2>(block, o, at, up, to, to_sums, grad); break;
-                default: back<1>(block, o, at, up, to, to_sums, grad);
+                case 4: back<4>(block, o, at, sums, up, to, to_sums, grad); break;
+                case 3: back<3>(block, o, at, sums, up, to, to_sums, grad); break;
+                case 2: back<2>(block, o, at, sums, up, to, to_sums, grad); break;
+                default: back<1>(block, o, at, sums, up, to, to_sums, grad);
             }
     }
 
@@ -116,21 +116,28 @@ class Mixing {
         }
     }
 
+    // The components of a source, among numbers or sums.
+    template <class Vec>
+    Vec* source(const Block& block, int64_t s, Vec* numbers, Vec* sums) const {
+        const int64_t place = sources_[block.first + s];
+        return place < steps_.numbers ? numbers + 2 * place : sums + 2 * (place - steps_.numbers);
+    }
+
     // O outputs and M components at a time.
     template <int O>
-    void mix(const Block& block, int64_t o, const vec* at, vec* y) const {
+    void mix(const Block& block, int64_t o, const vec* at, const vec* sums, vec* y) const {
         for (int64_t m = 0; m < block.irrep.dim;) switch (block.irrep.dim - m) {
-            case 1: mix<O, 1>(block, o, m, at, y), m += 1; break;
-            case 2: case 4: mix<O, 2>(block, o, m, at, y), m += 2; break;
-            default: mix<O, 3>(block, o, m, at, y), m += 3;
+            case 1: mix<O, 1>(block, o, m, at, sums, y), m += 1; break;
+            case 2: case 4: mix<O, 2>(block, o, m, at, sums, y), m += 2; break;
+            default: mix<O, 3>(block, o, m, at, sums, y), m += 3;
         }
     }
     template <int O, int M>
-    void mix(const Block& block, int64_t o, int64_t m, const vec* at, vec* y) const {
+    void mix(const Block& block, int64_t o, int64_t m, const vec* at, const vec* sums, vec* y) const {
         vec re[O][M] = {}, im[O][M] = {};
         const T* w = &weights_[block.weights + 2 * o];
         for (int64_t s = 0; s < block.count; ++s, w += 2 * block.irrep.mixed) {
-            const vec* x = at + 2 * (sources_[block.first + s] + m);
+            const vec* x = source(block, s, at, sums) + 2 * m;
             for (int t = 0; t < O; ++t)
                 for (int k = 0; k < M; ++k) add_scaled(re[t][k], im[t][k], w[2 * t], w[2 * t + 1], x + 2 * k);
         }
@@ -143,15 +150,15 @@ class Mixing {
     }
 
     template <int O>
-    void back(const Block& block, int64_t o, const vec* at, const vec* up, vec* to, vec* to_sums, vec* grad) const {
-        const int64_t dim = block.irrep.dim, first_sum = steps_.first_sum();
+    void back(const Block& block, int64_t o, const vec* at, const vec* sums, const vec* up, vec* to, vec* to_sums,
+              vec* grad) const {
+        const int64_t dim = block.irrep.dim;
         const T* w = &weights_[block.weights + 2 * o];
         vec* to_weights = grad + block.weights + 2 * o;
         up += 2 * (block.out + o * dim);
         for (int64_t s = 0; s < block.count; ++s, w += 2 * block.irrep.mixed, to_weights += 2 * block.irrep.mixed) {
-            const int64_t place = sources_[block.first + s];
-            const vec* x = at + 2 * place;
-            vec* there = place < steps_.numbers ? to + 2 * place : to_sums + 2 * (place - first_sum);
+            const vec* x = source(block, s, at, sums);
+            vec* there = source(block, s, to, to_sums);
             vec re[O] = {}, im[O] = {};
             for (int64_t m = 0; m < dim; ++m, x += 2, there += 2) {
                 vec a = there[0], b = there[1];

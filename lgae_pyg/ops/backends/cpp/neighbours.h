@@ -110,11 +110,9 @@ class Neighbours {
             if (tile.apart()) clear({tile.j, tile.lanes, tile.i, tile.rows}, turned);
             const T* from = list_.factors + part * list_.stride();
             over_rows(tile, [&](size_t r, size_t first, size_t place) {
-                for (size_t c = first; c < tile.lanes; ++c) {
-                    const T value = from[place + c - first];
-                    straight[r * ROW + c] = value;
-                    turned[c * ROW + r] = value;
-                }
+                if (first >= tile.lanes) return;
+                std::memcpy(straight + r * ROW + first, from + place, (tile.lanes - first) * sizeof(T));
+                for (size_t c = first; c < tile.lanes; ++c) turned[c * ROW + r] = from[place + c - first];
             });
         }
         return count;
@@ -129,18 +127,18 @@ class Neighbours {
         }
     }
 
-    // Adds the columns of one side of a tile, weighted, to the sums of the other side.
+    // Adds the columns of one side of a tile, weighted, to the sums of the other side; the first ones are set.
     template <bool CONJUGATE>
     void spread(const Tile& tile, Numbers<const vec> x, Numbers<vec> sums) const {
         for (int o = 0; o < FILTERS; ++o) {
-            product<CONJUGATE>(o, there_, x, tile.i, tile.rows, sums, tile.j, tile.lanes);
-            if (tile.apart()) product<CONJUGATE>(o, back_, x, tile.j, tile.lanes, sums, tile.i, tile.rows);
+            product<CONJUGATE>(o, there_, x, tile.i, tile.rows, sums, tile.j, tile.lanes, tile.i > 0);
+            if (tile.apart()) product<CONJUGATE>(o, back_, x, tile.j, tile.lanes, sums, tile.i, tile.rows, true);
         }
     }
 
     template <bool CONJUGATE>
     void product(int o, const T* f, Numbers<const vec> x, size_t from, size_t rows, Numbers<vec> sums, size_t to,
-                 size_t lanes) const {
+                 size_t lanes, bool add) const {
         f += o * FILTER;
         for (size_t c = 0; c < lanes;) {
             const size_t left = blocks_of(lanes - c), take = std::min(left, MOST);
@@ -148,9 +146,9 @@ class Neighbours {
                 constexpr size_t N = decltype(registers)::value, R = N > 2 ? 2 : 4;
                 size_t k = begin_[o];
                 for (; k + R <= begin_[o + 1]; k += R)
-                    product<N, R, CONJUGATE>(f + c, x.block(from, k), x.stride, rows, sums.block(to + c, k), sums.stride);
+                    product<N, R, CONJUGATE>(f + c, x.block(from, k), x.stride, rows, sums.block(to + c, k), sums.stride, add);
                 for (; k < begin_[o + 1]; ++k)
-                    product<N, 1, CONJUGATE>(f + c, x.block(from, k), x.stride, rows, sums.block(to + c, k), sums.stride);
+                    product<N, 1, CONJUGATE>(f + c, x.block(from, k), x.stride, rows, sums.block(to + c, k), sums.stride, add);
             };
             with_registers(take, run);
             c += take * V;
@@ -168,11 +166,11 @@ class Neighbours {
         }
     }
 
-    // out_k += sum_r f_r x_rk, or with the conjugate of f, for R numbers and N registers of nodes.
+    // out_k (+)= sum_r f_r x_rk, or with the conjugate of f, for R numbers and N registers of nodes.
     template <size_t N, size_t R, bool CONJUGATE>
-    static void product(const T* f, const vec* x, size_t x_stride, size_t rows, vec* out, size_t stride) {
-        vec re[R][N], im[R][N];
-        for (size_t k = 0; k < R; ++k)
+    static void product(const T* f, const vec* x, size_t x_stride, size_t rows, vec* out, size_t stride, bool add) {
+        vec re[R][N] = {}, im[R][N] = {};
+        for (size_t k = 0; add && k < R; ++k)
             for (size_t c = 0; c < N; ++c) {
                 re[k][c] = out[c * stride + 2 * k];
                 im[k][c] = out[c * stride + 2 * k + 1];
@@ -247,10 +245,9 @@ class Neighbours {
             const T *straight = there_ + place_of(part), *turned = (tile.apart() ? back_ : there_) + place_of(part);
             T* to = list_.factors + part * list_.stride();
             over_rows(tile, [&](size_t r, size_t first, size_t place) {
-                for (size_t c = first; c < tile.lanes; ++c) {
-                    const T value = straight[r * ROW + c];
-                    to[place + c - first] = tile.apart() || c != r ? value + turned[c * ROW + r] : value;
-                }
+                size_t c = first;
+                if (!tile.apart() && loops_) to[place] = straight[r * ROW + r], ++c;
+                for (; c < tile.lanes; ++c) to[place + c - first] = straight[r * ROW + c] + turned[c * ROW + r];
             });
         }
     }

@@ -1,77 +1,83 @@
 // Products of two numbers of a node and sums of such products, on a block of nodes; see lgae_pyg/ops/steps.py.
 //
-// Numbers, pairs and sums lie behind one another. A term of a sum is real or imaginary, so it takes one multiplication for
-// each part of the sum, of one or the other part of a pair.
+// A term of a sum is real or imaginary, so it takes one multiplication for each part of the sum, of one or the other part of
+// a product.
 #pragma once
 #include "node_blocks.h"
 
 struct Steps {
-    int64_t numbers, reals, pairs, linear, sums, terms, outputs;
-    // `pair` (pairs, 2): the factors of each, the left ones of the first `reals` are real. `begin` (sums + 1): where the
-    // terms of a sum begin; `place` (terms, 2): the registers that they multiply. The same for the pairs and the numbers
-    // that are terms by themselves, `single`, from the gradients of the sums. `output`: where each is found; none is -1.
-    const int32_t *pair, *begin, *place, *back_begin, *back_place, *single, *output;
+    int64_t numbers, pairs, sums, groups, terms, outputs;
+    // `group` (groups, 4): behind which pair with a real left factor, which pair, which number by itself and which sum a group
+    // ends. `pair` (pairs, 2): the factors, or the number. `begin` (sums + 1): where the terms of a sum begin; `place`
+    // (terms, 2): the registers that they multiply, of the products of the group. The same for the pairs, from the gradients
+    // of all sums. `output`: where each is found among numbers and sums behind them; none is -1.
+    const int32_t *group, *pair, *begin, *place, *back_begin, *back_place, *output;
     const double *value, *back_value, *factor;  // (terms, 2) and complex, of the outputs
 
     Steps(const int64_t* sizes, const int32_t* index, const double* values)
-        : numbers(sizes[0]), reals(sizes[1]), pairs(sizes[2]), linear(sizes[3]), sums(sizes[4]), terms(sizes[5]),
-          outputs(sizes[6]), pair(index), begin(pair + 2 * pairs), place(begin + sums + 1),
-          back_begin(place + 2 * terms), back_place(back_begin + pairs + linear + 1), single(back_place + 2 * terms),
-          output(single + linear), value(values), back_value(values + 2 * terms), factor(values + 4 * terms) {}
-
-    int64_t first_sum() const { return numbers + pairs; }
-    int64_t all() const { return numbers + pairs + sums; }
+        : numbers(sizes[0]), pairs(sizes[1]), sums(sizes[2]), groups(sizes[3]), terms(sizes[4]), outputs(sizes[5]),
+          group(index), pair(group + 4 * groups), begin(pair + 2 * pairs), place(begin + sums + 1),
+          back_begin(place + 2 * terms), back_place(back_begin + pairs + 1), output(back_place + 2 * terms),
+          value(values), back_value(values + 2 * terms), factor(values + 4 * terms) {}
 
     // Whether everything that is named is there.
     bool fits() const {
-        return within(pair, 2 * pairs, 0, numbers) && rising(begin, sums) && within(place, 2 * terms, 0, 2 * first_sum()) &&
-               rising(back_begin, pairs + linear) && within(back_place, 2 * terms, 0, 2 * sums) &&
-               within(single, linear, 0, numbers) && within(output, outputs, -1, all()) && none_is_a_pair();
+        return groups_fit() && within(pair, 2 * pairs, 0, numbers) && rising(begin, sums) &&
+               within(place, 2 * terms, 0, 2 * pairs) && rising(back_begin, pairs) &&
+               within(back_place, 2 * terms, 0, 2 * sums) && within(output, outputs, -1, numbers + sums);
     }
 
-    // Fills pairs and sums in, behind the numbers.
-    void run(vec* at) const {
-        vec* to = at + 2 * numbers;
-        for (int64_t k = 0; k < pairs; ++k, to += 2) {
-            const vec *a = at + 2 * pair[2 * k], *b = at + 2 * pair[2 * k + 1];
-            to[0] = a[0] * b[0];
-            to[1] = a[0] * b[1];
-            if (k < reals) continue;
-            to[0] -= a[1] * b[1];
-            to[1] += a[1] * b[0];
+    // The sums of the products of numbers; `room` is for two registers a pair.
+    void run(const vec* at, vec* to, vec* room) const {
+        int64_t k = 0, u = 0;
+        for (const int32_t *g = group, *end = group + 4 * groups; g < end; g += 4) {
+            vec* product = room;
+            for (; k < g[2]; ++k, product += 2) {
+                const vec *a = at + 2 * pair[2 * k], *b = at + 2 * pair[2 * k + 1];
+                if (k < g[0]) {
+                    product[0] = a[0] * b[0];
+                    product[1] = a[0] * b[1];
+                } else if (k < g[1]) {
+                    product[0] = a[0] * b[0] - a[1] * b[1];
+                    product[1] = a[0] * b[1] + a[1] * b[0];
+                } else {
+                    product[0] = a[0];
+                    product[1] = a[1];
+                }
+            }
+            for (; u < g[3]; ++u, to += 2) sum(room, begin[u], begin[u + 1], place, value, to);
         }
-        for (int64_t u = 0; u < sums; ++u, to += 2) sum(at, begin[u], begin[u + 1], place, value, to);
     }
 
     // From the gradients of the sums, adds to those of the numbers; of real factors where they are wanted.
     void back(const vec* at, const vec* up, vec* to, bool real_too) const {
-        vec g[2];
-        for (int64_t k = 0; k < pairs; ++k) {
-            sum(up, back_begin[k], back_begin[k + 1], back_place, back_value, g);
-            const int64_t left = 2 * pair[2 * k], right = 2 * pair[2 * k + 1];
-            const vec *a = at + left, *b = at + right;
-            if (k < reals) {
-                to[right] += a[0] * g[0];
-                to[right + 1] += a[0] * g[1];
-                if (real_too) to[left] += b[0] * g[0] + b[1] * g[1];
-                continue;
+        vec s[2];
+        int64_t k = 0;
+        for (const int32_t *g = group, *end = group + 4 * groups; g < end; g += 4)
+            for (; k < g[2]; ++k) {
+                sum(up, back_begin[k], back_begin[k + 1], back_place, back_value, s);
+                const int64_t left = 2 * pair[2 * k], right = 2 * pair[2 * k + 1];
+                const vec *a = at + left, *b = at + right;
+                if (k < g[0]) {
+                    to[right] += a[0] * s[0];
+                    to[right + 1] += a[0] * s[1];
+                    if (real_too) to[left] += b[0] * s[0] + b[1] * s[1];
+                } else if (k < g[1]) {
+                    add_conjugate(to + left, s, b);
+                    add_conjugate(to + right, s, a);
+                } else {
+                    to[left] += s[0];
+                    to[left + 1] += s[1];
+                }
             }
-            add_conjugate(to + left, g, b);
-            add_conjugate(to + right, g, a);
-        }
-        for (int64_t k = 0; k < linear; ++k) {
-            sum(up, back_begin[pairs + k], back_begin[pairs + k + 1], back_place, back_value, g);
-            to[2 * single[k]] += g[0];
-            to[2 * single[k] + 1] += g[1];
-        }
     }
 
     // The outputs themselves, and from their gradients those of the numbers, which are added to, and of the sums, which are set.
-    void read(const vec* at, vec* to) const {
+    void read(const vec* at, const vec* sums, vec* to) const {
         for (int64_t k = 0; k < outputs; ++k, to += 2) {
             to[0] = to[1] = vec{};
             if (output[k] < 0) continue;
-            const vec* from = at + 2 * output[k];
+            const vec* from = output[k] < numbers ? at + 2 * output[k] : sums + 2 * (output[k] - numbers);
             const T re = T(factor[2 * k]), im = T(factor[2 * k + 1]);
             to[0] = re * from[0] - im * from[1];
             to[1] = re * from[1] + im * from[0];
@@ -81,7 +87,7 @@ struct Steps {
         std::fill_n(to_sums, 2 * sums, vec{});
         for (int64_t k = 0; k < outputs; ++k, up += 2) {
             if (output[k] < 0) continue;
-            vec* there = output[k] < numbers ? to + 2 * output[k] : to_sums + 2 * (output[k] - first_sum());
+            vec* there = output[k] < numbers ? to + 2 * output[k] : to_sums + 2 * (output[k] - numbers);
             const T re = T(factor[2 * k]), im = T(factor[2 * k + 1]);
             there[0] += re * up[0] + im * up[1];
             there[1] += re * up[1] - im * up[0];
@@ -99,10 +105,15 @@ struct Steps {
         for (int64_t k = 0; k < count; ++k) fits &= list[k] <= list[k + 1];
         return fits;
     }
-    bool none_is_a_pair() const {
+    bool groups_fit() const {
+        int64_t pair_end = 0, sum_end = 0;
         bool fits = true;
-        for (int64_t k = 0; k < outputs; ++k) fits &= output[k] < numbers || output[k] >= first_sum();
-        return fits;
+        for (const int32_t *g = group, *end = group + 4 * groups; g < end; g += 4) {
+            fits &= g[0] >= pair_end && g[1] >= g[0] && g[2] >= g[1] && g[3] >= sum_end;
+            pair_end = g[2];
+            sum_end = g[3];
+        }
+        return fits && pair_end == pairs && sum_end == sums;
     }
     static void sum(const vec* from, int64_t term, int64_t end, const int32_t* place, const double* value, vec* to) {
         vec re{}, im{};

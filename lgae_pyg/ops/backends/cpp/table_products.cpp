@@ -27,10 +27,11 @@ extern "C" int products_forward(const T* x, int64_t nodes, const int64_t* sizes,
     if (!steps.fits()) return 0;
     over_blocks(nodes, {threads, parallel}, [&] {
         return [&, room = Buffer<vec>(), results = Buffer<vec>()](int64_t begin, int64_t count) mutable {
-            vec *at = room.reserve(2 * steps.all()), *z = results.reserve(2 * steps.outputs);
+            vec *at = room.reserve(2 * (steps.numbers + steps.sums + steps.pairs)), *sums = at + 2 * steps.numbers;
+            vec* z = results.reserve(2 * steps.outputs);
             turn(x + begin * 2 * steps.numbers, 2 * steps.numbers, count, at);
-            steps.run(at);
-            steps.read(at, z);
+            steps.run(at, sums, sums + 2 * steps.sums);
+            steps.read(at, sums, z);
             turn_back(z, 2 * steps.outputs, count, out + begin * 2 * steps.outputs);
         };
     });

@@ -64,7 +64,8 @@ class Worker {
     // The numbers of the nodes (sums, features, momenta) are left in `kept`, if there is room.
     void forward(const T* x, const T* momenta, size_t n, T* out, T* kept) {
         const size_t stride = 2 * level_.update.numbers, width = level_.mixing.width();
-        vec* numbers = numbers_.reserve(blocks_of(n) * stride);
+        const bool direct = kept && reinterpret_cast<uintptr_t>(kept) % sizeof(vec) == 0;
+        vec* numbers = direct ? reinterpret_cast<vec*>(kept) : numbers_.reserve(blocks_of(n) * stride);
         for (size_t b = 0; b < blocks_of(n); ++b) read(x, momenta, n, b, numbers + b * stride);
         make_columns(n, numbers);
         neighbours_.start(momenta, n);
@@ -75,7 +76,7 @@ class Worker {
             if (level_.args.layers) level_.perceptron.run(scalars(y), hidden_.reserve(level_.perceptron.hidden()));
             turn_back(y, 2 * width, std::min(V, n - b * V), out + b * V * 2 * width);
         }
-        if (kept) std::memcpy(kept, numbers, blocks_of(n) * stride * sizeof(vec));
+        if (kept && !direct) std::memcpy(kept, numbers, blocks_of(n) * stride * sizeof(vec));
     }
 
     void begin_group() { std::fill_n(grads_.reserve(level_.parameters()), level_.parameters(), vec{}); }
@@ -86,12 +87,17 @@ class Worker {
 
     void backward(const T* momenta, size_t n, const T* kept, const T* upstream, T* grad, T* grad_momenta) {
         const size_t stride = 2 * level_.update.numbers, features = 2 * level_.features(), sums = 2 * level_.sums();
-        vec *numbers = numbers_.reserve(blocks_of(n) * stride), *to = to_numbers_.reserve(blocks_of(n) * stride);
-        std::memcpy(numbers, kept, blocks_of(n) * stride * sizeof(vec));
+        const bool direct = reinterpret_cast<uintptr_t>(kept) % sizeof(vec) == 0;
+        const vec* numbers = reinterpret_cast<const vec*>(kept);
+        if (!direct) {
+            vec* copy = numbers_.reserve(blocks_of(n) * stride);
+            std::memcpy(copy, kept, blocks_of(n) * stride * sizeof(vec));
+            numbers = copy;
+        }
+        vec* to = to_numbers_.reserve(blocks_of(n) * stride);
         make_columns(n, numbers);
         for (size_t b = 0; b < blocks_of(n); ++b) update_back(b, n, upstream, numbers, to, grad_momenta);
         vec* to_columns = to_columns_.reserve(blocks_of(n) * sums);
-        std::fill_n(to_columns, blocks_of(n) * sums, vec{});
         neighbours_.start(momenta, n);
         T* to_radial = reinterpret_cast<T*>(grads_.reserve(0));
         neighbours_.backward(columns_of(), {to, stride}, {to_columns, sums}, grad_momenta, to_radial);
@@ -105,10 +111,9 @@ class Worker {
     }
 
   private:
-    // The features and momenta of a block; its sums are zero yet.
+    // The features and momenta of a block.
     void read(const T* x, const T* momenta, size_t n, size_t b, vec* to) const {
         const size_t features = 2 * level_.features(), count = std::min(V, n - b * V);
-        std::fill_n(to, 2 * level_.sums(), vec{});
         to += 2 * level_.sums();
         turn(x + b * V * features, features, count, to);
         vec p[4];
@@ -119,27 +124,29 @@ class Worker {
         }
     }
 
-    vec* run(const Steps& steps, const vec* numbers) {
-        vec* at = room_.reserve(2 * std::max(level_.columns.all(), level_.update.all()));
-        std::memcpy(at, numbers, 2 * steps.numbers * sizeof(vec));
-        steps.run(at);
-        return at;
+    // The sums of some steps.
+    const vec* run(const Steps& steps, const vec* numbers) {
+        vec* sums = room_.reserve(2 * (steps.sums + steps.pairs));
+        steps.run(numbers, sums, sums + 2 * steps.sums);
+        return sums;
     }
 
     void make_columns(size_t n, const vec* numbers) {
         const size_t stride = 2 * level_.update.numbers, sums = 2 * level_.sums();
         columns_ = columns_buffer_.reserve(blocks_of(n) * sums);
-        for (size_t b = 0; b < blocks_of(n); ++b)
-            level_.columns.read(run(level_.columns, numbers + b * stride + sums), columns_ + b * sums);
+        for (size_t b = 0; b < blocks_of(n); ++b) {
+            const vec* own = numbers + b * stride + sums;
+            level_.columns.read(own, run(level_.columns, own), columns_ + b * sums);
+        }
     }
     Numbers<const vec> columns_of() const { return {columns_, 2 * level_.sums()}; }
 
     vec* scalars(vec* y) const { return y + 2 * level_.args.scalars; }
 
     const vec* mix(const vec* numbers, vec* y) {
-        const vec* at = run(level_.update, numbers);
-        level_.mixing.mix(at, y);
-        return at;
+        const vec* sums = run(level_.update, numbers);
+        level_.mixing.mix(numbers, sums, y);
+        return sums;
     }
 
     // From the gradients of the output of a block to those of its numbers.
@@ -147,7 +154,8 @@ class Worker {
         const size_t stride = 2 * level_.update.numbers, width = 2 * level_.mixing.width();
         vec *y = mixed_.reserve(2 * width), *up = y + width;
         turn(upstream + b * V * width, width, std::min(V, n - b * V), up);
-        const vec* at = mix(numbers + b * stride, y);
+        numbers += b * stride;
+        const vec* sums = mix(numbers, y);
         vec* grads = grads_.reserve(0) + level_.radial.parameters();
         if (level_.args.layers) {
             const int64_t size = level_.args.layer_sizes[0];
@@ -157,15 +165,14 @@ class Worker {
             level_.perceptron.back(x, scalars(up), hidden, grads + level_.mixing.parameters());
         }
         vec* to_sums = to_sums_.reserve(2 * level_.update.sums);
-        level_.mixing.back(at, up, to + b * stride, to_sums, grads);
-        level_.update.back(at, to_sums, to + b * stride, momenta_too);
+        level_.mixing.back(numbers, sums, up, to + b * stride, to_sums, grads);
+        level_.update.back(numbers, to_sums, to + b * stride, momenta_too);
     }
 
     void columns_back(const vec* numbers, const vec* up, vec* to, bool momenta_too) {
-        const vec* at = run(level_.columns, numbers);
         vec* to_sums = to_sums_.reserve(2 * level_.columns.sums);
         level_.columns.read_back(up, to, to_sums);
-        level_.columns.back(at, to_sums, to, momenta_too);
+        level_.columns.back(numbers, to_sums, to, momenta_too);
     }
 
     const Level& level_;
