@@ -23,8 +23,8 @@ class Neighbours {
     Neighbours(const Radial& radial, const int64_t* counts, bool loops, bool masked)
         : loops_(loops), list_(radial, masked, SIDE * SIDE) {
         for (int o = 0; o < FILTERS; ++o) begin_[o + 1] = begin_[o] + counts[o];
-        there_ = there_buffer_.reserve(FILTERS * FILTER);
-        back_ = back_buffer_.reserve(FILTERS * FILTER);
+        there_ = there_buffer_.reserve(SIDE * ROW);
+        back_ = back_buffer_.reserve(SIDE * ROW);
     }
     size_t columns() const { return begin_[FILTERS]; }
 
@@ -40,8 +40,11 @@ class Neighbours {
 
     void forward(Numbers<const vec> columns, Numbers<vec> sums) {
         over_tiles([&](const Tile& tile) {
-            factors<false>(tile);
-            spread<false>(tile, columns, sums);
+            list_.run<false>(squares(tile));
+            for (int o = 0; o < FILTERS; ++o) {
+                scatter(tile, o);
+                spread<false>(tile, o, columns, sums);
+            }
         });
     }
 
@@ -49,21 +52,22 @@ class Neighbours {
     void backward(Numbers<const vec> columns, Numbers<const vec> up, Numbers<vec> grad, T* grad_momenta, T* parameters) {
         if (grad_momenta) std::fill_n(grad_momenta, 4 * n_, T(0));
         over_tiles([&](const Tile& tile) {
-            const size_t count = factors<true>(tile);
-            spread<true>(tile, up, grad);
+            const size_t count = squares(tile);
+            list_.run<true>(count);
             for (int o = 0; o < FILTERS; ++o) {
+                scatter(tile, o);
+                spread<true>(tile, o, up, grad);
                 factor_gradients(o, tile.i, tile.rows, tile.j, tile.lanes, columns, up, there_);
                 if (tile.apart()) factor_gradients(o, tile.j, tile.lanes, tile.i, tile.rows, columns, up, back_);
+                gather(tile, o);
             }
-            gather(tile);
             list_.back(count, parameters);
             if (grad_momenta) move(tile, grad_momenta);
         });
     }
 
   private:
-    // Nodes of a tile, and numbers of a row, real parts before imaginary ones, and of a filter.
-    static constexpr size_t SIDE = 32, ROW = 2 * SIDE, FILTER = SIDE * ROW;
+    static constexpr size_t SIDE = 32, ROW = 2 * SIDE;  // nodes of a tile, and numbers of a row: real parts first
     static constexpr size_t MOST = REGISTER == 64 ? 4 : 2;  // registers of nodes at a time
 
     // Rows i from here on and their neighbours j.
@@ -90,10 +94,9 @@ class Neighbours {
         return place;
     }
 
-    // The factors of a tile, as rows over the lanes: i over j, and j over i where these are others.
-    template <bool KEEP>
-    size_t factors(const Tile& tile) {
-        const size_t count = over_rows(tile, [&](size_t r, size_t first, size_t place) {
+    // p_ij^2 of the pairs of a tile; returns how many these are.
+    size_t squares(const Tile& tile) {
+        return over_rows(tile, [&](size_t r, size_t first, size_t place) {
             for (size_t c = first; c < tile.lanes; c += V) {
                 vec square{};
                 for (size_t mu = 0; mu < 4; ++mu) {
@@ -103,21 +106,22 @@ class Neighbours {
                 Simd<T>::store(list_.squares + place + c - first, square);
             }
         });
-        list_.run<KEEP>(count);
-        for (int part = 0; part < OUT; ++part) {
-            T *straight = there_ + place_of(part), *turned = (tile.apart() ? back_ : there_) + place_of(part);
+    }
+
+    // The factors of a filter, as rows over the lanes: i over j, and j over i where these are others.
+    void scatter(const Tile& tile, int o) {
+        for (int part = 0; part < 2; ++part) {
+            T *straight = there_ + part * SIDE, *turned = (tile.apart() ? back_ : there_) + part * SIDE;
             clear(tile, straight);
             if (tile.apart()) clear({tile.j, tile.lanes, tile.i, tile.rows}, turned);
-            const T* from = list_.factors + part * list_.stride();
+            const T* from = list_.factors + (2 * o + part) * list_.stride();
             over_rows(tile, [&](size_t r, size_t first, size_t place) {
                 if (first >= tile.lanes) return;
                 std::memcpy(straight + r * ROW + first, from + place, (tile.lanes - first) * sizeof(T));
                 for (size_t c = first; c < tile.lanes; ++c) turned[c * ROW + r] = from[place + c - first];
             });
         }
-        return count;
     }
-    static size_t place_of(int part) { return part / 2 * FILTER + part % 2 * SIDE; }
 
     // Zero where there are no pairs: the lanes behind the last node, and the nodes themselves.
     static void clear(const Tile& tile, T* to) {
@@ -129,17 +133,14 @@ class Neighbours {
 
     // Adds the columns of one side of a tile, weighted, to the sums of the other side; the first ones are set.
     template <bool CONJUGATE>
-    void spread(const Tile& tile, Numbers<const vec> x, Numbers<vec> sums) const {
-        for (int o = 0; o < FILTERS; ++o) {
-            product<CONJUGATE>(o, there_, x, tile.i, tile.rows, sums, tile.j, tile.lanes, tile.i > 0);
-            if (tile.apart()) product<CONJUGATE>(o, back_, x, tile.j, tile.lanes, sums, tile.i, tile.rows, true);
-        }
+    void spread(const Tile& tile, int o, Numbers<const vec> x, Numbers<vec> sums) const {
+        product<CONJUGATE>(o, there_, x, tile.i, tile.rows, sums, tile.j, tile.lanes, tile.i > 0);
+        if (tile.apart()) product<CONJUGATE>(o, back_, x, tile.j, tile.lanes, sums, tile.i, tile.rows, true);
     }
 
     template <bool CONJUGATE>
     void product(int o, const T* f, Numbers<const vec> x, size_t from, size_t rows, Numbers<vec> sums, size_t to,
                  size_t lanes, bool add) const {
-        f += o * FILTER;
         for (size_t c = 0; c < lanes;) {
             const size_t left = blocks_of(lanes - c), take = std::min(left, MOST);
             auto run = [&](auto registers) {
@@ -203,7 +204,6 @@ class Neighbours {
     void factor_gradients(int o, size_t i, size_t rows, size_t j, size_t lanes, Numbers<const vec> x,
                           Numbers<const vec> up, T* to) const {
         const size_t k = begin_[o], count = begin_[o + 1] - k;
-        to += o * FILTER;
         for (size_t c = 0; c < lanes;) {
             const size_t take = std::min(blocks_of(lanes - c), MOST);
             with_registers(take, [&](auto registers) {
@@ -240,10 +240,10 @@ class Neighbours {
     }
 
     // Brings the gradients of the factors of both directions of each pair to the list.
-    void gather(const Tile& tile) {
-        for (int part = 0; part < OUT; ++part) {
-            const T *straight = there_ + place_of(part), *turned = (tile.apart() ? back_ : there_) + place_of(part);
-            T* to = list_.factors + part * list_.stride();
+    void gather(const Tile& tile, int o) {
+        for (int part = 0; part < 2; ++part) {
+            const T *straight = there_ + part * SIDE, *turned = (tile.apart() ? back_ : there_) + part * SIDE;
+            T* to = list_.factors + (2 * o + part) * list_.stride();
             over_rows(tile, [&](size_t r, size_t first, size_t place) {
                 size_t c = first;
                 if (!tile.apart() && loops_) to[place] = straight[r * ROW + r], ++c;
