@@ -25,9 +25,9 @@ class Steps(NamedTuple):
 
     Attributes:
         sizes: how many numbers, pairs, sums, groups, terms and outputs there are.
-        index: where the groups end; the pairs, among them numbers by themselves; where the terms of each sum begin,
-            and the parts of products that each multiplies; the same for the pairs, from the gradients of the sums;
-            where each output is.
+        index: where the groups end; the pairs, among them numbers by themselves; where the terms of each sum with
+            real and those with imaginary coefficients begin, and the products that they multiply; the same for the
+            pairs, from the gradients of the sums; where each output is.
         values: coefficients of both lists of terms, and factors of the outputs.
     """
 
@@ -39,8 +39,7 @@ class Steps(NamedTuple):
 def lengths(sizes: Sequence[int]) -> tuple[int, int]:
     """Numbers in :attr:`Steps.index` and in :attr:`Steps.values`."""
     _, pairs, sums, groups, terms, outputs = sizes
-    index = 4 * groups + 2 * pairs + (sums + 1) + 2 * terms + (pairs + 1) + 2 * terms + outputs
-    return index, 4 * terms + 2 * outputs
+    return 4 * groups + 2 * pairs + (2 * sums + 1) + terms + (2 * pairs + 1) + terms + outputs, 2 * (terms + outputs)
 
 
 def table_steps(
@@ -135,7 +134,7 @@ def _arranged(
         begin = there if isinstance(there, int) else begins[id(there)]
         index.append(begin + k if begin >= 0 else -1)
     scales = [part for *_, scale in outputs for part in (scale.real, scale.imag)]
-    sizes = (numbers, len(pairs), len(sums), len(ends) // 4, len(forward[2]) // 2, len(outputs))
+    sizes = (numbers, len(pairs), len(sums), len(ends) // 4, len(forward[2]), len(outputs))
     return Steps(
         sizes,
         torch.tensor(index, dtype=torch.int32, device="cpu"),
@@ -144,16 +143,13 @@ def _arranged(
 
 
 def _real_terms(lists: Sequence[Sequence[tuple[int, complex]]]) -> tuple[list[int], list[int], list[float]]:
-    """Where the terms of each list begin; which part of which number a term multiplies for the real part of the sum
-    and for the imaginary one; and by what."""
-    begins, parts, values = [0], list[int](), list[float]()
+    """Where the terms of each list with real and those with imaginary coefficients begin, their places, and the
+    coefficients as real numbers; a complex one makes one of each."""
+    begins, places, values = [0], list[int](), list[float]()
     for terms in lists:
-        for place, value in terms:
-            if value.real:
-                parts += [2 * place, 2 * place + 1]
-                values += [value.real, value.real]
-            if value.imag:
-                parts += [2 * place + 1, 2 * place]
-                values += [-value.imag, value.imag]
-        begins.append(len(parts) // 2)
-    return begins, parts, values
+        for part in ("real", "imag"):
+            wanted = [(place, getattr(value, part)) for place, value in terms if getattr(value, part)]
+            places += [place for place, _ in wanted]
+            values += [value for _, value in wanted]
+            begins.append(len(places))
+    return begins, places, values

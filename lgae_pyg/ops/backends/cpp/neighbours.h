@@ -5,16 +5,7 @@
 // in the cache, and what is left are products of small matrices, filter by filter.
 #pragma once
 #include "radial_bells.h"
-
-// Columns of the nodes of a jet: number k of block b begins with register b * stride + 2 k.
-template <class Vec>
-struct Numbers {
-    Vec* at;
-    size_t stride;
-
-    // The number k of the nodes from the first of a block on.
-    Vec* block(size_t node, size_t k) const { return at + node / V * stride + 2 * k; }
-};
+#include "steps.h"
 
 class Neighbours {
   public:
@@ -38,7 +29,7 @@ class Neighbours {
         }
     }
 
-    void forward(Numbers<const vec> columns, Numbers<vec> sums) {
+    void forward(Blocks<const vec> columns, Blocks<vec> sums) {
         over_tiles([&](const Tile& tile) {
             list_.run<false>(squares(tile));
             for (int o = 0; o < FILTERS; ++o) {
@@ -49,7 +40,7 @@ class Neighbours {
     }
 
     // Gradients of the columns and, if they are wanted, momenta; those of the radial functions are added to `parameters`.
-    void backward(Numbers<const vec> columns, Numbers<const vec> up, Numbers<vec> grad, T* grad_momenta, T* parameters) {
+    void backward(Blocks<const vec> columns, Blocks<const vec> up, Blocks<vec> grad, T* grad_momenta, T* parameters) {
         if (grad_momenta) std::fill_n(grad_momenta, 4 * n_, T(0));
         over_tiles([&](const Tile& tile) {
             const size_t count = squares(tile);
@@ -133,13 +124,13 @@ class Neighbours {
 
     // Adds the columns of one side of a tile, weighted, to the sums of the other side; the first ones are set.
     template <bool CONJUGATE>
-    void spread(const Tile& tile, int o, Numbers<const vec> x, Numbers<vec> sums) const {
+    void spread(const Tile& tile, int o, Blocks<const vec> x, Blocks<vec> sums) const {
         product<CONJUGATE>(o, there_, x, tile.i, tile.rows, sums, tile.j, tile.lanes, tile.i > 0);
         if (tile.apart()) product<CONJUGATE>(o, back_, x, tile.j, tile.lanes, sums, tile.i, tile.rows, true);
     }
 
     template <bool CONJUGATE>
-    void product(int o, const T* f, Numbers<const vec> x, size_t from, size_t rows, Numbers<vec> sums, size_t to,
+    void product(int o, const T* f, Blocks<const vec> x, size_t from, size_t rows, Blocks<vec> sums, size_t to,
                  size_t lanes, bool add) const {
         for (size_t c = 0; c < lanes;) {
             const size_t left = blocks_of(lanes - c), take = std::min(left, MOST);
@@ -147,9 +138,9 @@ class Neighbours {
                 constexpr size_t N = decltype(registers)::value, R = N > 2 ? 2 : 4;
                 size_t k = begin_[o];
                 for (; k + R <= begin_[o + 1]; k += R)
-                    product<N, R, CONJUGATE>(f + c, x.block(from, k), x.stride, rows, sums.block(to + c, k), sums.stride, add);
+                    product<N, R, CONJUGATE>(f + c, x(from / V, k), x.stride, rows, sums((to + c) / V, k), sums.stride, add);
                 for (; k < begin_[o + 1]; ++k)
-                    product<N, 1, CONJUGATE>(f + c, x.block(from, k), x.stride, rows, sums.block(to + c, k), sums.stride, add);
+                    product<N, 1, CONJUGATE>(f + c, x(from / V, k), x.stride, rows, sums((to + c) / V, k), sums.stride, add);
             };
             with_registers(take, run);
             c += take * V;
@@ -201,17 +192,17 @@ class Neighbours {
     }
 
     // Gradients of the factors of a filter, sum_k g_ik conj(x_jk) for rows i and lanes j, in the place of the factors.
-    void factor_gradients(int o, size_t i, size_t rows, size_t j, size_t lanes, Numbers<const vec> x,
-                          Numbers<const vec> up, T* to) const {
+    void factor_gradients(int o, size_t i, size_t rows, size_t j, size_t lanes, Blocks<const vec> x,
+                          Blocks<const vec> up, T* to) const {
         const size_t k = begin_[o], count = begin_[o + 1] - k;
         for (size_t c = 0; c < lanes;) {
             const size_t take = std::min(blocks_of(lanes - c), MOST);
             with_registers(take, [&](auto registers) {
                 constexpr size_t N = decltype(registers)::value, R = N > 2 || V < 4 ? 2 : 4;
-                auto lane = [&](size_t r) { return reinterpret_cast<const T*>(up.block(i + r, k)) + r % V; };
+                auto lane = [&](size_t r) { return reinterpret_cast<const T*>(up((i + r) / V, k)) + r % V; };
                 size_t r = 0;
-                for (; r + R <= rows; r += R) factor_gradients<N, R>(lane(r), x.block(j + c, k), x.stride, count, to + r * ROW + c);
-                for (; r < rows; ++r) factor_gradients<N, 1>(lane(r), x.block(j + c, k), x.stride, count, to + r * ROW + c);
+                for (; r + R <= rows; r += R) factor_gradients<N, R>(lane(r), x((j + c) / V, k), x.stride, count, to + r * ROW + c);
+                for (; r < rows; ++r) factor_gradients<N, 1>(lane(r), x((j + c) / V, k), x.stride, count, to + r * ROW + c);
             });
             c += take * V;
         }

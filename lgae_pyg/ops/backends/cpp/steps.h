@@ -1,73 +1,93 @@
 // Products of two numbers of a node and sums of such products, on a block of nodes; see lgae_pyg/ops/steps.py.
 //
-// A term of a sum is real or imaginary, so it takes one multiplication for each part of the sum, of one or the other part of
-// a product.
+// Two blocks at a time share what is read of the table.
 #pragma once
 #include "node_blocks.h"
+
+// Numbers of some blocks of nodes, each so many registers behind the one before.
+template <class Vec>
+struct Blocks {
+    Vec* at;
+    size_t stride;
+
+    Vec* operator()(int block, int64_t number) const { return at + block * stride + 2 * number; }
+};
 
 struct Steps {
     int64_t numbers, pairs, sums, groups, terms, outputs;
     // `group` (groups, 4): behind which pair with a real left factor, which pair, which number by itself and which sum a group
-    // ends. `pair` (pairs, 2): the factors, or the number. `begin` (sums + 1): where the terms of a sum begin; `place`
-    // (terms, 2): the registers that they multiply, of the products of the group. The same for the pairs, from the gradients
-    // of all sums. `output`: where each is found among numbers and sums behind them; none is -1.
+    // ends. `pair` (pairs, 2): the factors, or the number. `begin` (2 sums + 1): where the terms of a sum with real and those
+    // with imaginary coefficients begin; `place` (terms): the products of the group that they multiply. The same for the pairs,
+    // from the gradients of all sums. `output`: where each is found among numbers and sums behind them; none is -1.
     const int32_t *group, *pair, *begin, *place, *back_begin, *back_place, *output;
-    const double *value, *back_value, *factor;  // (terms, 2) and complex, of the outputs
+    const double *value, *back_value, *factor;  // (terms), and complex, of the outputs
 
     Steps(const int64_t* sizes, const int32_t* index, const double* values)
         : numbers(sizes[0]), pairs(sizes[1]), sums(sizes[2]), groups(sizes[3]), terms(sizes[4]), outputs(sizes[5]),
-          group(index), pair(group + 4 * groups), begin(pair + 2 * pairs), place(begin + sums + 1),
-          back_begin(place + 2 * terms), back_place(back_begin + pairs + 1), output(back_place + 2 * terms),
-          value(values), back_value(values + 2 * terms), factor(values + 4 * terms) {}
+          group(index), pair(group + 4 * groups), begin(pair + 2 * pairs), place(begin + 2 * sums + 1),
+          back_begin(place + terms), back_place(back_begin + 2 * pairs + 1), output(back_place + terms),
+          value(values), back_value(values + terms), factor(values + 2 * terms) {}
 
     // Whether everything that is named is there.
     bool fits() const {
-        return groups_fit() && within(pair, 2 * pairs, 0, numbers) && rising(begin, sums) &&
-               within(place, 2 * terms, 0, 2 * pairs) && rising(back_begin, pairs) &&
-               within(back_place, 2 * terms, 0, 2 * sums) && within(output, outputs, -1, numbers + sums);
+        return groups_fit() && within(pair, 2 * pairs, 0, numbers) && rising(begin, 2 * sums) &&
+               within(place, terms, 0, pairs) && rising(back_begin, 2 * pairs) && within(back_place, terms, 0, sums) &&
+               within(output, outputs, -1, numbers + sums);
     }
 
-    // The sums of the products of numbers; `room` is for two registers a pair.
-    void run(const vec* at, vec* to, vec* room) const {
+    // The sums of the products of numbers of W blocks; `room` is for two registers a pair and block.
+    template <int W>
+    void run(Blocks<const vec> at, Blocks<vec> to, vec* room) const {
         int64_t k = 0, u = 0;
         for (const int32_t *g = group, *end = group + 4 * groups; g < end; g += 4) {
             vec* product = room;
-            for (; k < g[2]; ++k, product += 2) {
-                const vec *a = at + 2 * pair[2 * k], *b = at + 2 * pair[2 * k + 1];
-                if (k < g[0]) {
-                    product[0] = a[0] * b[0];
-                    product[1] = a[0] * b[1];
-                } else if (k < g[1]) {
-                    product[0] = a[0] * b[0] - a[1] * b[1];
-                    product[1] = a[0] * b[1] + a[1] * b[0];
-                } else {
-                    product[0] = a[0];
-                    product[1] = a[1];
+            for (; k < g[2]; ++k)
+                for (int w = 0; w < W; ++w, product += 2) {
+                    const vec *a = at(w, pair[2 * k]), *b = at(w, pair[2 * k + 1]);
+                    if (k < g[0]) {
+                        product[0] = a[0] * b[0];
+                        product[1] = a[0] * b[1];
+                    } else if (k < g[1]) {
+                        product[0] = a[0] * b[0] - a[1] * b[1];
+                        product[1] = a[0] * b[1] + a[1] * b[0];
+                    } else {
+                        product[0] = a[0];
+                        product[1] = a[1];
+                    }
+                }
+            for (; u < g[3]; ++u) {
+                vec re[W], im[W];
+                sum<W>({room, 2}, 2 * W, begin + 2 * u, place, value, re, im);
+                for (int w = 0; w < W; ++w) {
+                    to(w, u)[0] = re[w];
+                    to(w, u)[1] = im[w];
                 }
             }
-            for (; u < g[3]; ++u, to += 2) sum(room, begin[u], begin[u + 1], place, value, to);
         }
     }
 
     // From the gradients of the sums, adds to those of the numbers; of real factors where they are wanted.
-    void back(const vec* at, const vec* up, vec* to, bool real_too) const {
-        vec s[2];
+    template <int W>
+    void back(Blocks<const vec> at, Blocks<const vec> up, Blocks<vec> to, bool real_too) const {
         int64_t k = 0;
         for (const int32_t *g = group, *end = group + 4 * groups; g < end; g += 4)
             for (; k < g[2]; ++k) {
-                sum(up, back_begin[k], back_begin[k + 1], back_place, back_value, s);
-                const int64_t left = 2 * pair[2 * k], right = 2 * pair[2 * k + 1];
-                const vec *a = at + left, *b = at + right;
-                if (k < g[0]) {
-                    to[right] += a[0] * s[0];
-                    to[right + 1] += a[0] * s[1];
-                    if (real_too) to[left] += b[0] * s[0] + b[1] * s[1];
-                } else if (k < g[1]) {
-                    add_conjugate(to + left, s, b);
-                    add_conjugate(to + right, s, a);
-                } else {
-                    to[left] += s[0];
-                    to[left + 1] += s[1];
+                vec re[W], im[W];
+                sum<W>(up, 2, back_begin + 2 * k, back_place, back_value, re, im);
+                const int64_t left = pair[2 * k], right = pair[2 * k + 1];
+                for (int w = 0; w < W; ++w) {
+                    const vec *a = at(w, left), *b = at(w, right);
+                    if (k < g[0]) {
+                        to(w, right)[0] += a[0] * re[w];
+                        to(w, right)[1] += a[0] * im[w];
+                        if (real_too) to(w, left)[0] += b[0] * re[w] + b[1] * im[w];
+                    } else if (k < g[1]) {
+                        add_conjugate(to(w, left), re[w], im[w], b);
+                        add_conjugate(to(w, right), re[w], im[w], a);
+                    } else {
+                        to(w, left)[0] += re[w];
+                        to(w, left)[1] += im[w];
+                    }
                 }
             }
     }
@@ -115,18 +135,30 @@ struct Steps {
         }
         return fits && pair_end == pairs && sum_end == sums;
     }
-    static void sum(const vec* from, int64_t term, int64_t end, const int32_t* place, const double* value, vec* to) {
-        vec re{}, im{};
-        for (; term < end; ++term) {
-            re += T(value[2 * term]) * from[place[2 * term]];
-            im += T(value[2 * term + 1]) * from[place[2 * term + 1]];
-        }
-        to[0] = re;
-        to[1] = im;
+    // Of numbers that are `step` registers apart.
+    template <int W>
+    static void sum(Blocks<const vec> from, int64_t step, const int32_t* bounds, const int32_t* place, const double* value,
+                    vec* re, vec* im) {
+        for (int w = 0; w < W; ++w) re[w] = im[w] = vec{};
+        int32_t t = bounds[0];
+        for (; t < bounds[1]; ++t)
+            for (int w = 0; w < W; ++w) {
+                const vec* x = from(w, 0) + step * place[t];
+                re[w] += T(value[t]) * x[0];
+                im[w] += T(value[t]) * x[1];
+            }
+        for (; t < bounds[2]; ++t)
+            for (int w = 0; w < W; ++w) {
+                const vec* x = from(w, 0) + step * place[t];
+                re[w] -= T(value[t]) * x[1];
+                im[w] += T(value[t]) * x[0];
+            }
     }
     // to += g conj(b)
-    static void add_conjugate(vec* to, const vec* g, const vec* b) {
-        to[0] += g[0] * b[0] + g[1] * b[1];
-        to[1] += g[1] * b[0] - g[0] * b[1];
+    static void add_conjugate(vec* to, vec re, vec im, const vec* b) {
+        to[0] += re * b[0];
+        to[0] += im * b[1];
+        to[1] += im * b[0];
+        to[1] -= re * b[1];
     }
 };

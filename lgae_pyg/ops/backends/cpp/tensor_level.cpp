@@ -72,7 +72,7 @@ class Worker {
         neighbours_.forward(columns_of(), {numbers, stride});
         vec* y = mixed_.reserve(2 * width);
         for (size_t b = 0; b < blocks_of(n); ++b) {
-            mix(numbers + b * stride, y);
+            level_.mixing.mix(numbers + b * stride, sums_of(b, n, numbers), y);
             if (level_.args.layers) level_.perceptron.run(scalars(y), hidden_.reserve(level_.perceptron.hidden()));
             turn_back(y, 2 * width, std::min(V, n - b * V), out + b * V * 2 * width);
         }
@@ -96,7 +96,7 @@ class Worker {
         }
         vec* to = to_numbers_.reserve(blocks_of(n) * stride);
         make_columns(n, numbers);
-        for (size_t b = 0; b < blocks_of(n); ++b) update_back(b, n, upstream, numbers, to, grad_momenta);
+        update_back(n, upstream, numbers, to, grad_momenta);
         vec* to_columns = to_columns_.reserve(blocks_of(n) * sums);
         neighbours_.start(momenta, n);
         T* to_radial = reinterpret_cast<T*>(grads_.reserve(0));
@@ -124,60 +124,76 @@ class Worker {
         }
     }
 
-    // The sums of some steps.
-    const vec* run(const Steps& steps, const vec* numbers) {
-        vec* sums = room_.reserve(2 * (steps.sums + steps.pairs));
-        steps.run(numbers, sums, sums + 2 * steps.sums);
+    // The products that are mixed in a block; those of an even block and the next one are made together.
+    const vec* sums_of(size_t b, size_t n, const vec* numbers) {
+        const size_t stride = 2 * level_.update.sums;
+        if (b % 2) return products_ + stride;
+        products_ = run(level_.update, {numbers + b * 2 * level_.update.numbers, 2 * level_.update.numbers}, b + 1 < blocks_of(n));
+        return products_;
+    }
+
+    // The sums of some steps in a block or two.
+    const vec* run(const Steps& steps, Blocks<const vec> numbers, bool both) {
+        vec *sums = room_.reserve(4 * (steps.sums + steps.pairs)), *room = sums + 4 * steps.sums;
+        const Blocks<vec> to{sums, 2 * size_t(steps.sums)};
+        both ? steps.run<2>(numbers, to, room) : steps.run<1>(numbers, to, room);
         return sums;
     }
 
     void make_columns(size_t n, const vec* numbers) {
         const size_t stride = 2 * level_.update.numbers, sums = 2 * level_.sums();
         columns_ = columns_buffer_.reserve(blocks_of(n) * sums);
-        for (size_t b = 0; b < blocks_of(n); ++b) {
+        for (size_t b = 0; b < blocks_of(n); b += 2) {
             const vec* own = numbers + b * stride + sums;
-            level_.columns.read(own, run(level_.columns, own), columns_ + b * sums);
+            const bool both = b + 1 < blocks_of(n);
+            const vec* found = run(level_.columns, {own, stride}, both);
+            for (size_t k = 0; k < 1 + both; ++k)
+                level_.columns.read(own + k * stride, found + k * 2 * level_.columns.sums, columns_ + (b + k) * sums);
         }
     }
-    Numbers<const vec> columns_of() const { return {columns_, 2 * level_.sums()}; }
+    Blocks<const vec> columns_of() const { return {columns_, 2 * level_.sums()}; }
 
     vec* scalars(vec* y) const { return y + 2 * level_.args.scalars; }
 
-    const vec* mix(const vec* numbers, vec* y) {
-        const vec* sums = run(level_.update, numbers);
-        level_.mixing.mix(numbers, sums, y);
-        return sums;
-    }
-
-    // From the gradients of the output of a block to those of its numbers.
-    void update_back(size_t b, size_t n, const T* upstream, const vec* numbers, vec* to, bool momenta_too) {
-        const size_t stride = 2 * level_.update.numbers, width = 2 * level_.mixing.width();
-        vec *y = mixed_.reserve(2 * width), *up = y + width;
+    // From the gradients of the output of a block to those of its numbers and of the products.
+    void mixing_back(size_t b, size_t n, const T* upstream, const vec* numbers, const vec* sums, vec* to, vec* to_sums) {
+        const size_t width = 2 * level_.mixing.width();
+        vec *y = mixed_.reserve(2 * width), *up = y + width, *grads = grads_.reserve(0) + level_.radial.parameters();
         turn(upstream + b * V * width, width, std::min(V, n - b * V), up);
-        numbers += b * stride;
-        const vec* sums = mix(numbers, y);
-        vec* grads = grads_.reserve(0) + level_.radial.parameters();
         if (level_.args.layers) {
+            level_.mixing.mix(numbers, sums, y);
             const int64_t size = level_.args.layer_sizes[0];
             vec *x = input_.reserve(size), *hidden = hidden_.reserve(level_.perceptron.hidden());
             std::copy_n(scalars(y), size, x);
             level_.perceptron.run(scalars(y), hidden);
             level_.perceptron.back(x, scalars(up), hidden, grads + level_.mixing.parameters());
         }
-        vec* to_sums = to_sums_.reserve(2 * level_.update.sums);
-        level_.mixing.back(numbers, sums, up, to + b * stride, to_sums, grads);
-        level_.update.back(numbers, to_sums, to + b * stride, momenta_too);
+        level_.mixing.back(numbers, sums, up, to, to_sums, grads);
+    }
+
+    void update_back(size_t n, const T* upstream, const vec* numbers, vec* to, bool momenta_too) {
+        const size_t stride = 2 * level_.update.numbers, size = 2 * level_.update.sums;
+        vec* to_sums = to_sums_.reserve(2 * size);
+        for (size_t b = 0; b < blocks_of(n); ++b) {
+            const vec* sums = sums_of(b, n, numbers);
+            mixing_back(b, n, upstream, numbers + b * stride, sums, to + b * stride, to_sums + b % 2 * size);
+            const size_t first = b - b % 2;
+            const Blocks<const vec> at{numbers + first * stride, stride}, up{to_sums, size};
+            if (b % 2) level_.update.back<2>(at, up, {to + first * stride, stride}, momenta_too);
+            else if (b + 1 == blocks_of(n)) level_.update.back<1>(at, up, {to + first * stride, stride}, momenta_too);
+        }
     }
 
     void columns_back(const vec* numbers, const vec* up, vec* to, bool momenta_too) {
         vec* to_sums = to_sums_.reserve(2 * level_.columns.sums);
         level_.columns.read_back(up, to, to_sums);
-        level_.columns.back(numbers, to_sums, to, momenta_too);
+        level_.columns.back<1>({numbers, 0}, {to_sums, 0}, {to, 0}, momenta_too);
     }
 
     const Level& level_;
     Neighbours neighbours_;
     vec* columns_ = nullptr;
+    const vec* products_ = nullptr;
     Buffer<vec> numbers_, columns_buffer_, mixed_, hidden_, input_, room_, to_numbers_, to_columns_, to_sums_, grads_;
 };
 
