@@ -134,7 +134,8 @@ class Mixing {
     }
     template <int O, int M>
     void mix(const Block& block, int64_t o, int64_t m, const vec* at, const vec* sums, vec* y) const {
-        vec re[O][M] = {}, im[O][M] = {};
+        vec re[O][M], im[O][M];
+        clear(re), clear(im);
         const T* w = &weights_[block.weights + 2 * o];
         for (int64_t s = 0; s < block.count; ++s, w += 2 * block.irrep.mixed) {
             const vec* x = source(block, s, at, sums) + 2 * m;
@@ -159,7 +160,8 @@ class Mixing {
         for (int64_t s = 0; s < block.count; ++s, w += 2 * block.irrep.mixed, to_weights += 2 * block.irrep.mixed) {
             const vec* x = source(block, s, at, sums);
             vec* there = source(block, s, to, to_sums);
-            vec re[O] = {}, im[O] = {};
+            vec sum[2][O], *re = sum[0], *im = sum[1];
+            clear(sum);
             for (int64_t m = 0; m < dim; ++m, x += 2, there += 2) {
                 vec a = there[0], b = there[1];
                 for (int t = 0; t < O; ++t) {

@@ -161,12 +161,8 @@ class Neighbours {
     // out_k (+)= sum_r f_r x_rk, or with the conjugate of f, for R numbers and N registers of nodes.
     template <size_t N, size_t R, bool CONJUGATE>
     static void product(const T* f, const vec* x, size_t x_stride, size_t rows, vec* out, size_t stride, bool add) {
-        vec re[R][N] = {}, im[R][N] = {};
-        for (size_t k = 0; add && k < R; ++k)
-            for (size_t c = 0; c < N; ++c) {
-                re[k][c] = out[c * stride + 2 * k];
-                im[k][c] = out[c * stride + 2 * k + 1];
-            }
+        vec re[R][N], im[R][N];
+        ::clear(re), ::clear(im);
         for (size_t r = 0; r < rows; ++r, f += ROW) {
             const T* from = reinterpret_cast<const T*>(x + r / V * x_stride) + r % V;
             vec a[N], b[N];
@@ -186,8 +182,9 @@ class Neighbours {
         }
         for (size_t k = 0; k < R; ++k)
             for (size_t c = 0; c < N; ++c) {
-                out[c * stride + 2 * k] = re[k][c];
-                out[c * stride + 2 * k + 1] = im[k][c];
+                vec* there = out + c * stride + 2 * k;
+                there[0] = add ? there[0] + re[k][c] : re[k][c];
+                there[1] = add ? there[1] + im[k][c] : im[k][c];
             }
     }
 
@@ -211,7 +208,8 @@ class Neighbours {
     // Of R rows, which lie in one block, and N registers.
     template <size_t N, size_t R>
     static void factor_gradients(const T* g, const vec* x, size_t stride, size_t count, T* to) {
-        vec re[R][N] = {}, im[R][N] = {};
+        vec re[R][N], im[R][N];
+        ::clear(re), ::clear(im);
         for (size_t k = 0; k < count; ++k, x += 2, g += 2 * V)
             for (size_t r = 0; r < R; ++r) {
                 const T real = g[r], imaginary = g[V + r];

@@ -13,6 +13,13 @@ constexpr size_t V = Simd<T>::lanes;
 inline size_t blocks_of(size_t nodes) { return (nodes + V - 1) / V; }
 inline vec load(const T* x) { return Simd<T>::load(x); }
 
+// Sums that begin with zero, one by one, so that compilers keep them in registers.
+template <size_t A, size_t B>
+inline __attribute__((always_inline)) void clear(vec (&sums)[A][B]) {
+    for (size_t a = 0; a < A; ++a)
+        for (size_t b = 0; b < B; ++b) sums[a][b] = vec{};
+}
+
 // The rows of `count` nodes, of so many real numbers each, as registers; zero in the other lanes.
 inline void turn(const T* rows, size_t numbers, size_t count, vec* to) {
     T* lanes = reinterpret_cast<T*>(to);

@@ -119,7 +119,8 @@ class RadialList {
     void mix(size_t count, size_t b, T* to) const {
         const T* bells = kept_ + b * stride_;
         for (int o = 0; o < OUT; o += 4) {
-            vec total[4][BELLS] = {};
+            vec total[4][BELLS];
+            clear(total);
             for (size_t at = 0; at < count; at += V) {
                 vec up[4];
                 for (int t = 0; t < 4; ++t) up[t] = load(factors + (o + t) * stride_ + at);
