@@ -4,8 +4,7 @@ neighbours, and products of two numbers of a node out of a table.
 What a particle hears is linear in :math:`p_i - p_j` (see :mod:`lgae_pyg.ops.split_messages`). So the columns
 :math:`F_j` and :math:`[p_j \otimes F_j]` are summed, weighted with the radial factor of the pair; then messages
 :math:`[p_i \otimes \sum_j f_{ij} F_j] - \sum_j f_{ij} [p_j \otimes F_j]`, features and their products are entries
-of one table. The definitions are
-:func:`filtered_sum` and :func:`table_products`.
+of one table (:func:`table_products`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,11 +15,8 @@ from torch import Tensor
 
 from lgae_pyg.lorentz.clebsch_gordan import clebsch_gordan
 from lgae_pyg.lorentz.irreps import Irrep, Irreps
-from lgae_pyg.lorentz.kinematics import minkowski_square
 from lgae_pyg.ops.backends.choice import choose_backend
-from lgae_pyg.ops.bells import Bells, bell_sum
 from lgae_pyg.ops.couplings import Coupling
-from lgae_pyg.ops.graphs import node_to_graph
 from lgae_pyg.ops.levels import Perceptron
 from lgae_pyg.ops.mixing import MixedIrrep
 from lgae_pyg.ops.products import SCALAR
@@ -212,39 +208,6 @@ def table_products(x: Tensor, table: Table, backend: str = "auto") -> Tensor:
     out, left, right = table.entries.to(x.device).unbind(-1)
     terms = table.coefficients.to(x) * padded[:, left] * padded[:, right]
     return x.new_zeros(len(x), table.width).index_add(-1, out, terms)
-
-
-def filtered_sum(
-    columns: Tensor, pos: Tensor, bells: Bells, counts: Sequence[int], ptr: Tensor, loops: bool, masked: bool
-) -> Tensor:
-    r"""Sums over the neighbours of columns, each with the radial factor of a degree and channel,
-
-    .. math:: S_{ik} = \sum_{j \ne i} f_{o(k)}(|p_{ij}^2|)\, G_{jk} ,
-
-    as a definition, which stores all pairs.
-
-    Args:
-        columns: :math:`G`.
-        pos: real momenta.
-        bells: the radial functions :math:`f_o` of two degrees.
-        counts: how many columns go with each, degree by degree and channel by channel.
-        ptr: offsets of the jets.
-        loops: whether :math:`j = i` counts.
-        masked: leave the bells out where :math:`p_{ij}^2 = 0`.
-
-    Shapes:
-        - columns: :math:`(n, K)`, complex, pos: :math:`(n, 4)`, ptr: :math:`(B+1,)`
-        - **output:** :math:`(n, K)`
-    """
-    jets = node_to_graph(ptr, len(pos))
-    square = minkowski_square(pos.unsqueeze(1) - pos)
-    factors = bell_sum(square, bells, square != 0 if masked else None).flatten(-2)
-    edges = jets.unsqueeze(1) == jets
-    if not loops:
-        edges = edges & ~torch.eye(len(pos), dtype=torch.bool, device=pos.device)
-    factors = torch.where(edges.unsqueeze(-1), factors, torch.zeros_like(factors))
-    repeats = torch.tensor(counts, device=pos.device)
-    return torch.einsum("ijk,jk->ik", factors.repeat_interleave(repeats, -1), columns)
 
 
 class TensorLevel(NamedTuple):

@@ -82,7 +82,8 @@ def test_same_products_are_made_once() -> None:
 def test_level_of_any_sizes(sizes: list[int], loops: bool, masked: bool, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     options = {"num_bells": 7, "mlp_depth": 1, "mlp_width": 1, "self_loops": loops, "masked_origin": masked}
-    convs = [LMPConv(*LEVELS[2], max_weight=2, backend=kind, **options).double() for kind in ("fused", "edge_list")]
+    kinds = ("fused", "edge_list")
+    convs = [LMPConv(*LEVELS[2], max_weight=2, backend=kind, **options).double() for kind in kinds]
     nn.init.normal_(convs[0].radial.a)
     convs[1].load_state_dict(convs[0].state_dict())
     ptr = pointers(torch.tensor(sizes))

@@ -1,5 +1,5 @@
-r"""Compiled CPU back-ends of levels of message passing on any irreps (``cpp/tensor_level.cpp``), and of products of the
-numbers of a node (``cpp/table_products.cpp``).
+r"""Compiled CPU back-ends of levels of message passing on any irreps (``cpp/tensor_level.cpp``), and of products of
+the numbers of a node (``cpp/table_products.cpp``).
 
 As tensor operations these are hundreds of small steps, most of them passes over memory; and since thirty
 operations on small tensors cost more in PyTorch's autograd than the kernels, a whole level is one step of it. The
@@ -52,8 +52,8 @@ def products_library(dtype: torch.dtype) -> ctypes.CDLL:
 
 
 class Options(NamedTuple):
-    """What a level is besides tensors: counts of its columns, the irreps that are mixed, sizes of the layers of the
-    perceptron (none without one), where the scalars begin, and what :class:`~lgae_pyg.ops.levels.Perceptron` and
+    """What a level is besides tensors: counts of its columns, the irreps that are mixed, sizes of the layers of
+    the perceptron (none without one), where the scalars begin, and what :class:`~lgae_pyg.ops.levels.Perceptron` and
     :class:`~lgae_pyg.ops.tensor_levels.TensorLevel` say."""
 
     counts: Sequence[int]
@@ -127,7 +127,8 @@ class _Products(torch.autograd.Function):
     @staticmethod
     def backward(ctx, upstream):
         _refuse_second_derivatives()
-        return products_backward(upstream, *ctx.saved_tensors, ctx.steps), None
+        (x,) = ctx.saved_tensors
+        return products_backward(upstream, x, ctx.steps), None
 
 
 def _refuse_second_derivatives() -> None:
@@ -260,11 +261,11 @@ class _Steps:
         sizes = steps.sizes
         if len(sizes) != 6 or min(sizes) < 0 or max(sizes) > MOST_NUMBERS:
             raise ValueError(f"there are no steps of sizes {list(sizes)}")
-        index, values = lengths(sizes)
-        index = door.enter("the steps", steps.index, (index,), torch.int32)
-        values = door.enter("the coefficients of the steps", steps.values, (values,), torch.float64)
-        self.held = (ctypes.c_int64 * 6)(*sizes), index, values
-        self.pointers = ctypes.addressof(self.held[0]), index.data_ptr(), values.data_ptr()
+        count, coefficients = lengths(sizes)
+        places = door.enter("the steps", steps.places, (count,), torch.int32)
+        values = door.enter("the coefficients of the steps", steps.values, (coefficients,), torch.float64)
+        self.held = (ctypes.c_int64 * 6)(*sizes), places, values
+        self.pointers = ctypes.addressof(self.held[0]), places.data_ptr(), values.data_ptr()
 
 
 def products(x: Tensor, steps: Steps) -> Tensor:
@@ -274,20 +275,24 @@ def products(x: Tensor, steps: Steps) -> Tensor:
         CompilationError: if the kernel cannot be built.
         ValueError: if tensors do not fit each other.
     """
-    return _run_products("products_forward", x, steps, (), steps.sizes[-1])
+    there = _Steps(steps)
+    x = door.enter("the numbers of nodes", x, (len(x), steps.sizes[0]), x.dtype)
+    out = x.new_empty(len(x), steps.sizes[-1])
+    _run_products("products_forward", x, there, out)
+    return out
 
 
 def products_backward(upstream: Tensor, x: Tensor, steps: Steps) -> Tensor:
     """Gradients of the numbers."""
-    upstream = door.enter_gradient("the products", upstream, (len(x), steps.sizes[-1]), x.dtype)
-    return _run_products("products_backward", x, steps, (upstream,), steps.sizes[0])
-
-
-def _run_products(kernel: str, x: Tensor, steps: Steps, more: Sequence[Tensor], width: int) -> Tensor:
-    precision, there = door.precision_of("the numbers of nodes", x), _Steps(steps)
+    there = _Steps(steps)
     x = door.enter("the numbers of nodes", x, (len(x), steps.sizes[0]), x.dtype)
-    out = x.new_empty(len(x), width)
-    pointers = map(ctypes.c_void_p, there.pointers)
-    if not door.call(getattr(products_library(precision), kernel), x, len(x), *pointers, *more, out):
+    upstream = door.enter_gradient("the products", upstream, (len(x), steps.sizes[-1]), x.dtype)
+    grad = torch.empty_like(x)
+    _run_products("products_backward", x, there, upstream, grad)
+    return grad
+
+
+def _run_products(kernel: str, x: Tensor, steps: _Steps, *more: Tensor) -> None:
+    library = products_library(door.precision_of("the numbers of nodes", x))
+    if not door.call(getattr(library, kernel), x, len(x), *map(ctypes.c_void_p, steps.pointers), *more):
         raise ValueError("the steps name numbers that are not there")
-    return out
