@@ -1,5 +1,5 @@
-r"""Compiled CPU back-ends of levels of message passing on any irreps (``cpp/tensor_level.cpp``), and of products of
-the numbers of a node (``cpp/table_products.cpp``).
+r"""Compiled CPU back-ends of levels of message passing on any irreps (``cpp/tensor_level.cpp``), and of products
+of the numbers of a node (``cpp/table_products.cpp``).
 
 As tensor operations these are hundreds of small steps, most of them passes over memory; and since thirty
 operations on small tensors cost more in PyTorch's autograd than the kernels, a whole level is one step of it. The
@@ -53,8 +53,8 @@ def products_library(dtype: torch.dtype) -> ctypes.CDLL:
 
 class Options(NamedTuple):
     """What a level is besides tensors: counts of its columns, the irreps that are mixed, sizes of the layers of
-    the perceptron (none without one), where the scalars begin, and what :class:`~lgae_pyg.ops.levels.Perceptron` and
-    :class:`~lgae_pyg.ops.tensor_levels.TensorLevel` say."""
+    the perceptron (none without one), where the scalars begin, and what
+    :class:`~lgae_pyg.ops.levels.Perceptron` and :class:`~lgae_pyg.ops.tensor_levels.TensorLevel` say."""
 
     counts: Sequence[int]
     mixed: Sequence[MixedIrrep]
@@ -84,7 +84,7 @@ def compiled_tensor_level(x: Tensor, pos: Tensor, level: TensorLevel, ptr: Tenso
     if len({part.dtype for part in parameters}) > 1:
         parameters = [part.to(pos.dtype) for part in parameters]
     call = LevelCall(pos, ptr, level.tables.columns, level.tables.update, parameters, options)
-    return _Level.apply(x, pos, ptr, call, *parameters)
+    return _Level.apply(x, pos, ptr, call, torch.is_grad_enabled(), *parameters)
 
 
 @torch.compiler.disable
@@ -101,8 +101,8 @@ class _Level(torch.autograd.Function):
     """A level as a step of autograd."""
 
     @staticmethod
-    def forward(ctx, x, pos, ptr, call, *parameters):
-        out, kept = call.forward(x, any(ctx.needs_input_grad))
+    def forward(ctx, x, pos, ptr, call, keep, *parameters):
+        out, kept = call.forward(x, keep and any(ctx.needs_input_grad))
         ctx.call = call
         ctx.save_for_backward(kept, pos, ptr, *parameters)
         return out
@@ -112,7 +112,7 @@ class _Level(torch.autograd.Function):
         _refuse_second_derivatives()
         kept, *_ = ctx.saved_tensors  # of which none was changed in the meantime
         to_x, to_pos, grads = ctx.call.backward(upstream, kept, ctx.needs_input_grad[1])
-        return to_x, to_pos, None, None, *grads
+        return to_x, to_pos, None, None, None, *grads
 
 
 class _Products(torch.autograd.Function):
