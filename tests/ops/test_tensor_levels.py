@@ -70,11 +70,11 @@ def test_same_products_are_made_once() -> None:
         Table.of([(0, 0, 4, 1.0)], 3, 1)
 
 
-@settings(max_examples=15, deadline=None)
-@example(sizes=[140, 1, 0, 65], loops=False, masked=True, seed=0)
-@example(sizes=[33, 64], loops=True, masked=False, seed=1)
+@settings(max_examples=8, deadline=None)
+@example(sizes=[70, 1, 0, 33], loops=False, masked=True, seed=0)
+@example(sizes=[32, 40], loops=True, masked=False, seed=1)
 @given(
-    sizes=st.lists(st.integers(0, 20), min_size=1, max_size=6),
+    sizes=st.lists(st.integers(0, 12), min_size=1, max_size=4),
     loops=st.booleans(),
     masked=st.booleans(),
     seed=st.integers(0, 1000),
@@ -97,7 +97,8 @@ def test_level_of_any_sizes(sizes: list[int], loops: bool, masked: bool, seed: i
         out = conv(*leaves, ptr=ptr)
         results.append([out, *gradients(out, [*leaves, *conv.parameters()])])
     for ours, theirs in zip(*results, strict=True):
-        assert difference(ours, theirs) < 1e-10
+        largest = float(theirs.detach().abs().max()) if len(x) else 0.0  # momenta alone in a jet have none
+        assert torch.allclose(ours, theirs, rtol=0, atol=1e-10 * max(largest, 1e-3))
 
 
 def case(kind: tuple[str, str], backend: str, dtype: torch.dtype = torch.float64, **options) -> tuple:
