@@ -4,11 +4,9 @@ neighbours, and products of two numbers of a node out of a table.
 What a particle hears is linear in :math:`p_i - p_j` (see :mod:`lgae_pyg.ops.split_messages`). So the columns
 :math:`F_j` and :math:`[p_j \otimes F_j]` are summed, weighted with the radial factor of the pair; then messages
 :math:`[p_i \otimes \sum_j f_{ij} F_j] - \sum_j f_{ij} [p_j \otimes F_j]`, features and their products are entries
-of one table. The definitions are
-:func:`filtered_sum` and :func:`table_products`.
+of one table (:func:`table_products`).
 """
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -17,14 +15,12 @@ from torch import Tensor
 
 from lgae_pyg.lorentz.clebsch_gordan import clebsch_gordan
 from lgae_pyg.lorentz.irreps import Irrep, Irreps
-from lgae_pyg.lorentz.kinematics import minkowski_square
 from lgae_pyg.ops.backends.choice import choose_backend
-from lgae_pyg.ops.bells import Bells, bell_sum
 from lgae_pyg.ops.couplings import Coupling
-from lgae_pyg.ops.graphs import node_to_graph
 from lgae_pyg.ops.levels import Perceptron
 from lgae_pyg.ops.mixing import MixedIrrep
 from lgae_pyg.ops.products import SCALAR
+from lgae_pyg.ops.steps import Steps, table_steps
 
 Entry = tuple[int, int, int, complex]
 
@@ -34,18 +30,32 @@ class Table(NamedTuple):
     last is 1.
 
     Attributes:
-        entries: :math:`(\gamma, \alpha, \beta)` of each term, :math:`(E, 3)`; terms of one product stand together.
+        entries: :math:`(\gamma, \alpha, \beta)` of each term, :math:`(E, 3)`.
         coefficients: :math:`C`, complex128, :math:`(E,)`.
         width: how many products there are.
+        steps: how kernels walk it.
     """
 
     entries: Tensor
     coefficients: Tensor
     width: int
+    steps: Steps
+
+    @classmethod
+    def of(cls, entries: Sequence[Entry], numbers: int, width: int) -> "Table":
+        """The table of some entries (output, left, right, coefficient), for nodes of so many numbers.
+
+        Raises:
+            ValueError: if a term is no number of the node.
+        """
+        steps = table_steps(entries, numbers, [(place, 1) for place in range(width)])
+        places = torch.tensor([entry[:3] for entry in entries], dtype=torch.int64, device="cpu").reshape(-1, 3)
+        values = torch.tensor([entry[3] for entry in entries], dtype=torch.complex128, device="cpu")
+        return cls(places, values, width, steps)
 
 
 class LevelTables(NamedTuple):
-    r"""A level as tables.
+    r"""A level as steps that kernels walk.
 
     Attributes:
         columns: makes of :math:`(F, p)` the columns that are summed over the neighbours.
@@ -53,9 +63,9 @@ class LevelTables(NamedTuple):
         update: makes of (sums, F, p) messages, features and products, in the order in which they are mixed.
     """
 
-    columns: Table
+    columns: Steps
     counts: list[int]
-    update: Table
+    update: Steps
 
 
 def level_tables(
@@ -106,7 +116,9 @@ def level_tables(
         for channel in range(channels if out in kept else 0):
             left, right = (sums + features[irrep] + channel * irrep.dim for irrep in (a, b))
             entries += _products(room(out), left, right, (a, b, out))
-    return LevelTables(columns, counts, _table(entries, mixed.dim))
+    begins = _begins(mixed)
+    units = [(begins[irrep] + c * irrep.dim, irrep.dim) for channels, irrep in mixed for c in range(channels)]
+    return LevelTables(columns, counts, table_steps(entries, one, units, range(momentum, one)))
 
 
 def square_table(places: Sequence[tuple[int, Irrep]], numbers: int) -> Table:
@@ -122,11 +134,11 @@ def square_table(places: Sequence[tuple[int, Irrep]], numbers: int) -> Table:
             entries += _copies(place, begin, 1, numbers)
         else:
             entries += _products(place, begin, begin, (irrep, irrep, SCALAR))
-    return _table(entries, len(places))
+    return Table.of(entries, numbers, len(places))
 
 
-def _columns(irreps: Irreps, messages: Sequence[Coupling]) -> tuple[Table, list[int], dict[tuple, int]]:
-    """The table of the columns, their numbers, and where they begin by edge, irrep, product and channel."""
+def _columns(irreps: Irreps, messages: Sequence[Coupling]) -> tuple[Steps, list[int], dict[tuple, int]]:
+    """The steps to the columns, their numbers, and where they begin by edge, irrep, product and channel."""
     features, momentum, one = _begins(irreps), irreps.dim, irreps.dim + 4
     edges = [SCALAR, Irrep(0.5, 0.5)]
     entries: list[Entry] = []
@@ -148,7 +160,8 @@ def _columns(irreps: Irreps, messages: Sequence[Coupling]) -> tuple[Table, list[
                     entries += _products(width, momentum, source, (edge, irrep, out))
                     width += out.dim
             counts.append(width - before)
-    return _table(entries, width), counts, places
+    steps = table_steps(entries, one, [(place, 1) for place in range(width)], range(momentum, one))
+    return steps, counts, places
 
 
 def _begins(irreps: Irreps) -> dict[Irrep, int]:
@@ -172,16 +185,6 @@ def _products(
         yield to + out, left + a, right + b, factor * complex(matrix[out, a, b])
 
 
-def _table(entries: Sequence[Entry], width: int) -> Table:
-    found: dict[int, list[Entry]] = defaultdict(list)
-    for entry in entries:
-        found[entry[0]].append(entry)
-    ordered = [entry for place in sorted(found) for entry in found[place]]
-    numbers = torch.tensor([entry[:3] for entry in ordered], dtype=torch.int64, device="cpu").reshape(-1, 3)
-    values = torch.tensor([entry[3] for entry in ordered], dtype=torch.complex128, device="cpu")
-    return Table(numbers, values, width)
-
-
 def table_products(x: Tensor, table: Table, backend: str = "auto") -> Tensor:
     r"""The products of a table.
 
@@ -200,44 +203,11 @@ def table_products(x: Tensor, table: Table, backend: str = "auto") -> Tensor:
     if choose_backend(backend, "products", x.device.type, x.real.dtype) == "compiled":
         from lgae_pyg.ops.backends.compiled_tensors import compiled_products
 
-        return compiled_products(x, table)
+        return compiled_products(x, table.steps)
     padded = torch.cat([x, torch.ones_like(x[:, :1])], -1)
     out, left, right = table.entries.to(x.device).unbind(-1)
     terms = table.coefficients.to(x) * padded[:, left] * padded[:, right]
     return x.new_zeros(len(x), table.width).index_add(-1, out, terms)
-
-
-def filtered_sum(
-    columns: Tensor, pos: Tensor, bells: Bells, counts: Sequence[int], ptr: Tensor, loops: bool, masked: bool
-) -> Tensor:
-    r"""Sums over the neighbours of columns, each with the radial factor of a degree and channel,
-
-    .. math:: S_{ik} = \sum_{j \ne i} f_{o(k)}(|p_{ij}^2|)\, G_{jk} ,
-
-    as a definition, which stores all pairs.
-
-    Args:
-        columns: :math:`G`.
-        pos: real momenta.
-        bells: the radial functions :math:`f_o` of two degrees.
-        counts: how many columns go with each, degree by degree and channel by channel.
-        ptr: offsets of the jets.
-        loops: whether :math:`j = i` counts.
-        masked: leave the bells out where :math:`p_{ij}^2 = 0`.
-
-    Shapes:
-        - columns: :math:`(n, K)`, complex, pos: :math:`(n, 4)`, ptr: :math:`(B+1,)`
-        - **output:** :math:`(n, K)`
-    """
-    jets = node_to_graph(ptr, len(pos))
-    square = minkowski_square(pos.unsqueeze(1) - pos)
-    factors = bell_sum(square, bells, square != 0 if masked else None).flatten(-2)
-    edges = jets.unsqueeze(1) == jets
-    if not loops:
-        edges = edges & ~torch.eye(len(pos), dtype=torch.bool, device=pos.device)
-    factors = torch.where(edges.unsqueeze(-1), factors, torch.zeros_like(factors))
-    repeats = torch.tensor(counts, device=pos.device)
-    return torch.einsum("ijk,jk->ik", factors.repeat_interleave(repeats, -1), columns)
 
 
 class TensorLevel(NamedTuple):
@@ -282,7 +252,7 @@ def tensor_level(x: Tensor, pos: Tensor, level: TensorLevel, ptr: Tensor, backen
         - x: :math:`(n, d)`, complex, pos: :math:`(n, 4)`, ptr: :math:`(B+1,)`
         - **output:** :math:`(n, d')`, complex
     """
-    needs = pos.dtype, level.radial[-1].shape[1]
+    needs = pos.dtype, level.radial[-1].dtype, level.radial[-1].shape[1]
     if choose_backend(backend, "tensor level", x.device.type, *needs) != "compiled":
         return None
     from lgae_pyg.ops.backends.compiled_tensors import compiled_tensor_level

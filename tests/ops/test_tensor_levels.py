@@ -9,12 +9,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lgae_pyg.nn import LMPConv
-from lgae_pyg.nn.radial import LorentzianBell
 from lgae_pyg.ops.backends import compiled_tensors
 from lgae_pyg.ops.backends.choice import BackendError
 from lgae_pyg.ops.graphs import pointers
-from lgae_pyg.ops.mixing import MixedIrrep, mix_channels
-from lgae_pyg.ops.tensor_levels import Table, filtered_sum, table_products
+from lgae_pyg.ops.tensor_levels import Table, table_products
 
 TENSORS = "2x(1/2,1/2)+3x(0,0)+2x(1,1)+1x(1,0)+2x(0,1)"
 LEVELS = [
@@ -43,61 +41,64 @@ def gradients(out: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:
 
 
 @settings(max_examples=20, deadline=None)
-@example(sizes=[140, 1, 0, 65], loops=False, masked=True, seed=0)
-@given(
-    sizes=st.lists(st.integers(0, 20), min_size=1, max_size=6),
-    loops=st.booleans(),
-    masked=st.booleans(),
-    seed=st.integers(0, 1000),
-)
-def test_filtered_sum(sizes: list[int], loops: bool, masked: bool, seed: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    ptr, counts = pointers(torch.tensor(sizes)), [3, 0, 1, 7, 2, 17]
-    n = int(ptr[-1])
-    columns = torch.randn(n, sum(counts), dtype=torch.complex128, generator=generator, requires_grad=True)
-    momenta = torch.randn(n, 4, dtype=torch.float64, generator=generator)
-    if n > 1:
-        momenta[1] = momenta[0]  # no bells where these are masked
-    momenta.requires_grad_()
-    bells = LorentzianBell(3, num_bells=7).double()
-    nn.init.normal_(bells.a)
-    radial = [bells.a, bells.b, bells.c, bells.weight, bells.bias]
-    theirs = filtered_sum(columns, momenta, bells.folded(), counts, ptr, loops, masked)
-    arguments = columns, momenta, radial, counts, loops, masked, ptr
-    ours = compiled_tensors.filtered_sum(*arguments)
-    assert difference(ours, theirs) < 1e-12
-    upstream = torch.randn(n, sum(counts), dtype=torch.complex128, generator=generator)
-    expected = torch.autograd.grad(
-        theirs, [columns, momenta, *radial], upstream, materialize_grads=True, allow_unused=True
-    )
-    *found, to_radial = compiled_tensors.filtered_sum_backward(upstream, *arguments, True)
-    for a, b in zip([*found, *to_radial], expected, strict=True):
-        assert difference(a, b) < 1e-10
-
-
-@settings(max_examples=20, deadline=None)
 @given(nodes=st.integers(0, 40), numbers=st.integers(1, 9), terms=st.integers(0, 50), seed=st.integers(0, 1000))
 def test_products(nodes: int, numbers: int, terms: int, seed: int) -> None:
     """Of any table, also one whose terms of one product do not stand together."""
     generator = torch.Generator().manual_seed(seed)
-    width = 16
     places = torch.randint(numbers + 1, (terms, 2), generator=generator)
-    entries = torch.cat([torch.randint(width, (terms, 1), generator=generator), places], 1)
-    table = Table(entries, torch.randn(terms, dtype=torch.complex128, generator=generator), width)
+    places[:, 0].clamp_(max=numbers - 1)
+    outputs = torch.randint(16, (terms,), generator=generator).tolist()
+    values = torch.randn(terms, dtype=torch.complex128, generator=generator).tolist()
+    entries = [(out, *pair, value) for out, pair, value in zip(outputs, places.tolist(), values)]
+    table = Table.of(entries, numbers, 16)
     x = torch.randn(nodes, numbers, dtype=torch.complex128, generator=generator, requires_grad=True)
     ours, theirs = table_products(x, table, "fused"), table_products(x, table, "dense")
     assert difference(ours, theirs) < 1e-12
     assert difference(*(gradients(out, [x])[0] for out in (ours, theirs))) < 1e-12
 
-    irreps = [MixedIrrep(4, 3, 4, 6), MixedIrrep(0, 4, 1, 2)]
-    weights = [torch.randn(one.mixed, one.channels, 2).double().requires_grad_() for one in irreps]
-    mixed = compiled_tensors.products(x, *table, weights, irreps)
-    plain = mix_channels(table_products(x, table, "dense"), weights, irreps)
-    assert difference(mixed, plain) < 1e-12
-    upstream = torch.randn(plain.shape, dtype=torch.complex128, generator=generator)
-    to_x, to_weights = compiled_tensors.products_backward(upstream, x, *table, weights, irreps)
-    for a, b in zip([to_x, *to_weights], torch.autograd.grad(plain, [x, *weights], upstream), strict=True):
-        assert difference(a, b) < 1e-12
+
+def test_same_products_are_made_once() -> None:
+    """Both orders of a product, multiples of it, and what cancels; copies of numbers are no sums."""
+    one = 3
+    entries = [(0, 0, 1, 2.0), (0, 2, 2, 1j), (1, 1, 0, 1.0), (1, 2, 2, 0.5j), (2, 0, 1, 1.0), (2, 1, 0, -1.0)]
+    table = Table.of([*entries, (3, 1, one, 1j)], 3, 4)
+    numbers, pairs, sums, *_, outputs = table.steps.sizes
+    assert (numbers, pairs, sums, outputs) == (3, 2, 1, 4)
+    x = torch.randn(5, 3, dtype=torch.complex128)
+    assert difference(table_products(x, table, "fused"), table_products(x, table, "dense")) < 1e-14
+    with pytest.raises(ValueError, match="none of a node"):
+        Table.of([(0, 0, 4, 1.0)], 3, 1)
+
+
+@settings(max_examples=8, deadline=None)
+@example(sizes=[70, 1, 0, 33], loops=False, masked=True, seed=0)
+@example(sizes=[32, 40], loops=True, masked=False, seed=1)
+@given(
+    sizes=st.lists(st.integers(0, 12), min_size=1, max_size=4),
+    loops=st.booleans(),
+    masked=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_level_of_any_sizes(sizes: list[int], loops: bool, masked: bool, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    options = {"num_bells": 7, "mlp_depth": 1, "mlp_width": 1, "self_loops": loops, "masked_origin": masked}
+    kinds = ("fused", "edge_list")
+    convs = [LMPConv(*LEVELS[2], max_weight=2, backend=kind, **options).double() for kind in kinds]
+    nn.init.normal_(convs[0].radial.a)
+    convs[1].load_state_dict(convs[0].state_dict())
+    ptr = pointers(torch.tensor(sizes))
+    x = torch.randn(int(ptr[-1]), convs[0].irreps_in.dim, dtype=torch.complex128, generator=generator)
+    pos = torch.randn(len(x), 4, dtype=torch.float64, generator=generator)
+    if len(x) > 1:
+        pos[1] = pos[0]  # no bells where these are masked
+    results = []
+    for conv in convs:
+        leaves = [x.clone().requires_grad_(), pos.clone().requires_grad_()]
+        out = conv(*leaves, ptr=ptr)
+        results.append([out, *gradients(out, [*leaves, *conv.parameters()])])
+    for ours, theirs in zip(*results, strict=True):
+        largest = float(theirs.detach().abs().max()) if len(x) else 0.0  # momenta alone in a jet have none
+        assert torch.allclose(ours, theirs, rtol=0, atol=1e-10 * max(largest, 1e-3))
 
 
 def case(kind: tuple[str, str], backend: str, dtype: torch.dtype = torch.float64, **options) -> tuple:
@@ -136,6 +137,19 @@ def test_level_in_float32() -> None:
     assert results[0][0].dtype == torch.complex64
     for ours, theirs in zip(*results, strict=True):
         assert ours.dtype == theirs.dtype and difference(ours, theirs) < 1e-4
+
+
+def test_parameters_in_float32_beside_features_in_float64() -> None:
+    """They are read and their gradients written as they are."""
+    results = []
+    for dtype in (torch.float32, torch.float64):
+        conv, x, pos, ptr = case(LEVELS[2], "fused")
+        conv.float().to(dtype)
+        out = conv(x, pos, ptr=ptr)
+        results.append([out, *gradients(out, [x, pos, *conv.parameters()])])
+    for low, high in zip(*results, strict=True):
+        assert difference(low.to(high.dtype), high) < (1e-13 if high.is_complex() else 1e-6)
+    assert all(grad.dtype == torch.float32 for grad in results[0][3:])
 
 
 class Twice(nn.Module):

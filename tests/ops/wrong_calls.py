@@ -13,6 +13,7 @@ from itertools import count
 import torch
 from torch import Tensor
 
+from lgae_pyg.nn import LMPConv
 from lgae_pyg.ops.backends import (  # noqa: F401
     compiled,
     compiled_convolution,
@@ -23,6 +24,8 @@ from lgae_pyg.ops.backends import (  # noqa: F401
     compiled_tensors,
 )
 from lgae_pyg.ops.mixing import MixedIrrep
+from lgae_pyg.ops.steps import Steps
+from lgae_pyg.ops.tensor_levels import Table
 
 OPS = torch.ops.lgae_pyg
 ERRORS = (ValueError, TypeError, RuntimeError)
@@ -112,27 +115,43 @@ def convolution_calls() -> dict[str, tuple[Callable, list]]:
 def tensor_calls() -> dict[str, tuple[Callable, list]]:
     """The kernels of levels on any irreps, which are no operators."""
     own = compiled_tensors
-    radial = [real(3), real(3), real(3), real(2, 2, 2, 3), real(2, 2, 2)]
-    common = [draw(NODES, 7), real(NODES, 4), radial, [2, 1, 0, 4], False, True, PTR]
-    entries = torch.tensor([[0, 0, 1], [1, 3, 2], [1, 0, 3], [4, 2, 2]])
-    numbers = [draw(NODES, 3), entries, draw(4), 5]
-    mixing = [[real(3, 2, 2), real(1, 3, 2)], [0, 2, 1, 3, 2, 3, 1, 1]]
+    sizes = {"num_bells": 3, "mlp_depth": 1, "mlp_width": 1}
+    conv = LMPConv("1x(0,0)+1x(1/2,1/2)", "2x(0,0)+1x(1/2,1/2)", max_weight=2, **sizes)
+    tables, plan = conv.tables, conv.mix.plan
+    steps = [part for one in (tables.columns, tables.update) for part in ([*one.sizes], one.places, one.values)]
+    parameters = [part.detach().double() for part in conv.parameters()]
+    lists = [tables.counts, [number for irrep in plan for number in irrep], [4, 4, 4], 0, 0.1, True, True]
+    features, kept = draw(NODES, 5), real(2 * tables.update.sizes[0] * (NODES + 16 * 3))
+    common = [real(NODES, 4), PTR, *steps, parameters, *lists, False, True]
 
-    def mixed(*given) -> list:
-        *most, weights, irreps = given
-        return [*most, weights, [MixedIrrep(*irreps[i : i + 4]) for i in range(0, len(irreps), 4)]]
+    def level(pos, ptr, *given) -> compiled_tensors.LevelCall:
+        columns, update = (Steps(tuple(given[i]), *given[i + 1 : i + 3]) for i in (0, 3))
+        parameters, counts, irreps, *more = given[6:]
+        mixed = [MixedIrrep(*irreps[i : i + 4]) for i in range(0, len(irreps), 4)]
+        return own.LevelCall(pos, ptr, columns, update, parameters, own.Options(counts, mixed, *more))
+
+    table = Table.of([(0, 0, 1, 1j), (1, 2, 3, 1.0), (1, 0, 2, 0.5), (4, 2, 2, 2 - 1j)], 3, 5).steps
+    numbers = [draw(NODES, 3), [*table.sizes], table.places, table.values]
+
+    def steps_of(*given) -> Steps:
+        return Steps(tuple(given[0]), *given[1:])
 
     return {
-        "filtered sum": (own.filtered_sum, common),
-        "filtered sum, backward": (own.filtered_sum_backward, [draw(NODES, 7), *common, True]),
-        "products": (own.products, numbers),
-        "products, backward": (own.products_backward, [draw(NODES, 5), *numbers]),
-        "mixed products": (lambda *given: own.products(*mixed(*given)), [*numbers, *mixing]),
-        "mixed products, backward": (
-            lambda *given: own.products_backward(*mixed(*given)),
-            [draw(NODES, 4), *numbers, *mixing],
+        "tensor level": (lambda x, *given: level(*given).forward(x, False)[0], [features, *common]),
+        "tensor level, backward": (
+            lambda up, kept, too, *given: present(level(*given).backward(up, kept, too)),
+            [draw(NODES, 6), kept, True, *common],
+        ),
+        "products": (lambda x, *given: own.products(x, steps_of(*given)), numbers),
+        "products, backward": (
+            lambda up, x, *given: own.products_backward(up, x, steps_of(*given)),
+            [draw(NODES, 5), *numbers],
         ),
     }
+
+
+def present(gradients: tuple) -> list:
+    return [part for part in gradients if part is not None]
 
 
 def moments_gradients(*arguments: Tensor) -> list[Tensor]:
@@ -158,7 +177,9 @@ def triton_calls() -> dict[str, tuple[Callable, list]]:
 def wrong(value: object) -> Iterator[object]:
     """Values of the same kind that are wrong, or unusual."""
     if isinstance(value, Tensor):
-        if value.dtype != torch.int64:
+        if value.dtype == torch.int32:
+            yield from wrong_places(value)
+        elif value.dtype != torch.int64:
             yield from wrong_tensors(value)
         else:
             yield from wrong_offsets(value) if value.dim() == 1 else wrong_edges(value)
@@ -190,6 +211,17 @@ def wrong_offsets(ptr: Tensor) -> Iterator[Tensor]:
     for dtype in (torch.int32, torch.uint8, torch.float64, torch.bool, torch.complex64):
         yield ptr.to(dtype)
     yield from (ptr.unsqueeze(0), ptr[-1], ptr.repeat_interleave(2)[::2], ptr.to("meta"))
+
+
+def wrong_places(index: Tensor) -> Iterator[Tensor]:
+    """Each of the numbers of a table that a kernel walks, out of its bounds."""
+    for place in range(len(index)):
+        for number in (-2, 10**6, -(2**31)):
+            other = index.clone()
+            other[place] = number
+            yield other
+    yield from (index[:-1], index[:0], index.flip(0), index.long(), index.double(), index.unsqueeze(0))
+    yield from (torch.zeros_like(index), index.repeat_interleave(2)[::2], index.to("meta"))
 
 
 def wrong_edges(edges: Tensor) -> Iterator[Tensor]:

@@ -64,14 +64,22 @@ def product_speed(width: int, rows: int = 13920, dtype: torch.dtype = torch.floa
 
 
 def level_operations(conv: LMPConv, pairs: int, nodes: int) -> int:
-    """Real operations of a level on any irreps, forward and backward: radial factors (twice, and three products
-    for their gradients), sums over neighbours (once, and twice in the gradients), terms of the tables (twice, and
-    once and a half for each factor), mixing (twice, and twice in the gradients); the perceptron is left out."""
-    factors, bells = conv.radial.bias.numel(), len(conv.radial.a)
-    terms = sum(len(table.entries) for table in (conv.tables.columns, conv.tables.update))
-    mixed = sum(weight.shape[0] * weight.shape[1] * irrep.dim for weight, irrep in zip(*mixing(conv)))
-    of_pairs = bells * factors * 5 + 4 * sum(conv.tables.counts) * 3
-    return 2 * (pairs * of_pairs + nodes * (8 * terms * 3.5 + 4 * mixed * 4))
+    """Real operations of a level on any irreps, forward and backward: radial factors (for each pair in one order,
+    twice, and three products for their gradients), sums over neighbours (once, and twice in the gradients),
+    products of numbers and the terms of the sums of these (twice, and in the gradients), mixing of what is not the
+    same (twice, and twice in the gradients); the perceptron is left out."""
+    factors, bells, tables = conv.radial.bias.numel(), len(conv.radial.a), conv.tables
+    steps = 0.0
+    for table in (tables.columns, tables.update):
+        _, products, _, _, terms, _ = table.sizes
+        steps += 4 * products * (2 + 2) + 2 * terms * (2 + 1)
+    outputs = tables.update.places[-tables.update.sizes[-1] :]
+    mixed = 0
+    for irrep in conv.mix.plan:
+        mine = outputs[irrep.begin : irrep.begin + irrep.channels * irrep.dim]
+        mixed += irrep.mixed * len(mine[mine >= 0].unique())
+    of_pairs = bells * factors * 5 / 2 + 4 * sum(tables.counts) * 3
+    return int(2 * (pairs * of_pairs + nodes * (steps + 4 * mixed * 4)))
 
 
 def edge_operations(model: ParticleNet, sizes: torch.Tensor) -> int:
@@ -80,10 +88,6 @@ def edge_operations(model: ParticleNet, sizes: torch.Tensor) -> int:
     edges = [int((sizes * (sizes - 1).clamp(max=k)).sum()) for k in model.k]
     weights = [sum(layer.weight.numel() for layer in conv.layers[1:]) for conv in model.convs]
     return 2 * 3 * sum(number * size for number, size in zip(edges, weights))
-
-
-def mixing(conv: LMPConv) -> tuple:
-    return list(conv.mix.weights.values()), conv.mix.plan
 
 
 def print_memory(models: dict[str, torch.nn.Module], jets: int) -> None:

@@ -16,7 +16,7 @@ BACKENDS = ("auto", "edge_list", "dense", "fused")
 FUSED = {
     "neighbour sum": {"cpu": ("compiled", "compiled.sum_library"), "cuda": ("triton", "triton.require_kernels")},
     "level": {"cpu": ("compiled", "compiled_level.level_library")},
-    "tensor level": {"cpu": ("compiled", "compiled_tensors.tensor_libraries"), "cuda": ("dense", "")},
+    "tensor level": {"cpu": ("compiled", "compiled_tensors.tensor_library"), "cuda": ("dense", "")},
     "products": {"cpu": ("compiled", "compiled_tensors.products_library"), "cuda": ("dense", "")},
     "edge network": {"cpu": ("compiled", "compiled_edges.edge_library")},
     "LorentzNet block": {"cpu": ("compiled", "compiled_lorentz.block_libraries")},

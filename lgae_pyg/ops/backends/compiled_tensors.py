@@ -1,5 +1,5 @@
-r"""Compiled CPU back-ends of levels of message passing on any irreps: sums over neighbours
-(``cpp/filtered_sum.cpp``), and products of the numbers of a node (``cpp/table_products.cpp``).
+r"""Compiled CPU back-ends of levels of message passing on any irreps (``cpp/tensor_level.cpp``), and of products
+of the numbers of a node (``cpp/table_products.cpp``).
 
 As tensor operations these are hundreds of small steps, most of them passes over memory; and since thirty
 operations on small tensors cost more in PyTorch's autograd than the kernels, a whole level is one step of it. The
@@ -8,7 +8,8 @@ definitions are those of :mod:`lgae_pyg.ops.tensor_levels`.
 
 import ctypes
 from collections.abc import Sequence
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,48 +17,29 @@ from torch import Tensor
 from lgae_pyg.ops.backends import door
 from lgae_pyg.ops.backends.choice import BackendError
 from lgae_pyg.ops.backends.compiler import NAMES, CompilationError, load_library
-from lgae_pyg.ops.levels import Perceptron
 from lgae_pyg.ops.mixing import MixedIrrep
-from lgae_pyg.ops.products import as_complex
-from lgae_pyg.ops.tensor_levels import Table, TensorLevel
+from lgae_pyg.ops.steps import Steps, lengths
+from lgae_pyg.ops.tensor_levels import TensorLevel
 
 #: Multiplicities up to which the radial factors of a pair lie on the stack.
 MOST_CHANNELS = 512
-#: Products of a node at most.
-MOST_PRODUCTS = 1 << 20
+#: Numbers of a node, or of the outputs of a table, at most.
+MOST_NUMBERS = 1 << 20
+#: Nodes of a block of the kernels at most, up to which the numbers of a jet are filled up.
+MOST_LANES = 16
 
 
-@torch.compiler.disable
-def compiled_tensor_level(x: Tensor, pos: Tensor, level: TensorLevel, ptr: Tensor) -> Tensor:
-    """The same as :func:`lgae_pyg.ops.tensor_levels.tensor_level`.
-
-    Raises:
-        CompilationError: if the kernels cannot be built.
-    """
-    layers = level.perceptron and [part for pair in zip(*level.perceptron[:2]) for part in pair]
-    return _Level.apply(x, pos, ptr, level, *level.radial, *level.weights, *(layers or ()))
-
-
-@torch.compiler.disable
-def compiled_products(x: Tensor, table: Table) -> Tensor:
-    """The same as :func:`lgae_pyg.ops.tensor_levels.table_products`.
-
-    Raises:
-        CompilationError: if the kernels cannot be built.
-    """
-    return _Products.apply(x, table)
-
-
-def tensor_libraries(dtype: torch.dtype, channels: int) -> tuple[ctypes.CDLL, ctypes.CDLL]:
-    """The kernels of the sums, for radial functions of so many channels, and of the products, built if need be.
+def tensor_library(dtype: torch.dtype, parameters: torch.dtype, channels: int) -> ctypes.CDLL:
+    """The kernels of a level for features and parameters of these precisions and radial functions of so many
+    channels, built if need be.
 
     Raises:
         CompilationError: if that cannot be done.
     """
     if not 0 < channels <= MOST_CHANNELS:
         raise CompilationError(f"the kernels are for 1 to {MOST_CHANNELS} channels, not {channels}")
-    defines = (("FEATURE", NAMES[dtype]), ("CHANNELS", str(channels)))
-    return load_library(("filtered_sum.cpp",), defines), products_library(dtype)
+    kinds = ("FEATURE", NAMES[dtype]), ("PARAMETER", NAMES[parameters])
+    return load_library(("tensor_level.cpp",), (*kinds, ("CHANNELS", str(channels))))
 
 
 def products_library(dtype: torch.dtype) -> ctypes.CDLL:
@@ -69,102 +51,84 @@ def products_library(dtype: torch.dtype) -> ctypes.CDLL:
     return load_library(("table_products.cpp",), (("FEATURE", NAMES[dtype]),))
 
 
+class Options(NamedTuple):
+    """What a level is besides tensors: counts of its columns, the irreps that are mixed, sizes of the layers of
+    the perceptron (none without one), where the scalars begin, and what
+    :class:`~lgae_pyg.ops.levels.Perceptron` and :class:`~lgae_pyg.ops.tensor_levels.TensorLevel` say."""
+
+    counts: Sequence[int]
+    mixed: Sequence[MixedIrrep]
+    layers: Sequence[int]
+    scalars: int
+    slope: float = 0.0
+    residual: bool = False
+    squash: bool = False
+    loops: bool = False
+    masked: bool = False
+
+
+@torch.compiler.disable
+def compiled_tensor_level(x: Tensor, pos: Tensor, level: TensorLevel, ptr: Tensor) -> Tensor:
+    """The same as :func:`lgae_pyg.ops.tensor_levels.tensor_level`.
+
+    Raises:
+        CompilationError: if the kernels cannot be built.
+    """
+    layers, one = [], level.perceptron
+    if one is not None:
+        layers = [part for pair in zip(one.weights, one.biases) for part in pair]
+    sizes = [one.weights[0].shape[1], *map(len, one.biases)] if one else []
+    more = (one.slope, one.residual, one.squash) if one else (0.0, False, False)
+    options = Options(level.tables.counts, level.mixed, sizes, level.scalars[0], *more, level.loops, level.masked)
+    parameters = [*level.radial, *level.weights, *layers]
+    if len({part.dtype for part in parameters}) > 1:
+        parameters = [part.to(pos.dtype) for part in parameters]
+    call = LevelCall(pos, ptr, level.tables.columns, level.tables.update, parameters, options)
+    return _Level.apply(x, pos, ptr, call, torch.is_grad_enabled(), *parameters)
+
+
+@torch.compiler.disable
+def compiled_products(x: Tensor, steps: Steps) -> Tensor:
+    """The same as :func:`lgae_pyg.ops.tensor_levels.table_products`.
+
+    Raises:
+        CompilationError: if the kernels cannot be built.
+    """
+    return _Products.apply(x, steps)
+
+
 class _Level(torch.autograd.Function):
-    """Columns, their sums over the neighbours, products, mixing, and the perceptron."""
+    """A level as a step of autograd."""
 
     @staticmethod
-    def forward(ctx, x, pos, ptr, level, *parameters):
-        tables, momenta = level.tables, as_complex(pos)
-        ctx.level, ctx.types = level, [part.dtype for part in parameters]
-        cast = [part if part.dtype == pos.dtype else part.to(pos.dtype) for part in parameters]
-        radial, weights, layers = _split(level, cast)
-        columns = products(torch.cat([x, momenta], -1), *tables.columns)
-        sums = filtered_sum(columns, pos, radial, tables.counts, level.loops, level.masked, ptr)
-        numbers = torch.cat([sums, x, momenta], -1)
-        entries, coefficients, count = tables.update
-        out = products(numbers, entries, coefficients, count, weights, level.mixed)
-        hidden: list[Tensor] = []
-        if level.perceptron is not None:
-            scalars = torch.view_as_real(out)[:, slice(*level.scalars)]
-            hidden = perceptron_inputs(scalars.flatten(1).clone(), layers, level.perceptron)
-            scalars.copy_(hidden.pop().view_as(scalars))
-        ctx.count = len(hidden)
-        ctx.save_for_backward(pos, ptr, columns, numbers, *hidden, *cast)
+    def forward(ctx, x, pos, ptr, call, keep, *parameters):
+        out, kept = call.forward(x, keep and any(ctx.needs_input_grad))
+        ctx.call = call
+        ctx.save_for_backward(kept, pos, ptr, *parameters)
         return out
 
     @staticmethod
     def backward(ctx, upstream):
         _refuse_second_derivatives()
-        pos, ptr, columns, numbers, *parameters = ctx.saved_tensors
-        hidden, level, too = parameters[: ctx.count], ctx.level, ctx.needs_input_grad[1]
-        radial, weights, layers = _split(level, parameters[ctx.count :])
-        to_layers: list[Tensor] = []
-        if level.perceptron is not None:
-            upstream = upstream.clone(memory_format=torch.contiguous_format)
-            scalars = torch.view_as_real(upstream)[:, slice(*level.scalars)]
-            to_scalars, to_layers = perceptron_gradients(scalars.flatten(1), hidden, layers, level.perceptron)
-            scalars.copy_(to_scalars.view_as(scalars))
-        width = columns.shape[1]
-        to_numbers, to_weights = products_backward(upstream, numbers, *level.tables.update, weights, level.mixed)
-        options = (level.tables.counts, level.loops, level.masked, ptr)
-        to_columns, to_pos, to_radial = filtered_sum_backward(
-            to_numbers[:, :width], columns, pos, radial, *options, too
-        )
-        to_own, _ = products_backward(to_columns, numbers[:, width:], *level.tables.columns)
-        to_own += to_numbers[:, width:]
-        moved = to_pos + to_own[:, -4:].real if too else None
-        grads = [grad.to(dtype) for grad, dtype in zip([*to_radial, *to_weights, *to_layers], ctx.types)]
-        return to_own[:, :-4], moved, None, None, *grads
-
-
-def _split(level: TensorLevel, parameters: Sequence[Tensor]) -> tuple[Sequence[Tensor], ...]:
-    """Parameters of the radial functions, of the mixing, and of the layers of the perceptron."""
-    radial, mixing = len(level.radial), len(level.weights)
-    return parameters[:radial], parameters[radial : radial + mixing], parameters[radial + mixing :]
-
-
-def perceptron_inputs(flat: Tensor, layers: Sequence[Tensor], perceptron: Perceptron) -> list[Tensor]:
-    """The input of the perceptron (:func:`~lgae_pyg.ops.levels.scalar_perceptron`), those of its layers, and its
-    output."""
-    hidden = torch.asinh(flat) if perceptron.squash else flat
-    found = [flat]
-    for layer in range(0, len(layers), 2):
-        if layer:
-            hidden = torch.nn.functional.leaky_relu(hidden, perceptron.slope)
-        found.append(hidden)
-        hidden = torch.addmm(layers[layer + 1], hidden, layers[layer].T)
-    return [*found, hidden + found[1] if perceptron.residual else hidden]
-
-
-def perceptron_gradients(
-    upstream: Tensor, hidden: Sequence[Tensor], layers: Sequence[Tensor], perceptron: Perceptron
-) -> tuple[Tensor, list[Tensor]]:
-    """Gradients of the scalars and of the layers, from what :func:`perceptron_inputs` found but the output."""
-    grad, (flat, *inputs) = upstream, hidden
-    grads: list[Tensor] = []
-    for layer in reversed(range(len(inputs))):
-        grads = [grad.T @ inputs[layer], grad.sum(0), *grads]
-        grad = grad @ layers[2 * layer]
-        if layer:
-            grad = torch.where(inputs[layer] > 0, grad, perceptron.slope * grad)
-    if perceptron.residual:
-        grad = grad + upstream
-    return grad * torch.rsqrt(1 + flat.square()) if perceptron.squash else grad, grads
+        kept, *_ = ctx.saved_tensors  # of which none was changed in the meantime
+        to_x, to_pos, grads = ctx.call.backward(upstream, kept, ctx.needs_input_grad[1])
+        return to_x, to_pos, None, None, None, *grads
 
 
 class _Products(torch.autograd.Function):
     """The products of a table alone."""
 
     @staticmethod
-    def forward(ctx, x, table):
+    def forward(ctx, x, steps):
         ctx.save_for_backward(x)
-        ctx.table = table
-        return products(x, *table)
+        ctx.steps = steps
+        return products(x, steps)
 
     @staticmethod
     def backward(ctx, upstream):
         _refuse_second_derivatives()
-        return products_backward(upstream, *ctx.saved_tensors, *ctx.table)[0], None
+        (x,) = ctx.saved_tensors
+        return products_backward(upstream, x, ctx.steps), None
 
 
 def _refuse_second_derivatives() -> None:
@@ -172,136 +136,163 @@ def _refuse_second_derivatives() -> None:
         raise BackendError(door.NO_SECOND_DERIVATIVES)
 
 
-def filtered_sum(
-    columns: Tensor,
-    momenta: Tensor,
-    radial: Sequence[Tensor],
-    counts: Sequence[int],
-    loops: bool,
-    masked: bool,
-    ptr: Tensor,
-) -> Tensor:
-    """The kernel of :func:`lgae_pyg.ops.tensor_levels.filtered_sum`, from the parameters of the radial functions.
-
-    Raises:
-        CompilationError: if the kernel cannot be built.
-        ValueError: if tensors do not fit each other.
-    """
-    call = _SumCall(columns, momenta, radial, counts, loops, masked, ptr)
-    out = torch.empty_like(call.columns)
-    door.call(call.library.filtered_sum_forward, *call.values, out)
-    return out
-
-
-def filtered_sum_backward(
-    upstream: Tensor,
-    columns: Tensor,
-    momenta: Tensor,
-    radial: Sequence[Tensor],
-    counts: Sequence[int],
-    loops: bool,
-    masked: bool,
-    ptr: Tensor,
-    momenta_too: bool,
-) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """Gradients of columns, momenta, if they are wanted, and radial parameters."""
-    call = _SumCall(columns, momenta, radial, counts, loops, masked, ptr)
-    upstream = door.enter_gradient("the sums", upstream, columns.shape, columns.dtype)
-    grad_columns, grad_radial = torch.empty_like(call.columns), [torch.empty_like(part) for part in call.radial]
-    grad_momenta = door.room(call.momenta, momenta_too)
-    outputs = (grad_columns, grad_momenta if momenta_too else None, grad_radial)
-    door.call(call.library.filtered_sum_backward, *call.values, upstream, *outputs)
-    return grad_columns, grad_momenta, grad_radial
-
-
-class _SumCall:
-    """What both directions of the sums begin with; holds the tensors while their memory is used."""
-
-    def __init__(self, columns, momenta, radial, counts, loops, masked, ptr):
-        precision = door.precision_of("columns", columns)
-        if not counts or len(counts) % 2 or min(counts) < 0 or sum(counts) != columns.shape[1]:
-            raise ValueError(f"{list(counts)} columns of two degrees do not fit {columns.shape[1]} columns")
-        if len(radial) != 5:
-            raise ValueError(f"radial functions have 5 parameters, not {len(radial)}")
-        channels, bells = len(counts) // 2, radial[0].numel()
-        shapes = (*[(bells,)] * 3, (2, channels, 2, bells), (2, channels, 2))
-        self.columns = door.enter("columns", columns, columns.shape, columns.dtype)
-        self.momenta = door.enter("momenta", momenta, (len(columns), 4), precision)
-        what = "each of the parameters of radial functions"
-        self.radial = [door.enter(what, *pair, precision) for pair in zip(radial, shapes)]
-        self.ptr = door.enter_offsets(ptr, columns)
-        self.library, _ = tensor_libraries(precision, channels)
-        jets = (self.columns, self.momenta, self.ptr, len(self.ptr) - 1)
-        self.values = (*jets, self.radial, bells, [*counts], bool(loops), bool(masked))
-
-
-def products(
-    x: Tensor,
-    entries: Tensor,
-    coefficients: Tensor,
-    width: int,
-    weights: Sequence[Tensor] = (),
-    mixed: Sequence[MixedIrrep] = (),
-) -> Tensor:
-    """The kernel of :func:`lgae_pyg.ops.tensor_levels.table_products`, followed by
-    :func:`~lgae_pyg.ops.mixing.mix_channels` where there are weights.
-
-    Raises:
-        CompilationError: if the kernel cannot be built.
-        ValueError: if tensors do not fit each other.
-    """
-    call = _ProductsCall(x, entries, coefficients, width, weights, mixed)
-    out = x.new_empty(len(x), call.width)
-    call.run(call.library.products_forward, out)
-    return out
-
-
-def products_backward(upstream: Tensor, x: Tensor, *arguments: Any) -> tuple[Tensor, list[Tensor]]:
-    """Gradients of the numbers and of the weights; arguments as of :func:`products`."""
-    call = _ProductsCall(x, *arguments)
-    upstream = door.enter_gradient("the products", upstream, (len(x), call.width), x.dtype)
-    grad, grads = torch.empty_like(call.x), [torch.empty_like(weight) for weight in call.weights]
-    call.run(call.library.products_backward, upstream, grad, grads)
-    return grad, grads
-
-
-class _Block(ctypes.Structure):
-    """An irrep that is mixed, as the kernel reads it."""
+class _Arguments(ctypes.Structure):
+    """A level as the kernel reads it."""
 
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("in_begin", "channels", "out_begin", "mixed", "dim")),
-        ("weight", ctypes.c_void_p),
+        *((f"{table}_{part}", ctypes.c_void_p) for table in ("columns", "update") for part in Steps._fields),
+        *((name, ctypes.c_void_p) for name in ("counts", "irreps", "layer_sizes", "parameters")),
+        *((name, ctypes.c_int64) for name in ("irrep_count", "bells", "layers", "scalars")),
+        ("slope", ctypes.c_double),
+        *((name, ctypes.c_int64) for name in ("residual", "squash", "loops", "masked")),
     )
 
 
-class _ProductsCall:
-    """What both directions of the products begin with; holds the tensors while their memory is used."""
+class LevelCall:
+    """A level with all but its features; holds the tensors while their memory is used.
 
-    def __init__(self, x, entries, coefficients, width, weights=(), mixed=()):
-        precision = door.precision_of("the numbers of nodes", x)
-        self.x = door.enter("the numbers of nodes", x, x.shape, x.dtype)
-        self.entries = door.enter("the entries of the table", entries, (len(entries), 3), torch.int64)
-        coefficients, count = coefficients.to(x.dtype), len(entries)
-        self.coefficients = door.enter("the coefficients of the table", coefficients, (count,), x.dtype)
-        if not 0 <= width <= MOST_PRODUCTS:
-            raise ValueError(f"a table has at most {MOST_PRODUCTS} products, not {width}")
-        if len(weights) != len(mixed):
-            raise ValueError(f"{len(weights)} weights do not fit {len(mixed)} irreps")
-        self.weights, total = list[Tensor](), 0
-        blocks: list[Any] = []  # tuples, which become structures
-        for weight, irrep in zip(weights, mixed):
-            if min(irrep) < 0 or irrep.dim < 1 or irrep.begin + irrep.channels * irrep.dim > width:
-                raise ValueError(f"{irrep} does not lie among {width} products")
-            shape = (irrep.mixed, irrep.channels, 2)
-            self.weights.append(door.enter("weights", weight, shape, precision))
-            sizes = (irrep.begin, irrep.channels, total, irrep.mixed, irrep.dim)
-            blocks.append((*sizes, self.weights[-1].data_ptr()))
-            total += irrep.mixed * irrep.dim
-        self.library, self.width = products_library(precision), total if blocks else width
-        mixing = ((_Block * len(blocks))(*blocks), len(blocks)) if blocks else (None, 0)
-        self.values = (self.x, *x.shape, self.entries, self.coefficients, count, width, *mixing, self.width)
+    Args:
+        pos: momenta of the nodes.
+        ptr: offsets of the jets.
+        columns: steps to the columns that are summed over the neighbours.
+        update: steps from sums, features and momenta to what is mixed.
+        parameters: of the radial functions, the mixing and the layers of the perceptron, one after another.
+        options: what else the level is.
 
-    def run(self, kernel: Any, *more: Any) -> None:
-        if not door.call(kernel, *self.values, *more):  # which looks through the table first
-            what = f"{self.x.shape[1]} numbers and {self.values[6]} products"
-            raise ValueError(f"the entries of the table do not fit {what}")
+    Raises:
+        CompilationError: if the kernel cannot be built.
+        ValueError: if tensors do not fit each other.
+    """
+
+    def __init__(
+        self,
+        pos: Tensor,
+        ptr: Tensor,
+        columns: Steps,
+        update: Steps,
+        parameters: Sequence[Tensor],
+        options: Options,
+    ):
+        self.precision = door.precision_of("momenta", pos, is_complex=False)
+        self.nodes, self.complex = len(pos), self.precision.to_complex()
+        self.momenta = door.enter("momenta", pos, (self.nodes, 4), self.precision)
+        self.ptr = door.enter_offsets(ptr, pos)
+        steps = [_Steps(columns), _Steps(update)]
+        self.features, sums = columns.sizes[0] - 4, columns.sizes[-1]
+        if self.features < 0 or update.sizes[0] != sums + columns.sizes[0]:
+            raise ValueError("the tables of a level do not fit each other")
+        self.width = _check(options, sums, update.sizes[-1])
+        counts, mixed, sizes, scalars, *more = options
+        bells = parameters[0].numel() if len(parameters) else 0
+        shapes = _shapes(bells, options)
+        if len(parameters) != len(shapes):
+            raise ValueError(f"the parameters of a level are {len(shapes)} tensors, not {len(parameters)}")
+        kind = parameters[0].dtype if parameters[0].dtype in NAMES else self.precision
+        what = "each of the parameters of a level"
+        self.parameters = [door.enter(what, *pair, kind) for pair in zip(parameters, shapes)]
+        self.library = tensor_library(self.precision, kind, len(counts) // 2)
+        self.room = 2 * update.sizes[0] * (self.nodes + MOST_LANES * (len(self.ptr) - 1))
+        lists = (counts, [number for irrep in mixed for number in irrep], sizes)
+        arrays: list[Any] = [(ctypes.c_int64 * len(one))(*one) for one in lists]
+        arrays.append((ctypes.c_void_p * len(shapes))(*(part.data_ptr() for part in self.parameters)))
+        self.held = steps, arrays
+        places = [*steps[0].pointers, *steps[1].pointers, *map(ctypes.addressof, arrays)]
+        self.arguments = _Arguments(*places, len(mixed), bells, max(len(sizes) - 1, 0), scalars, *more)
+        self.values = (self.momenta, self.ptr, len(self.ptr) - 1)
+
+    def forward(self, x: Tensor, keep: bool) -> tuple[Tensor, Tensor | None]:
+        """The output, and what gradients need, if it is to be kept."""
+        x = door.enter("features", x, (self.nodes, self.features), self.complex)
+        out, kept = x.new_empty(self.nodes, self.width), self.momenta.new_empty(self.room) if keep else None
+        self._run(self.library.tensor_level_forward, x, *self.values, out, kept)
+        return out, kept
+
+    def backward(
+        self, upstream: Tensor, kept: Tensor, momenta_too: bool
+    ) -> tuple[Tensor, Tensor | None, list[Tensor]]:
+        """Gradients of features, momenta, if they are wanted, and parameters."""
+        kept = door.enter("what a level keeps", kept, (self.room,), self.precision)
+        upstream = door.enter_gradient("the level", upstream, (self.nodes, self.width), self.complex)
+        to_x = upstream.new_empty(self.nodes, self.features)
+        to_pos = torch.empty_like(self.momenta) if momenta_too else None
+        grads = [torch.empty_like(part) for part in self.parameters]
+        self._run(self.library.tensor_level_backward, *self.values, kept, upstream, to_x, to_pos, grads)
+        return to_x, to_pos, grads
+
+    def _run(self, kernel: Any, *arguments: Any) -> None:
+        if not door.call(kernel, ctypes.byref(self.arguments), *arguments):  # which looks through the tables first
+            raise ValueError("the tables of a level name numbers that are not there")
+
+
+def _shapes(bells: int, options: Options) -> list[tuple[int, ...]]:
+    """The shapes of the parameters."""
+    channels = len(options.counts) // 2
+    radial = [*[(bells,)] * 3, (2, channels, 2, bells), (2, channels, 2)]
+    mixing = [(irrep.mixed, irrep.channels, 2) for irrep in options.mixed]
+    return radial + mixing + [shape for a, b in pairwise(options.layers) for shape in ((b, a), (b,))]
+
+
+def _check(options: Options, sums: int, products: int) -> int:
+    """The width of the output of a level.
+
+    Raises:
+        ValueError: if its options do not fit so many columns and products.
+    """
+    counts, sizes = options.counts, options.layers
+    if not counts or len(counts) % 2 or min(counts) < 0 or sum(counts) != sums:
+        raise ValueError(f"{list(counts)} columns of two degrees do not fit {sums} columns")
+    for irrep in options.mixed:
+        if min(irrep) < 0 or irrep.dim < 1 or irrep.begin + irrep.channels * irrep.dim > products:
+            raise ValueError(f"{irrep} does not lie among {products} products")
+    width = sum(irrep.mixed * irrep.dim for irrep in options.mixed)
+    if sizes and (len(sizes) < 2 or min(sizes) < 1 or sizes[0] != sizes[-1] or sizes[0] % 2):
+        raise ValueError(f"there is no perceptron with layers {list(sizes)}")
+    if max([width, *sizes]) > MOST_NUMBERS or not 0 <= options.scalars <= width - sum(sizes[:1]) // 2:
+        raise ValueError(f"layers {list(sizes)} do not fit {width} numbers from {options.scalars} on")
+    if not options.slope >= 0:
+        raise ValueError(f"a slope is not negative: {options.slope}")
+    return width
+
+
+class _Steps:
+    """Steps as a kernel reads them; holds the tensors."""
+
+    def __init__(self, steps: Steps):
+        sizes = steps.sizes
+        if len(sizes) != 6 or min(sizes) < 0 or max(sizes) > MOST_NUMBERS:
+            raise ValueError(f"there are no steps of sizes {list(sizes)}")
+        count, coefficients = lengths(sizes)
+        places = door.enter("the steps", steps.places, (count,), torch.int32)
+        values = door.enter("the coefficients of the steps", steps.values, (coefficients,), torch.float64)
+        self.held = (ctypes.c_int64 * 6)(*sizes), places, values
+        self.pointers = ctypes.addressof(self.held[0]), places.data_ptr(), values.data_ptr()
+
+
+def products(x: Tensor, steps: Steps) -> Tensor:
+    """The kernel of :func:`lgae_pyg.ops.tensor_levels.table_products`.
+
+    Raises:
+        CompilationError: if the kernel cannot be built.
+        ValueError: if tensors do not fit each other.
+    """
+    there = _Steps(steps)
+    x = door.enter("the numbers of nodes", x, (len(x), steps.sizes[0]), x.dtype)
+    out = x.new_empty(len(x), steps.sizes[-1])
+    _run_products("products_forward", x, there, out)
+    return out
+
+
+def products_backward(upstream: Tensor, x: Tensor, steps: Steps) -> Tensor:
+    """Gradients of the numbers."""
+    there = _Steps(steps)
+    x = door.enter("the numbers of nodes", x, (len(x), steps.sizes[0]), x.dtype)
+    upstream = door.enter_gradient("the products", upstream, (len(x), steps.sizes[-1]), x.dtype)
+    grad = torch.empty_like(x)
+    _run_products("products_backward", x, there, upstream, grad)
+    return grad
+
+
+def _run_products(kernel: str, x: Tensor, steps: _Steps, *more: Tensor) -> None:
+    library = products_library(door.precision_of("the numbers of nodes", x))
+    if not door.call(getattr(library, kernel), x, len(x), *map(ctypes.c_void_p, steps.pointers), *more):
+        raise ValueError("the steps name numbers that are not there")
