@@ -96,7 +96,7 @@ def holding_stops() -> Iterator[None]:
     """Context in which processes are started that no signal stops, not even before their first line.
 
     Batch systems and terminals send signals to all processes at once. Those that are started here inherit that
-    signals wait; in this one they arrive when the context ends.
+    signals wait; in this one they arrive when the context ends, or before, through another thread.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
