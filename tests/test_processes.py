@@ -30,6 +30,9 @@ def test_a_signal_that_comes_while_workers_are_started_is_not_lost():
     with GracefulStop() as stop:
         with holding_stops():
             os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(500):  # through another thread, it may take its time
+            if stop.requested is None:
+                time.sleep(0.01)
         with pytest.raises(Interrupted, match="SIGTERM"):
             stop.check()
 

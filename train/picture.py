@@ -10,7 +10,6 @@ errors, and that of the jet mass. The areas are printed.
 import argparse
 from pathlib import Path
 
-import numpy as np
 import torch
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -22,7 +21,8 @@ from lgae_pyg.datasets import JetFiles
 from lgae_pyg.evaluation.style import SETTINGS, STYLES, save_figure
 from lgae_pyg.lorentz import azimuth, pseudorapidity, transverse_momentum
 from lgae_pyg.lorentz.kinematics import wrap_angle
-from lgae_pyg.metrics.roc import area_under_curve, roc_curve
+from lgae_pyg.metrics.roc import FEWEST_PASSING, area_under_curve, binomial_interval, drawn_curve
+from lgae_pyg.training.drawing import draw_band
 
 PARTICLES = 30
 RADIUS = 0.7
@@ -77,16 +77,16 @@ def draw_curve(axes: Axes, table: ScoreTable, name: str, style: dict[str, str]) 
     scored = table["status"] == ""
     for column, label in (("score", f"LorentzNet, {name}"), ("jet_mass", None)):
         background, signal = (table[column][scored & kind] for kind in (~top, top))
-        false, true = roc_curve(background, signal)
         area = area_under_curve(background, signal)
         print(f"{name}, {column}: {len(signal)} top and {len(background)} QCD jets, AUC {area:.4f}")
-        shown = false * len(background) >= 10
-        error = np.sqrt(false * (1 - false) / len(background))
-        text, alpha = (f"{label}: AUC {area:.3f}", 1.0) if label else (None, 0.4)
-        axes.plot(true[shown], 1 / false[shown], label=text, alpha=alpha, **style)
+        passing, efficiency = drawn_curve(background, signal)
+        shown = passing * len(background) >= FEWEST_PASSING - 1e-9
+        low, high = binomial_interval(passing[shown], len(background))
+        x, y = efficiency[shown], 1 / passing[shown]
         if label:
-            low, high = 1 / (false + error)[shown], 1 / (false - error)[shown]
-            axes.fill_between(true[shown], low, high, color=style["color"], alpha=0.2, linewidth=0)
+            draw_band(axes, x, y, 1 / high, 1 / low, label=f"{label}: AUC {area:.3f}", **style)
+        else:
+            axes.plot(x, y, alpha=0.4, **style)
 
 
 def finish(axes: Axes) -> None:

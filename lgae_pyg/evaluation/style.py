@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
 from PIL import Image
 
-from lgae_pyg.evaluation.report.pieces import write_few_colours
+from lgae_pyg.evaluation.png import write_few_colours
 from lgae_pyg.evaluation.results import Results
 from lgae_pyg.files import write_atomically
 
@@ -33,7 +33,7 @@ TRUTH_COLOUR = "0.80"
 FEW_DECADES = 60
 #: Styles of kinds of jets, the background first.
 KINDS = ({"color": "0.6", "linestyle": "-"}, *STYLES)
-SETTINGS = {
+SETTINGS: Any = {
     "font.size": 10, "axes.labelsize": 11, "axes.titlesize": 10, "legend.fontsize": 9,
     "legend.frameon": False, "lines.linewidth": 1.5,
     "figure.constrained_layout.use": True, "figure.constrained_layout.w_pad": 0.08,

@@ -7,8 +7,6 @@ import awkward as ak
 import h5py
 import jet_layouts as write
 import numpy as np
-import pyarrow
-import pyarrow.parquet
 import pytest
 import torch
 from jet_layouts import SINGLE, Jets, deviation
@@ -406,15 +404,3 @@ def test_a_folder_that_nobody_may_write_in_is_left_alone(tmp_path, monkeypatch):
         assert not (data / ".lgae_pyg").exists()
     finally:
         data.chmod(0o755)
-
-
-def test_a_parquet_file_with_two_columns_of_a_name_is_not_called_damaged(tmp_path: Path) -> None:
-    """But refused, with what to do; only where that column is asked for."""
-    rows = {name: pyarrow.array([[1.0, 2.0], [3.0]]) for name in ("px", "py", "pz")}
-    table = pyarrow.table([*rows.values(), rows["px"], rows["py"]], names=[*rows, "px", "other"])
-    pyarrow.parquet.write_table(table, tmp_path / "jets.parquet")
-    card = {"name": "mine", "unit": "GeV", "momenta": {"px": "px", "py": "py", "pz": "pz", "m": "0 * pz"}}
-    with pytest.raises(DataFileError, match=r"jets\.parquet has 2 columns of the name 'px'") as found:
-        read(tmp_path / "jets.parquet", card)
-    assert "damaged" not in str(found.value) and "different names" in str(found.value)
-    assert len(read(tmp_path / "jets.parquet", card | {"momenta": {**card["momenta"], "px": "other"}})) == 2

@@ -28,7 +28,7 @@ Array = NDArray[np.float64]
 
 #: At most so many rows of ROC panels, curves in each, and panels of scores or masses.
 MOST_SIGNALS, MOST_CURVES, MOST_PANELS = 5, 6, 8
-REFERENCE_STYLES = {
+REFERENCE_STYLES: dict[str, dict[str, Any]] = {
     "mass": {"color": "0.25", "linestyle": (0, (5, 1, 1, 1))},
     "num_particles": {"color": "0.5", "linestyle": "--"},
     "pt": {"color": "0.5", "linestyle": ":"},
@@ -64,7 +64,7 @@ def roc_figure(verdict: Verdict) -> Figure:
             axes.set_title(f"{_plain(signal)} against {_plain(background)}")
     for axes in panels[-1]:
         axes.set_xlabel(r"signal efficiency $\epsilon_S$")
-    _legend(figure, panels[:, 0])
+    _legend(figure, list(panels[:, 0]))
     lost, many = len(groups) - len(shown), max(len(group) for group in groups.values()) > MOST_CURVES
     add_caption(
         figure,

@@ -5,16 +5,13 @@ import io
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
 
+from lgae_pyg.evaluation.png import write_few_colours
 from lgae_pyg.evaluation.report.style import STYLE
 from lgae_pyg.tables import Table, Value, format_value
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-#: Largest width of a figure in pixels, number of its colours, and its width on the page per pixel of the file.
-WIDTH, COLOURS, SCALE = 1200, 256, 0.8
+#: Largest width of a figure in pixels, and its width on the page per pixel of the file.
+WIDTH, SCALE = 1200, 0.8
 
 
 def document(title: str, parts: Sequence[str]) -> str:
@@ -69,15 +66,6 @@ def figure_html(path: Path, description: str) -> str:
         buffer = io.BytesIO()
         write_few_colours(small, buffer)
     return image_html(buffer.getvalue(), description, shown)
-
-
-def write_few_colours(image: "Image", file: IO[bytes]) -> None:
-    """Writes a picture as a PNG with a palette of :data:`COLOURS`, a third as large as without."""
-    from PIL import Image
-
-    # median cut, the default, makes the colours of thin lines one; without k-means colour maps get steps
-    palette = image.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
-    palette.save(file, "PNG", optimize=True)
 
 
 def image_html(data: bytes, description: str, width: int | None = None) -> str:

@@ -10,7 +10,7 @@ from torch_geometric.data import Batch
 from lgae_pyg.data import JetData
 from lgae_pyg.legacy import load_lgn, load_lorentz_net
 from lgae_pyg.lorentz import boost, pseudorapidity, random_lorentz, representation_matrix, rotation
-from lgae_pyg.models import LGNClassifier, LorentzNet
+from lgae_pyg.models import LGNClassifier, LLoCaTransformer, LorentzNet
 from lgae_pyg.ops.references import root_masses, with_references
 
 INVARIANT = ("LorentzNet", "LGNClassifier", "LGATrSlim", "LLoCaTransformer", "Pelican")
@@ -171,3 +171,18 @@ def test_gradients_are_finite(name, some_jets):
     gradients = [some_jets.pos.grad, *(parameter.grad for parameter in learned.values())]
     assert all(gradient.isfinite().all() for gradient in gradients)
     assert some_jets.pos.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("beams", [False, True])
+@torch.no_grad()
+def test_jets_too_small_for_frames_are_judged_without_noise(beams, massless_jet, generator):
+    """LLoCa's frames take four particles: fewer have one logit in any order, and frame without beams."""
+    pytest.importorskip("lloca")
+    torch.manual_seed(1)
+    model = LLoCaTransformer(blocks=2, heads=2, hidden=8, beams=beams).double().eval()
+    jets = Batch.from_data_list([JetData(pos=massive(massless_jet(n, generator))) for n in (1, 2, 3, 4, 5)])
+    before = model(jets)
+    turned = Batch.from_data_list([JetData(pos=jet.pos.flip(0)) for jet in jets.to_data_list()])
+    assert relative(model(turned), before) < 1e-9
+    if not beams:
+        assert relative(model(transformed(jets, random_lorentz(2.0, generator))), before) < 1e-8

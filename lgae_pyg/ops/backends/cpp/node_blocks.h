@@ -13,6 +13,15 @@ constexpr size_t V = Simd<T>::lanes;
 inline size_t blocks_of(size_t nodes) { return (nodes + V - 1) / V; }
 inline vec load(const T* x) { return Simd<T>::load(x); }
 
+// Numbers of some blocks of nodes, each so many registers behind the one before.
+template <class Vec>
+struct Blocks {
+    Vec* at;
+    size_t stride;
+
+    Vec* operator()(int block, int64_t number) const { return at + block * stride + 2 * number; }
+};
+
 // Sums that begin with zero, one by one, so that compilers keep them in registers.
 template <size_t A, size_t B>
 inline __attribute__((always_inline)) void clear(vec (&sums)[A][B]) {

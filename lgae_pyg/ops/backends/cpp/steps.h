@@ -1,17 +1,6 @@
 // Products of two numbers of a node and sums of such products, on a block of nodes; see lgae_pyg/ops/steps.py.
-//
-// Two blocks at a time share what is read of the table.
 #pragma once
 #include "node_blocks.h"
-
-// Numbers of some blocks of nodes, each so many registers behind the one before.
-template <class Vec>
-struct Blocks {
-    Vec* at;
-    size_t stride;
-
-    Vec* operator()(int block, int64_t number) const { return at + block * stride + 2 * number; }
-};
 
 struct Steps {
     int64_t numbers, pairs, sums, groups, terms, outputs;
@@ -35,59 +24,47 @@ struct Steps {
                within(output, outputs, -1, numbers + sums);
     }
 
-    // The sums of the products of numbers of W blocks; `room` is for two registers a pair and block.
-    template <int W>
-    void run(Blocks<const vec> at, Blocks<vec> to, vec* room) const {
+    // The sums of the products of the numbers of a block; `room` is for two registers a pair.
+    void run(const vec* at, vec* to, vec* room) const {
         int64_t k = 0, u = 0;
         for (const int32_t *g = group, *end = group + 4 * groups; g < end; g += 4) {
             vec* product = room;
-            for (; k < g[2]; ++k)
-                for (int w = 0; w < W; ++w, product += 2) {
-                    const vec *a = at(w, pair[2 * k]), *b = at(w, pair[2 * k + 1]);
-                    if (k < g[0]) {
-                        product[0] = a[0] * b[0];
-                        product[1] = a[0] * b[1];
-                    } else if (k < g[1]) {
-                        product[0] = a[0] * b[0] - a[1] * b[1];
-                        product[1] = a[0] * b[1] + a[1] * b[0];
-                    } else {
-                        product[0] = a[0];
-                        product[1] = a[1];
-                    }
-                }
-            for (; u < g[3]; ++u) {
-                vec re[W], im[W];
-                sum<W>({room, 2}, 2 * W, begin + 2 * u, place, value, re, im);
-                for (int w = 0; w < W; ++w) {
-                    to(w, u)[0] = re[w];
-                    to(w, u)[1] = im[w];
+            for (; k < g[2]; ++k, product += 2) {
+                const vec *a = at + 2 * pair[2 * k], *b = at + 2 * pair[2 * k + 1];
+                if (k < g[0]) {
+                    product[0] = a[0] * b[0];
+                    product[1] = a[0] * b[1];
+                } else if (k < g[1]) {
+                    product[0] = a[0] * b[0] - a[1] * b[1];
+                    product[1] = a[0] * b[1] + a[1] * b[0];
+                } else {
+                    product[0] = a[0];
+                    product[1] = a[1];
                 }
             }
+            for (; u < g[3]; ++u) sum(room, begin + 2 * u, place, value, to[2 * u], to[2 * u + 1]);
         }
     }
 
     // From the gradients of the sums, adds to those of the numbers; of real factors where they are wanted.
-    template <int W>
-    void back(Blocks<const vec> at, Blocks<const vec> up, Blocks<vec> to, bool real_too) const {
+    void back(const vec* at, const vec* up, vec* to, bool real_too) const {
         int64_t k = 0;
         for (const int32_t *g = group, *end = group + 4 * groups; g < end; g += 4)
             for (; k < g[2]; ++k) {
-                vec re[W], im[W];
-                sum<W>(up, 2, back_begin + 2 * k, back_place, back_value, re, im);
-                const int64_t left = pair[2 * k], right = pair[2 * k + 1];
-                for (int w = 0; w < W; ++w) {
-                    const vec *a = at(w, left), *b = at(w, right);
-                    if (k < g[0]) {
-                        to(w, right)[0] += a[0] * re[w];
-                        to(w, right)[1] += a[0] * im[w];
-                        if (real_too) to(w, left)[0] += b[0] * re[w] + b[1] * im[w];
-                    } else if (k < g[1]) {
-                        add_conjugate(to(w, left), re[w], im[w], b);
-                        add_conjugate(to(w, right), re[w], im[w], a);
-                    } else {
-                        to(w, left)[0] += re[w];
-                        to(w, left)[1] += im[w];
-                    }
+                vec re, im;
+                sum(up, back_begin + 2 * k, back_place, back_value, re, im);
+                const int64_t left = 2 * pair[2 * k], right = 2 * pair[2 * k + 1];
+                const vec *a = at + left, *b = at + right;
+                if (k < g[0]) {
+                    to[right] += a[0] * re;
+                    to[right + 1] += a[0] * im;
+                    if (real_too) to[left] += b[0] * re + b[1] * im;
+                } else if (k < g[1]) {
+                    add_conjugate(to + left, re, im, b);
+                    add_conjugate(to + right, re, im, a);
+                } else {
+                    to[left] += re;
+                    to[left + 1] += im;
                 }
             }
     }
@@ -135,24 +112,21 @@ struct Steps {
         }
         return fits && pair_end == pairs && sum_end == sums;
     }
-    // Of numbers that are `step` registers apart.
-    template <int W>
-    static void sum(Blocks<const vec> from, int64_t step, const int32_t* bounds, const int32_t* place, const double* value,
-                    vec* re, vec* im) {
-        for (int w = 0; w < W; ++w) re[w] = im[w] = vec{};
+    static void sum(const vec* from, const int32_t* bounds, const int32_t* place, const double* value, vec& re, vec& im) {
+        vec real{}, imag{};
         int32_t t = bounds[0];
-        for (; t < bounds[1]; ++t)
-            for (int w = 0; w < W; ++w) {
-                const vec* x = from(w, 0) + step * place[t];
-                re[w] += T(value[t]) * x[0];
-                im[w] += T(value[t]) * x[1];
-            }
-        for (; t < bounds[2]; ++t)
-            for (int w = 0; w < W; ++w) {
-                const vec* x = from(w, 0) + step * place[t];
-                re[w] -= T(value[t]) * x[1];
-                im[w] += T(value[t]) * x[0];
-            }
+        for (; t < bounds[1]; ++t) {
+            const vec* x = from + 2 * place[t];
+            real += T(value[t]) * x[0];
+            imag += T(value[t]) * x[1];
+        }
+        for (; t < bounds[2]; ++t) {
+            const vec* x = from + 2 * place[t];
+            real -= T(value[t]) * x[1];
+            imag += T(value[t]) * x[0];
+        }
+        re = real;
+        im = imag;
     }
     // to += g conj(b)
     static void add_conjugate(vec* to, vec re, vec im, const vec* b) {

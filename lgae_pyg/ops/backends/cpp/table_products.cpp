@@ -30,7 +30,7 @@ extern "C" int products_forward(const T* x, int64_t nodes, const int64_t* sizes,
             vec *at = room.reserve(2 * (steps.numbers + steps.sums + steps.pairs)), *sums = at + 2 * steps.numbers;
             vec* z = results.reserve(2 * steps.outputs);
             turn(x + begin * 2 * steps.numbers, 2 * steps.numbers, count, at);
-            steps.run<1>({at, 0}, {sums, 0}, sums + 2 * steps.sums);
+            steps.run(at, sums, sums + 2 * steps.sums);
             steps.read(at, sums, z);
             turn_back(z, 2 * steps.outputs, count, out + begin * 2 * steps.outputs);
         };
@@ -51,7 +51,7 @@ extern "C" int products_backward(const T* x, int64_t nodes, const int64_t* sizes
             turn(upstream + begin * outputs, outputs, count, up);
             std::fill_n(to, numbers, vec{});
             steps.read_back(up, to, to_sums);
-            steps.back<1>({at, 0}, {to_sums, 0}, {to, 0}, true);
+            steps.back(at, to_sums, to, true);
             turn_back(to, numbers, count, grad + begin * numbers);
         };
     });

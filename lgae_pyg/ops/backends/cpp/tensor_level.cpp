@@ -72,7 +72,7 @@ class Worker {
         neighbours_.forward(columns_of(), {numbers, stride});
         vec* y = mixed_.reserve(2 * width);
         for (size_t b = 0; b < blocks_of(n); ++b) {
-            level_.mixing.mix(numbers + b * stride, sums_of(b, n, numbers), y);
+            level_.mixing.mix(numbers + b * stride, run(level_.update, numbers + b * stride), y);
             if (level_.args.layers) level_.perceptron.run(scalars(y), hidden_.reserve(level_.perceptron.hidden()));
             turn_back(y, 2 * width, std::min(V, n - b * V), out + b * V * 2 * width);
         }
@@ -124,31 +124,19 @@ class Worker {
         }
     }
 
-    // The products that are mixed in a block; those of an even block and the next one are made together.
-    const vec* sums_of(size_t b, size_t n, const vec* numbers) {
-        const size_t stride = 2 * level_.update.sums;
-        if (b % 2) return products_ + stride;
-        products_ = run(level_.update, {numbers + b * 2 * level_.update.numbers, 2 * level_.update.numbers}, b + 1 < blocks_of(n));
-        return products_;
-    }
-
-    // The sums of some steps in a block or two.
-    const vec* run(const Steps& steps, Blocks<const vec> numbers, bool both) {
-        vec *sums = room_.reserve(4 * (steps.sums + steps.pairs)), *room = sums + 4 * steps.sums;
-        const Blocks<vec> to{sums, 2 * size_t(steps.sums)};
-        both ? steps.run<2>(numbers, to, room) : steps.run<1>(numbers, to, room);
+    // The sums of some steps in a block, until the next call.
+    const vec* run(const Steps& steps, const vec* numbers) {
+        vec* sums = room_.reserve(2 * (steps.sums + steps.pairs));
+        steps.run(numbers, sums, sums + 2 * steps.sums);
         return sums;
     }
 
     void make_columns(size_t n, const vec* numbers) {
         const size_t stride = 2 * level_.update.numbers, sums = 2 * level_.sums();
         columns_ = columns_buffer_.reserve(blocks_of(n) * sums);
-        for (size_t b = 0; b < blocks_of(n); b += 2) {
+        for (size_t b = 0; b < blocks_of(n); ++b) {
             const vec* own = numbers + b * stride + sums;
-            const bool both = b + 1 < blocks_of(n);
-            const vec* found = run(level_.columns, {own, stride}, both);
-            for (size_t k = 0; k < 1 + both; ++k)
-                level_.columns.read(own + k * stride, found + k * 2 * level_.columns.sums, columns_ + (b + k) * sums);
+            level_.columns.read(own, run(level_.columns, own), columns_ + b * sums);
         }
     }
     Blocks<const vec> columns_of() const { return {columns_, 2 * level_.sums()}; }
@@ -173,27 +161,22 @@ class Worker {
 
     void update_back(size_t n, const T* upstream, const vec* numbers, vec* to, bool momenta_too) {
         const size_t stride = 2 * level_.update.numbers, size = 2 * level_.update.sums;
-        vec* to_sums = to_sums_.reserve(2 * size);
-        for (size_t b = 0; b < blocks_of(n); ++b) {
-            const vec* sums = sums_of(b, n, numbers);
-            mixing_back(b, n, upstream, numbers + b * stride, sums, to + b * stride, to_sums + b % 2 * size);
-            const size_t first = b - b % 2;
-            const Blocks<const vec> at{numbers + first * stride, stride}, up{to_sums, size};
-            if (b % 2) level_.update.back<2>(at, up, {to + first * stride, stride}, momenta_too);
-            else if (b + 1 == blocks_of(n)) level_.update.back<1>(at, up, {to + first * stride, stride}, momenta_too);
+        vec* to_sums = to_sums_.reserve(size);
+        for (size_t b = 0; b < blocks_of(n); ++b, numbers += stride, to += stride) {
+            mixing_back(b, n, upstream, numbers, run(level_.update, numbers), to, to_sums);
+            level_.update.back(numbers, to_sums, to, momenta_too);
         }
     }
 
     void columns_back(const vec* numbers, const vec* up, vec* to, bool momenta_too) {
         vec* to_sums = to_sums_.reserve(2 * level_.columns.sums);
         level_.columns.read_back(up, to, to_sums);
-        level_.columns.back<1>({numbers, 0}, {to_sums, 0}, {to, 0}, momenta_too);
+        level_.columns.back(numbers, to_sums, to, momenta_too);
     }
 
     const Level& level_;
     Neighbours neighbours_;
     vec* columns_ = nullptr;
-    const vec* products_ = nullptr;
     Buffer<vec> numbers_, columns_buffer_, mixed_, hidden_, input_, room_, to_numbers_, to_columns_, to_sums_, grads_;
 };
 
