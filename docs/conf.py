@@ -41,7 +41,8 @@ def write_tutorials(app) -> None:
             is_code = cell["cell_type"] == "code"
             parts.append(f"```python\n{text}\n```" if is_code else text.replace(".ipynb)", ".md)"))
             drawn = sorted(folder.glob(f"figures/{notebook.stem}_{number}_*.png"))
-            parts += [f"![what the cell draws](figures/{path.name})" for path in drawn]
+            options = ":alt: what the cell draws\n:width: 28em"  # drawn for screens of twice the resolution
+            parts += [f"```{{image}} figures/{path.name}\n{options}\n```" for path in drawn]
         parts[:2] = [parts[1], parts[0]]  # the title comes first
         page, text = notebook.with_suffix(".md"), "\n\n".join(parts) + "\n"
         if not page.exists() or page.read_text(encoding="utf-8") != text:

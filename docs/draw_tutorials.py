@@ -28,7 +28,7 @@ def draw(notebook: Path) -> list[Path]:
                 exec(compile("".join(cell["source"]), f"{notebook.name}, cell {number}", "exec"), names)
             for figure in plt.get_fignums():
                 path = TUTORIALS / "figures" / f"{notebook.stem}_{number}_{figure}.png"
-                plt.figure(figure).savefig(path, dpi=80, bbox_inches="tight", metadata={"Software": None})
+                plt.figure(figure).savefig(path, dpi=160, bbox_inches="tight", metadata={"Software": None})
                 plt.close(figure)
                 drawn.append(path)
     return drawn
