@@ -22,7 +22,8 @@ def run_command(work: Callable[[], int]) -> int:
     * Characters that the terminal's encoding lacks are spelled out: ``eta`` for η, ``+-`` for ±.
     * If the reader of a pipe has gone (``| head``), the command ends without a traceback.
     * Modules in the working folder are found, after all others.
-    * Warnings of this package are one line.
+    * Warnings of this package are one line; that PyTorch gives when PyG is imported, which nobody here can act on,
+      is left out.
 
     Returns:
         The exit status of the command; 141 if it was ended by the closed pipe.
@@ -95,8 +96,10 @@ def _short_warnings() -> Iterator[None]:
         own = str(filename).startswith(package)
         return f"Warning: {message}\n" if own else usual(message, category, filename, *where, **more)
 
-    warnings.formatwarning = shorter
-    try:
-        yield
-    finally:
-        warnings.formatwarning = usual
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"`torch\.jit\.\w+` is deprecated")
+        warnings.formatwarning = shorter
+        try:
+            yield
+        finally:
+            warnings.formatwarning = usual

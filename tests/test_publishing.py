@@ -107,7 +107,8 @@ def test_shipped_models_are_used_by_name(massless_jet, generator, tmp_path, caps
     """A tagger, an autoencoder and an anomaly detector; of jets like those of its training the detector says the
     shares that its card does (checked when it was made)."""
     tasks = {name: load_checkpoint(name) for name in places.shipped_models()}
-    assert {"lorentz_net_tops", "shell_lgae_jets", "lgae_qcd_anomaly", "pfn_contrast"} <= set(tasks)
+    names = {"lorentz_net_tops", "shell_lgae_jets", "lgae_qcd_anomaly", "pfn_contrast", "lorentz_net_contrast"}
+    assert names <= set(tasks)
     p4 = torch.cat([massless_jet(size, generator) for size in (30, 12, 3, 40)])
     jets = FlatJets(1000 * p4.numpy(), np.array([0, 30, 42, 45, 85]))
     for name, found in tasks.items():

@@ -60,3 +60,11 @@ def test_warnings_of_the_package_are_one_line():
     program += "    warnings.warn('long')\n    return 0\nrun_command(work)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stderr.startswith("Warning: short\n") and "UserWarning: long" in done.stderr
+
+
+def test_what_torch_says_to_pyg_is_left_out():
+    program = COMMAND
+    program += "def work():\n    warnings.warn('`torch.jit.script` is deprecated. Please', FutureWarning)\n"
+    program += "    warnings.warn('another', FutureWarning)\n    return 0\nrun_command(work)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "another" in done.stderr and "torch.jit" not in done.stderr

@@ -65,8 +65,9 @@ def recognise_card(path: str) -> Card:
     if fits := fitting_presets(path):
         return fits[0]
     raise DataFileError(
-        f"{path} is not recognised; it holds: {inside}. Say what its columns are in a data card (card=FILE.yaml); "
-        "`lgae data inspect` shows what is inside and proposes one."
+        f"{path} is not recognised; it holds: {inside}. Say what its columns are in a card (--card FILE.yaml; "
+        "data.card=FILE.yaml of lgae train; card='FILE.yaml' in Python); `lgae data inspect` shows what is inside "
+        "and proposes one."
     )
 
 
