@@ -151,7 +151,7 @@ def test_every_command_says_what_it_is_given_before_long_imports() -> None:
         ("lgae ", set(COMMANDS)),
         ("lgae sc", {"score"}),
         ("lgae data ", set(data.COMMANDS)),
-        ("lgae score lor", {"lorentz_net_tops"}),
+        ("lgae score lorentz_net_t", {"lorentz_net_tops"}),
         ("lgae score runs/", {"runs/one/", "runs/two/"}),
         ("lgae score a b --ou", {"--out"}),
         ("lgae score a b --card to", {"top_tagging"}),
@@ -189,7 +189,7 @@ def path_with_lgae(tmp_path):
     ("line", "reply"),
     [
         ("lgae sco", "score"),
-        ("lgae score lor", "lorentz_net_tops"),
+        ("lgae score lorentz_net_t", "lorentz_net_tops"),
         ("lgae train experiment=quick", "quickstart"),  # to bash, the word begins behind =
         ("lgae export x --unit Ge", "GeV"),
     ],
