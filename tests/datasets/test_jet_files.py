@@ -11,7 +11,6 @@ import pytest
 import torch
 from jet_layouts import SINGLE, Jets, deviation
 
-from lgae_pyg.cli import main
 from lgae_pyg.data import DataFileError
 from lgae_pyg.datasets import JetFiles, build_dataset, from_arrays, from_awkward, from_numpy
 from lgae_pyg.datasets.cards import Card, read_card
@@ -26,8 +25,6 @@ def jets() -> Jets:
 
 def read(path: Path, card=None, **options) -> JetFiles:
     return JetFiles(path, card, root=path.parent / "store", **options)
-
-
 
 
 LAYOUTS = {
@@ -366,29 +363,6 @@ def test_in_memory_jets_agree(jets: Jets):
         from_arrays(jets.p4, jets.ptr, unit="kg")
     with pytest.raises(ValueError, match="px, py, pz, E"):
         from_arrays(np.roll(jets.p4, -1, axis=1), jets.ptr, unit="GeV")
-
-
-def test_inspect_recognises_and_proposes(tmp_path: Path, jets: Jets, capsys):
-    write.root_tree(tmp_path / "jets.root", jets)
-    assert main(["data", "inspect", str(tmp_path / "jets.root")]) == 0
-    text = capsys.readouterr().out
-    assert "preset jetclass" in text and "part_charge" in text and f"{len(jets)} rows" in text
-    with h5py.File(tmp_path / "own.h5", "w") as file:
-        file["jets/constituents"] = jets.padded(np.roll(jets.p4, -1, axis=1))
-        file["jets/truth"] = jets.y
-        file["log"] = np.zeros(3)
-    assert main(["data", "inspect", str(tmp_path / "own.h5"), "--out", str(tmp_path / "own.yaml")]) == 0
-    text = capsys.readouterr().out
-    assert "not recognised" in text and "guessed from its values" in text
-    with pytest.raises(DataFileError, match="not recognised"):
-        read(tmp_path / "own.h5")
-    assert deviation(read(tmp_path / "own.h5", tmp_path / "own.yaml"), jets.p4) < 1e-12
-
-
-def test_inspect_names_files_that_are_none(tmp_path: Path, capsys):
-    (tmp_path / "notes.txt").write_text("hello")
-    assert main(["data", "inspect", str(tmp_path / "notes.txt")]) == 1
-    assert "notes.txt" in capsys.readouterr().err
 
 
 def test_a_folder_that_nobody_may_write_in_is_left_alone(tmp_path, monkeypatch):

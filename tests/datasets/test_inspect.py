@@ -1,0 +1,38 @@
+"""``lgae data inspect``: what a file holds, and a card for it."""
+
+from pathlib import Path
+
+import h5py
+import jet_layouts as write
+import numpy as np
+import pytest
+from jet_layouts import Jets, deviation
+
+from lgae_pyg.cli import main
+from lgae_pyg.data import DataFileError
+from lgae_pyg.datasets import JetFiles
+
+
+def test_inspect_recognises_and_proposes(tmp_path: Path, capsys):
+    jets = Jets()
+    write.root_tree(tmp_path / "jets.root", jets)
+    assert main(["data", "inspect", str(tmp_path / "jets.root")]) == 0
+    text = capsys.readouterr().out
+    assert "preset jetclass" in text and "part_charge" in text and f"{len(jets)} rows" in text
+    with h5py.File(tmp_path / "own.h5", "w") as file:
+        file["jets/constituents"] = jets.padded(np.roll(jets.p4, -1, axis=1))
+        file["jets/truth"] = jets.y
+        file["log"] = np.zeros(3)
+    assert main(["data", "inspect", str(tmp_path / "own.h5"), "--out", str(tmp_path / "own.yaml")]) == 0
+    text = capsys.readouterr().out
+    assert "not recognised" in text and "guessed from its values" in text
+    with pytest.raises(DataFileError, match="not recognised"):
+        JetFiles(tmp_path / "own.h5", root=tmp_path / "store")
+    found = JetFiles(tmp_path / "own.h5", tmp_path / "own.yaml", root=tmp_path / "store")
+    assert deviation(found, jets.p4) < 1e-12
+
+
+def test_inspect_names_files_that_are_none(tmp_path: Path, capsys):
+    (tmp_path / "notes.txt").write_text("hello")
+    assert main(["data", "inspect", str(tmp_path / "notes.txt")]) == 1
+    assert "notes.txt" in capsys.readouterr().err
