@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import awkward as ak
-import h5py
 import jet_layouts as write
 import numpy as np
 import pytest
