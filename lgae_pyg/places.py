@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lgae_pyg.config import config_directory
-from lgae_pyg.registry import check_choice, choose, near, suggestion
+from lgae_pyg.registry import check_choice, choose, meant, near, suggestion
 from lgae_pyg.vocabulary import SCORE_FORMATS
 
 BEST, LAST = "best.ckpt", "last.ckpt"
@@ -89,7 +89,7 @@ def check_inputs(
     for path in files:
         whole = os.path.abspath(os.path.expanduser(path))
         if not os.path.exists(whole) and not glob.glob(whole, recursive=True):
-            raise FileNotFoundError(f"{whole}: no such file, and no pattern that fits ({near(whole)}).")
+            raise FileNotFoundError(f"{whole}: no such file, and no pattern that fits ({meant(whole)}).")
     if card is not None:
         card_file(card)
 

@@ -54,6 +54,14 @@ def suggestion(word: object, names: Iterable[str]) -> str:
 def near(path: str | os.PathLike[str]) -> str:
     """Returns what is there of a path that is not: its nearest folder, and the name in it that was probably meant;
     nothing if it is there."""
+    whole = os.path.abspath(path)
+    hint = meant(whole)
+    return f"there is no {whole}{f' ({hint})' if hint.endswith('?') else f', {hint}'}" if hint else ""
+
+
+def meant(path: str | os.PathLike[str]) -> str:
+    """Returns a question after the path that was probably meant by one that is not there, else its nearest folder;
+    nothing if it is there."""
     whole = Path(os.path.abspath(path))
     if whole.exists():
         return ""
@@ -62,8 +70,8 @@ def near(path: str | os.PathLike[str]) -> str:
     with contextlib.suppress(OSError):
         close = difflib.get_close_matches(name, os.listdir(folder), 1)
         if close and Path(folder, close[0], *rest).exists():
-            return f"there is no {whole} (did you mean {Path(folder, close[0], *rest)}?)"
-    return f"there is no {whole}, the nearest folder is {folder}"
+            return f"did you mean {Path(folder, close[0], *rest)}?"
+    return f"the nearest folder is {folder}"
 
 
 def locate(what: str, target: str, base: type[T]) -> type[T]:

@@ -27,3 +27,10 @@ STUDIES = {
     "symmetry": "lgae_pyg.evaluation.symmetry.study",
     "generation": "lgae_pyg.evaluation.generation.study",
 }
+#: Parts of a data set.
+SPLITS = ("train", "val", "test")
+#: The convention of the studies: jets of gluons and light quarks together are QCD, which a model is trained on;
+#: other jets are the signals.
+QCD, SIGNALS = ("g", "q"), ("t", "w", "z")
+#: The file that makes a folder a store of jets.
+STORE_INDEX = "index.json"

@@ -17,6 +17,7 @@ FLOORS = {
     "version": 0,
     "config": 0,
     "files": 0,
+    "lazy": 0,
     "registry": 0,
     "vocabulary": 0,
     "generator": 0.01,
@@ -114,9 +115,25 @@ def test_import_loads_no_heavy_package() -> None:
 
 def test_dir_lists_what_is_loaded_on_first_use() -> None:
     """Every package that loads names lazily shows them."""
-    lazy = [path for path in PACKAGE.rglob("__init__.py") if "def __getattr__" in path.read_text()]
+    lazy = [path for path in PACKAGE.rglob("__init__.py") if "__getattr__" in path.read_text()]
     assert lazy
     for path in lazy:
         module = importlib.import_module(".".join(("lgae_pyg", *path.parent.relative_to(PACKAGE).parts)))
         assert set(module.__all__) <= set(dir(module)), f"{module.__name__} hides names"
         assert "__name__" in dir(module)
+
+
+def test_files_are_looked_into_without_graphs_and_judged_without_torch() -> None:
+    """These imports take seconds, of which commands that are typed by hand should be free."""
+    inspect = "from lgae_pyg.datasets import cards, readers, reading, recognition"
+    judge = "import lgae_pyg.applications.judge.figures, lgae_pyg.applications.judge.page"
+    for statement, heavy in ((inspect, "torch_geometric"), (judge, "torch")):
+        assert run_without((), f"{statement}\nimport sys\nprint({heavy!r} in sys.modules)").strip() == "False"
+
+
+def test_names_loaded_on_first_use_are_no_modules() -> None:
+    """A module of the same name would be found in its place once it is imported."""
+    for path in (one for one in PACKAGE.rglob("__init__.py") if "__getattr__" in one.read_text()):
+        name = ".".join(("lgae_pyg", *path.parent.relative_to(PACKAGE).parts))
+        later = run_without((), f"import {name}\nprint(*({{*{name}.__all__}} - {{*vars({name})}}))").split()
+        assert not {one.stem for one in path.parent.iterdir()} & set(later), name

@@ -15,8 +15,9 @@ from torch import Tensor
 from lgae_pyg.checksums import read_signed
 from lgae_pyg.data.errors import DataFileError
 from lgae_pyg.data.tensor_file import DTYPES, checksum
+from lgae_pyg.vocabulary import STORE_INDEX
 
-INDEX, FORMAT, VERSION = "index.json", "lgae_pyg.JetShards", 1
+FORMAT, VERSION = "lgae_pyg.JetShards", 1
 
 #: Bytes of mapped files that may be resident before all maps are dropped.
 RESIDENT_BYTES = 128 << 20
@@ -213,6 +214,11 @@ def read_checked(path: Path) -> dict[str, Any]:
         raise DataFileError(f"{error}: {_MEND}.") from error
 
 
+def is_finished(path: str | os.PathLike[str]) -> bool:
+    """Whether a folder of shards is there whose writing was finished."""
+    return Path(path, STORE_INDEX).is_file()
+
+
 def read_index(path: Path) -> dict[str, Any]:
     """The index of a folder, compared with its checksum.
 
@@ -220,17 +226,17 @@ def read_index(path: Path) -> dict[str, Any]:
         FileNotFoundError: there is none.
         DataFileError: it is damaged, or of another format.
     """
-    if not (path / INDEX).is_file():
+    if not is_finished(path):
         raise FileNotFoundError(
-            f"{path} is a folder without {INDEX}: no store of jets, or one whose writing was not finished."
+            f"{path} is a folder without {STORE_INDEX}: no store of jets, or one whose writing was not finished."
         )
-    index = read_checked(path / INDEX)
+    index = read_checked(path / STORE_INDEX)
     if index.get("format") != FORMAT or index.get("version") != VERSION:
         raise DataFileError(
-            f"{path / INDEX} is of format {index.get('format')} {index.get('version')}, this version of lgae_pyg "
-            f"reads {FORMAT} {VERSION}: update it, or make the folder again."
+            f"{path / STORE_INDEX} is of format {index.get('format')} {index.get('version')}, this version of "
+            f"lgae_pyg reads {FORMAT} {VERSION}: update it, or make the folder again."
         )
     for file in index["shards"]:
         if not re.fullmatch(r"\d{5,}-\d{5,}\.safetensors", file["file"]):
-            raise DataFileError(f"{path / INDEX} names the file '{file['file']}', which is no shard.")
+            raise DataFileError(f"{path / STORE_INDEX} names the file '{file['file']}', which is no shard.")
     return index

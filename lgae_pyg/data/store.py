@@ -17,7 +17,7 @@ from torch_geometric.data import Batch
 from lgae_pyg.data.collation import check_name, collate
 from lgae_pyg.data.errors import DataFileError
 from lgae_pyg.data.jet import JetData, coarser, reference_factors, set_mark, unit_numbers
-from lgae_pyg.data.shards import INDEX, Shards, read_index
+from lgae_pyg.data.shards import Shards, is_finished, read_index
 from lgae_pyg.data.tensor_file import MEND, metadata_of, read_tensors, write_tensors
 from lgae_pyg.data.units import unit_factor
 from lgae_pyg.registry import choose
@@ -323,7 +323,7 @@ class JetStore:
     @staticmethod
     def is_at(path: str | os.PathLike[str]) -> bool:
         """Whether a file, or a folder of shards whose writing was finished, is there."""
-        return Path(path).is_file() or Path(path, INDEX).is_file()
+        return Path(path).is_file() or is_finished(path)
 
     @staticmethod
     def read_meta(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from lgae_pyg.checksums import write_signed
 from lgae_pyg.data.errors import DataFileError
-from lgae_pyg.data.shards import FORMAT, INDEX, VERSION, read_checked
+from lgae_pyg.data.shards import FORMAT, VERSION, read_checked
 from lgae_pyg.data.store import JetStore
 from lgae_pyg.data.tensor_file import checksum, dtype_name
 from lgae_pyg.files import plain, remove_partial
+from lgae_pyg.vocabulary import STORE_INDEX
 
 #: Bytes after which a shard is full.
 SHARD_BYTES = 32 << 20
@@ -167,9 +168,9 @@ class JetStoreWriter:
         Raises:
             FileExistsError: the folder holds a finished store of something else.
         """
-        path, finished = Path(path), (Path(path) / INDEX).exists()
+        path, finished = Path(path), (Path(path) / STORE_INDEX).exists()
         if finished:
-            found = read_checked(path / INDEX)["meta"]
+            found = read_checked(path / STORE_INDEX)["meta"]
             if any(found.get(key) != value for key, value in plain(meta, "meta").items()):
                 raise FileExistsError(
                     f"{path} holds a finished store of other jets: remove it, or choose another folder."
@@ -238,7 +239,7 @@ class JetStoreWriter:
         if not shards:
             raise ValueError(f"a store cannot be made of no jets: nothing was written to {path}.")
         index = {"format": FORMAT, "version": VERSION, **fields, "shards": shards, "meta": plain(meta, "meta")}
-        write_signed(path / INDEX, index)
+        write_signed(path / STORE_INDEX, index)
         for piece in range(pieces):
             (path / f"{piece:05d}.json").unlink(missing_ok=True)
         return path
@@ -276,7 +277,7 @@ def _is_intact(path: Path, shard: Mapping[str, Any]) -> bool:
 
 
 def _refuse_finished(path: Path) -> None:
-    if (path / INDEX).exists():
+    if (path / STORE_INDEX).exists():
         raise FileExistsError(f"{path} holds a finished store: remove it, or choose another folder.")
 
 

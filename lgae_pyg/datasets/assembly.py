@@ -10,12 +10,13 @@ import numpy as np
 from lgae_pyg.data import DataFileError
 from lgae_pyg.data.flat import FlatJets
 from lgae_pyg.data.units import UNITS_IN_GEV
-from lgae_pyg.datasets.base import AZIMUTH_STREAM, SPLITS
+from lgae_pyg.datasets import streams
 from lgae_pyg.datasets.cards import FILE_UNITS, Card
 from lgae_pyg.datasets.columns import CardColumns
 from lgae_pyg.datasets.layouts import LinkedJets, layout_of
 from lgae_pyg.datasets.momenta import as_precise, four_momenta
 from lgae_pyg.datasets.readers import refuse
+from lgae_pyg.vocabulary import SPLITS
 
 
 def assemble(
@@ -84,7 +85,7 @@ def assemble(
 
 def draw_azimuths(seed: tuple[int, ...], first: int, jets: int) -> np.ndarray:
     """Uniform azimuths of jets ``first``, ``first + 1``, ...; the same however the jets are cut into chunks."""
-    bits = np.random.PCG64([*seed, AZIMUTH_STREAM])
+    bits = np.random.PCG64([*seed, streams.AZIMUTHS])
     bits.advance(first)
     return np.random.Generator(bits).uniform(-np.pi, np.pi, jets)
 

@@ -25,16 +25,14 @@ from lgae_pyg.data import DataFileError, JetData, JetLoader, JetStore
 from lgae_pyg.data.flat import FlatJets
 from lgae_pyg.data.gate import Admission, Rules, admit
 from lgae_pyg.data.units import UNITS_IN_GEV
+from lgae_pyg.datasets import streams
 from lgae_pyg.datasets.code import PACKAGE, code_fingerprint
 from lgae_pyg.files import plain, remove_partial
 from lgae_pyg.lock import in_turn
 from lgae_pyg.registry import check_choice
+from lgae_pyg.vocabulary import SPLITS
 
-SPLITS = ("train", "val", "test")
 FRACTIONS = (0.6, 0.2, 0.2)
-
-# Streams of random numbers that depend on the same seed and class must not be the same numbers.
-AZIMUTH_STREAM, SPLIT_STREAM, SUBSET_STREAM = 0, 1, 2
 
 
 class JetDataset(Dataset, ABC):
@@ -343,7 +341,7 @@ def stratified_split(y: Tensor, split: str, fractions: Sequence[float], seed: in
     chosen = torch.zeros(len(y), dtype=torch.bool)
     for number in y.unique().tolist():
         jets = (y == number).nonzero().flatten()
-        order = np.random.default_rng([seed, number, SPLIT_STREAM]).permutation(len(jets))
+        order = np.random.default_rng([seed, number, streams.SPLIT]).permutation(len(jets))
         first, last = np.rint(bounds[place : place + 2] * len(jets)).astype(int)
         chosen[jets[order[first:last]]] = True
     return chosen.nonzero().flatten()
@@ -375,7 +373,7 @@ def stratified_choice(y: Tensor, jets: int, seed: int) -> Tensor:
     places = torch.empty(len(y), dtype=torch.float64)
     for number in classes:
         members = (y == number).nonzero().flatten()
-        order = np.random.default_rng([seed, number, SUBSET_STREAM]).permutation(len(members))
+        order = np.random.default_rng([seed, number, streams.SUBSET]).permutation(len(members))
         places[members[order]] = (torch.arange(len(members)) + 0.5).double() / len(members)
     return places.argsort(stable=True)[:jets].sort().values
 

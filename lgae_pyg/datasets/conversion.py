@@ -16,12 +16,13 @@ from tqdm import tqdm
 from lgae_pyg.checksums import fingerprint
 from lgae_pyg.data.admission import Admission
 from lgae_pyg.data.gate import Rules
-from lgae_pyg.data.writer import INDEX, JetStoreWriter, read_checked
+from lgae_pyg.data.writer import JetStoreWriter, read_checked
 from lgae_pyg.datasets.cards import Card
 from lgae_pyg.datasets.columns import CardColumns
 from lgae_pyg.datasets.reading import JetReading, Piece, account_of, description, join_accounts, store_fields
 from lgae_pyg.lock import writing
 from lgae_pyg.processes import end_with_parent, holding_stops, ignore_stops
+from lgae_pyg.vocabulary import STORE_INDEX
 
 #: Rows of a file that are one piece of the work, more or less: pieces end where the file's own blocks do.
 PIECE_ROWS = 100_000
@@ -110,7 +111,7 @@ def convert(
     out, recipe, pieces = Path(out), work.recipe(), work.pieces()
     with writing(out, "conversion", folder=True):
         if JetStoreWriter.is_finished(out, conversion=recipe):
-            return Admission.from_dict(read_checked(out / INDEX)["meta"]["admission"])
+            return Admission.from_dict(read_checked(out / STORE_INDEX)["meta"]["admission"])
         meta = {"conversion": recipe, "unit": work.unit}
         account = join_accounts(_write_missing(work, out, meta, pieces, workers, progress, check))
         described = {**meta, **description(work.card, account), "files": list(work.files)}

@@ -14,12 +14,13 @@ from lgae_pyg.data.admission import Admission
 from lgae_pyg.data.flat import FlatJets
 from lgae_pyg.data.gate import Rules, admit
 from lgae_pyg.data.units import UNITS_IN_GEV
-from lgae_pyg.datasets.base import SPLITS, JetDataset
+from lgae_pyg.datasets.base import JetDataset
 from lgae_pyg.datasets.cards import FILE_UNITS, MOMENTA
 from lgae_pyg.datasets.jet_files import collect
 from lgae_pyg.datasets.momenta import four_momenta
 from lgae_pyg.datasets.reading import store_fields
 from lgae_pyg.registry import check_choice, check_keys
+from lgae_pyg.vocabulary import SPLITS
 
 _Columns = Mapping[str, Any]
 

@@ -18,12 +18,12 @@ from tqdm import tqdm
 from lgae_pyg.data import JetData, JetStore, JetStoreWriter
 from lgae_pyg.data.admission import Admission
 from lgae_pyg.data.gate import Rules
-from lgae_pyg.data.shards import INDEX
-from lgae_pyg.datasets.base import SPLITS, JetDataset, tell
+from lgae_pyg.datasets.base import JetDataset, tell
 from lgae_pyg.datasets.cards import Card, read_card
 from lgae_pyg.datasets.readers import find_files, recognise
 from lgae_pyg.datasets.reading import JetReading, account_of, description, store_fields
 from lgae_pyg.datasets.recognition import card_of_store, recognise_card
+from lgae_pyg.vocabulary import SPLITS, STORE_INDEX
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -83,7 +83,7 @@ class CardJets(JetDataset):
     @property
     def raw_file_names(self) -> list[str]:
         """Absolute paths of the files; of a store in a folder, of what is written last."""
-        return [os.path.join(path, INDEX) if os.path.isdir(path) else path for path in self._files]
+        return [os.path.join(path, STORE_INDEX) if os.path.isdir(path) else path for path in self._files]
 
     @property
     def summary(self) -> list[str]:

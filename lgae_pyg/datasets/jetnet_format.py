@@ -20,7 +20,8 @@ from lgae_pyg.data import DataFileError, JetStore
 from lgae_pyg.data.flat import FlatJets
 from lgae_pyg.data.gate import Admission, Rules, admit
 from lgae_pyg.data.units import UNITS_IN_GEV
-from lgae_pyg.datasets.base import AZIMUTH_STREAM, JetDataset
+from lgae_pyg.datasets import streams
+from lgae_pyg.datasets.base import JetDataset
 from lgae_pyg.datasets.hdf5 import open_hdf5
 from lgae_pyg.lorentz.kinematics import from_pt_eta_phi_m, massless
 
@@ -197,7 +198,7 @@ def read_class(
     """
     with open_class_file(path, num_particles) as (particles, jets):
         count = min(len(jets), max_jets or len(jets))
-        azimuths = np.random.default_rng([seed, number, AZIMUTH_STREAM]).uniform(-np.pi, np.pi, count)
+        azimuths = np.random.default_rng([seed, number, streams.AZIMUTHS]).uniform(-np.pi, np.pi, count)
         with tqdm(total=count, desc=Path(path).name, unit="jets", disable=None, leave=False) as bar:
             for first in range(0, count, _CHUNK):
                 rows = slice(first, min(first + _CHUNK, count))

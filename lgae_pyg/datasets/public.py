@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lgae_pyg.data import DataFileError, JetData, JetStore
-from lgae_pyg.datasets.base import SPLITS, JetDataset
+from lgae_pyg.datasets.base import JetDataset
 from lgae_pyg.datasets.cards import read_card
 from lgae_pyg.datasets.jet_files import CardJets, cache_folder
 from lgae_pyg.datasets.public_files import JETCLASS_ARCHIVES, JETCLASS_FILES, PUBLISHED_MD5
@@ -22,6 +22,7 @@ from lgae_pyg.datasets.readers import open_reader
 from lgae_pyg.datasets.reading import JetReading
 from lgae_pyg.datasets.zenodo import address, fetch
 from lgae_pyg.registry import check_choice, near
+from lgae_pyg.vocabulary import SPLITS
 
 _BLOCK = 1 << 20
 

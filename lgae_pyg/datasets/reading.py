@@ -17,11 +17,11 @@ from lgae_pyg.data.admission import Admission
 from lgae_pyg.data.flat import FlatJets
 from lgae_pyg.data.gate import Rules, admit
 from lgae_pyg.datasets.assembly import assemble
-from lgae_pyg.datasets.base import SPLITS
 from lgae_pyg.datasets.cards import Card
 from lgae_pyg.datasets.columns import CardColumns
 from lgae_pyg.datasets.readers import ROWS
 from lgae_pyg.registry import check_choice
+from lgae_pyg.vocabulary import SPLITS
 
 #: Rows (events) of a file whose jets are linked that are read at a time: an event holds thousands of candidates.
 EVENTS = 500

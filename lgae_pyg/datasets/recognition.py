@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from lgae_pyg.data import DataFileError
-from lgae_pyg.datasets.base import SPLITS
 from lgae_pyg.datasets.cards import Card, preset_names, read_card
 from lgae_pyg.datasets.columns import CardColumns
 from lgae_pyg.datasets.readers import Column, Reader, open_reader, recognise
 from lgae_pyg.datasets.readers.base import ManyTables
 from lgae_pyg.datasets.readers.store import StoreReader
+from lgae_pyg.vocabulary import SPLITS
 
 #: Endings of the names of columns, in small letters, by what the columns are.
 _ENDINGS = {

@@ -10,10 +10,9 @@ import numpy as np
 import torch
 
 from lgae_pyg.data import JetStore
+from lgae_pyg.vocabulary import QCD
 
-#: The convention of these studies: jets of gluons and light quarks together are QCD, which a model is trained on;
-#: other jets are the signals. Printed names of the classes that have one.
-QCD, SIGNALS = ("g", "q"), ("t", "w", "z")
+#: Printed names of the classes that have one.
 NAMES = {"t": "top", "w": "W", "z": "Z", "g": "gluon", "q": "light quark"}
 
 

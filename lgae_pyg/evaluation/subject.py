@@ -13,12 +13,12 @@ import torch
 from lgae_pyg.checkpoint import load_checkpoint, package_versions
 from lgae_pyg.checksums import fingerprint
 from lgae_pyg.data import JetLoader, JetStore
-from lgae_pyg.data.units import UNITS_IN_GEV
 from lgae_pyg.datasets import build_dataset
-from lgae_pyg.evaluation.sample import QCD, SIGNALS, Sample, sample_name
+from lgae_pyg.evaluation.sample import Sample, sample_name
 from lgae_pyg.models import contract_of
 from lgae_pyg.models.base import BACKGROUND
 from lgae_pyg.registry import check_choice
+from lgae_pyg.vocabulary import QCD, SIGNALS, UNITS_IN_GEV
 
 #: Jets of each sample, unless another number is asked for.
 JETS = 20_000

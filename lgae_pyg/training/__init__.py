@@ -1,28 +1,19 @@
 """Training: a Lightning module for each task, exact resumption, Weights & Biases, Hydra configurations."""
 
-from typing import Any
+from lgae_pyg.lazy import loaded_on_use
 
 __all__ = ["ClassificationTask", "JetDataModule", "ReconstructionTask", "Task", "build_task", "train"]
 
-_HOMES = {
-    "AutoencoderModule": "tasks.reconstruction",
-    "ClassificationTask": "tasks",
-    "JetDataModule": "data",
-    "ReconstructionTask": "tasks",
-    "Task": "tasks",
-    "build_task": "tasks",
-    "train": "run",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Loads the public names on first use: ``lgae train --help`` needs no Lightning."""
-    if name in _HOMES:
-        import importlib
-
-        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+# ``lgae train --help`` needs no Lightning
+__getattr__, __dir__ = loaded_on_use(
+    __name__,
+    {
+        "AutoencoderModule": "lgae_pyg.training.tasks.reconstruction",
+        "ClassificationTask": "lgae_pyg.training.tasks",
+        "JetDataModule": "lgae_pyg.training.data",
+        "ReconstructionTask": "lgae_pyg.training.tasks",
+        "Task": "lgae_pyg.training.tasks",
+        "build_task": "lgae_pyg.training.tasks",
+        "train": "lgae_pyg.training.run",
+    },
+)

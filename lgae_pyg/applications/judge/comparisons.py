@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lgae_pyg.applications.judge.jets import ScoredJets
-from lgae_pyg.evaluation.sample import QCD
 from lgae_pyg.registry import suggestion
+from lgae_pyg.vocabulary import QCD
 
 #: Names of classes that are taken for background if nobody says which is.
 BACKGROUNDS = {*QCD, "qcd", "background", "bkg", "bg", "ordinary", "normal", "gluon", "quark", "g+q", "q+g"}

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lgae_pyg.data import DataFileError
-from lgae_pyg.data.shards import INDEX
 from lgae_pyg.datasets.readers.arrays import NumpyReader
 from lgae_pyg.datasets.readers.base import ROWS, Column, Reader, refuse
 from lgae_pyg.datasets.readers.hdf5 import Hdf5Reader
@@ -16,6 +15,7 @@ from lgae_pyg.datasets.readers.parquet import ParquetReader
 from lgae_pyg.datasets.readers.root import RootReader
 from lgae_pyg.datasets.readers.store import StoreReader
 from lgae_pyg.places import check_inputs
+from lgae_pyg.vocabulary import STORE_INDEX
 
 __all__ = ["FORMATS", "ROWS", "Column", "Reader", "find_files", "open_reader", "recognise", "refuse"]
 
@@ -48,7 +48,7 @@ def recognise(path: str | os.PathLike[str]) -> str:
         OSError: if the system does not let it be read.
         DataFileError: if it is none of them.
     """
-    if os.path.isfile(os.path.join(path, INDEX)):
+    if os.path.isfile(os.path.join(path, STORE_INDEX)):
         return "store"
     if os.path.isdir(path):
         raise IsADirectoryError(f"{path} is a folder, not a file of jets.")
@@ -129,7 +129,7 @@ def find_files(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]])
 
 def _is_one(path: str) -> bool:
     """Whether this is a file, or the folder of a store."""
-    return os.path.isfile(path) or os.path.isfile(os.path.join(path, INDEX))
+    return os.path.isfile(path) or os.path.isfile(os.path.join(path, STORE_INDEX))
 
 
 def _is_known(path: Path) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lgae_pyg.data import DataFileError, JetStore
+from lgae_pyg.data.errors import DataFileError
 from lgae_pyg.datasets.readers.base import Column, Reader
 
 REFERENCE = ("pt", "eta", "phi", "mass")
@@ -27,6 +27,8 @@ class StoreReader(Reader):
 
     def look(self) -> None:
         """Opens the store, and gives its fields the names of columns."""
+        from lgae_pyg.data.store import JetStore
+
         self._store = JetStore.load(self.path)
         self.meta, self.rows = self._store.meta, len(self._store)
         self.unit = self.meta.get("unit", "")
