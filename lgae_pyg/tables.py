@@ -166,14 +166,18 @@ def format_with_range(middle: float, low: float, high: float) -> str:
     """A number between the smallest and the largest of its kind: ``0.9697 (0.9685–0.9704)``.
 
     All to the second digit of their distance, but with four digits at most; the number alone where the three are
-    equal, and three digits of each where one is not finite or the largest is below 0.001.
+    equal, and three digits of each where one is not finite, the largest is below 0.001, or the smallest would
+    become zero.
     """
     spread, size = high - low, max(abs(low), abs(high))
     if math.isnan(middle) or (size < math.inf and spread <= 1e-12 * size):
         return format_value(float(middle))
-    if not math.isfinite(spread) or size < 1e-3:
+    digits, few = 0, not math.isfinite(spread) or size < 1e-3
+    if not few:
+        digits = max(0, min(1 - math.floor(math.log10(spread)), 3 - math.floor(math.log10(size))))
+        few = low * high > 0 and not round(min(abs(low), abs(high)), digits)
+    if few:
         return f"{format_value(float(middle))} ({format_value(float(low))}–{format_value(float(high))})"
-    digits = max(0, min(1 - math.floor(math.log10(spread)), 3 - math.floor(math.log10(size))))
     return f"{middle:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
 
 
