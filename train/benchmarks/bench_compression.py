@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--particles", type=int)
     parser.add_argument("--max-jets", type=int)
     parser.add_argument("--title", default="")
-    parser.add_argument("--only", action="store_true", help="one bound, 1 % and 1e-3, and the two coders alone")
+    parser.add_argument("--only", action="store_true", help="one bound, 1 % and 1e-3, the coders and the entropy of columns")
     parser.add_argument("--model", help="checkpoint of an autoencoder, tried as well")
     options = parser.parse_args()
     data = JetFiles(options.files, options.card, num_particles=options.particles, max_jets=options.max_jets)
@@ -71,7 +71,7 @@ def main() -> None:
     if options.model:
         methods["model"] = lambda jets, bounds: ours(jets, bounds, model=options.model, coder="model")
     if options.only:
-        methods = {name: methods[name] for name in ("lgae", "learned")}
+        methods = {name: methods[name] for name in ("range", "lgae", "learned")}
     for pt, angle in [(0.01, 1.0)] if options.only else BOUNDS:
         for name, method in methods.items():
             bits, worst = method(plain, Bounds(pt, angle))
