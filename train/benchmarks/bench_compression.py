@@ -48,7 +48,8 @@ def main() -> None:
     parser.add_argument("--particles", type=int)
     parser.add_argument("--max-jets", type=int)
     parser.add_argument("--title", default="")
-    parser.add_argument("--only", action="store_true", help="one bound, 1 % and 1e-3, the coders and the entropy of columns")
+    only = "one bound, 1 %% and 1e-3, the two coders and the entropy of columns alone"
+    parser.add_argument("--only", action="store_true", help=only)
     parser.add_argument("--model", help="checkpoint of an autoencoder, tried as well")
     options = parser.parse_args()
     data = JetFiles(options.files, options.card, num_particles=options.particles, max_jets=options.max_jets)
