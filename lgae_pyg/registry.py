@@ -95,7 +95,7 @@ def locate(what: str, target: str, base: type[T]) -> type[T]:
     except ImportError as error:
         raise ValueError(f"{problem} ({error}): is its folder on Python's path?") from error
     except AttributeError as error:
-        meant = suggestion(name, vars(sys.modules[module])) if module in sys.modules else ""
+        meant = suggestion(name, dir(sys.modules[module])) if module in sys.modules else ""
         raise ValueError(f"{problem} ({error}){meant}") from error
     if not (isinstance(found, type) and issubclass(found, base)):
         raise ValueError(f"{what} '{target}' does not derive from {base.__module__}.{base.__name__}")

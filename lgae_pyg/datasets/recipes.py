@@ -14,7 +14,8 @@ from lgae_pyg.datasets.pythia_jets import PythiaJets
 from lgae_pyg.files import plain
 from lgae_pyg.registry import check_keys, locate, suggestion
 
-_DATASETS = {kind.__name__: kind for kind in (JetClass, JetFiles, JetNet, PythiaJets, QuarkGluon, TopTagging)}
+#: By the names in recipes.
+DATASETS = {kind.__name__: kind for kind in (JetClass, JetFiles, JetNet, PythiaJets, QuarkGluon, TopTagging)}
 #: Entries of every recipe; a class whose constructor does not take them fixes them itself.
 _COMMON = ("root", "unit", "seed", "fractions")
 
@@ -33,10 +34,10 @@ def asked_classes(recipe: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _kind_of(recipe: Mapping[str, Any]) -> type[JetDataset]:
     target, name = recipe.get("_target_"), recipe.get("name")
-    if not target and name not in _DATASETS:
-        known = ", ".join(_DATASETS)
-        raise ValueError(f"there is no data set named '{name}', only {known}{suggestion(name, _DATASETS)}")
-    return locate("data set", target, JetDataset) if target else _DATASETS[name]
+    if not target and name not in DATASETS:
+        known = ", ".join(DATASETS)
+        raise ValueError(f"there is no data set named '{name}', only {known}{suggestion(name, DATASETS)}")
+    return locate("data set", target, JetDataset) if target else DATASETS[name]
 
 
 def build_dataset(recipe: Mapping[str, Any], split: str = "all", **changes: Any) -> JetDataset:

@@ -90,14 +90,14 @@ def read_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _kinds_of(group: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """Kinds of the arguments of the model, or of the data set; none if that is unknown, which others say."""
-    from lgae_pyg import datasets
+    from lgae_pyg.datasets.recipes import DATASETS
 
     values = config.get(group)
     if not isinstance(values, Mapping):
         return {}
     if target := values.get("_target_"):
         return argument_kinds(locate(group, str(target), object))
-    known = MODELS if group == "model" else vars(datasets)
+    known: Mapping[str, Any] = MODELS if group == "model" else DATASETS
     found = known.get(str(values.get("name")))
     return argument_kinds(found) if isinstance(found, type) else {}
 
