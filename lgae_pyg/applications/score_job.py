@@ -144,13 +144,14 @@ def choose_card(card: Any, files: Sequence[str], trained: Card | None, labels: b
         DataFileError: none is given, none fits.
         ValueError: for a card that cannot be.
     """
+    def as_asked(found: Card) -> Card:
+        return found if labels else found.without_labels()
+
     if card is not None:
-        found = read_card(card)
-    elif trained is not None and _fits(_bare(trained, labels), files[0]):
-        found = trained
-    else:
-        found = recognise_card(files[0])
-    return _bare(found, labels)
+        return as_asked(read_card(card))
+    if trained is not None and _fits(as_asked(trained), files[0]):
+        return as_asked(trained)
+    return recognise_card(files[0], labels)
 
 
 def check_features(scorer: Scorer, card: Card) -> None:
@@ -167,10 +168,6 @@ def check_features(scorer: Scorer, card: Card) -> None:
             f"{scorer.label} was trained with the features {', '.join(wanted)}, and {card} gives "
             f"{', '.join(found) or 'none'}: name the same, in the same order, in a card of your own"
         )
-
-
-def _bare(card: Card, labels: bool) -> Card:
-    return card if labels else replace(card, labels={}, split={})
 
 
 def _fits(card: Card, path: str) -> bool:

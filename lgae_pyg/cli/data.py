@@ -1,12 +1,16 @@
 """``lgae data``: what is in a file of jets, with which card it is read; files converted to a store."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lgae_pyg.cli.parser import CommandParser
 from lgae_pyg.places import check_inputs, preset_names
+
+#: Files of a folder that are compared with the first one.
+COMPARED = 100
 
 COMMANDS = {
     "inspect": (
@@ -120,7 +124,7 @@ def inspect_file(options: argparse.Namespace) -> int:
             from lgae_pyg.files import write_text
 
             print(f"saved: {write_text(options.out, text)}\n")
-    for doubt in doubts:
+    for doubt in [*doubts, *_unlike_the_first(files, reader, options.table)]:
         print(f"to be checked: {doubt}")
     if card:
         print("\n" + _first_jet(path, card, options.particles))
@@ -191,6 +195,26 @@ def _open(path: str, table: str) -> Any:
             raise
         tables = several.tables
         return open_reader(path, max(tables, key=lambda name: tables[name]))
+
+
+def _unlike_the_first(files: Sequence[str], first: Any, table: str) -> list[str]:
+    """Files that are of another format or hold other columns than the first one, in a sentence."""
+    from lgae_pyg.data import DataFileError
+
+    def layout(path: str) -> Any:
+        try:
+            reader = _open(path, table)
+        except DataFileError:
+            return None
+        return reader.format, set(reader.columns)
+
+    looked_into = files[1:COMPARED]
+    unlike = [path for path in looked_into if layout(path) != (first.format, set(first.columns))]
+    if not unlike:
+        return []
+    named = ", ".join(os.path.basename(path) for path in unlike[:3]) + (", ..." if len(unlike) > 3 else "")
+    all_files = f"{len(files)}" if len(files) <= COMPARED else f"first {COMPARED}"
+    return [f"{len(unlike)} of the {all_files} files have other columns than this one ({named})"]
 
 
 def _columns(columns: list[Any]) -> str:

@@ -70,9 +70,10 @@ def run(options: argparse.Namespace) -> int:
         return 0
     meta = read_meta(out)
     print("\n".join(_lines(meta)))
-    if meta["admission"]["read"] != progress.done:  # rows that hold several jets
-        progress.unit = "rows"
-    print(f"{out}: {progress.text}")
+    read = meta["admission"]["read"]
+    if read != progress.done:  # rows that hold several jets
+        progress.unit = "events"
+    print(f"{out}: {progress.text}" + (f" ({read:,} jets)" if read != progress.done else ""))
     return 0
 
 

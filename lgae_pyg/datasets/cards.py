@@ -160,6 +160,10 @@ class Card:
         }
         return dataclasses.replace(self, **values | {"names": {}})
 
+    def without_labels(self) -> Card:
+        """The card with neither classes nor a published split: files need not have them."""
+        return dataclasses.replace(self, labels={}, split={})
+
     def texts(self) -> dict[str, str]:
         """Every column or formula of the card by its place, such as ``momenta.px``."""
         found = {

@@ -34,13 +34,18 @@ _ENDINGS = {
 _LABELS = ("label", "labels", "y", "target", "class", "truth", "is_signal", "is_signal_new", "jet_label", "signal")
 
 
-def fitting_presets(path: str) -> list[Card]:
-    """Presets whose format and columns a file has, the one with most columns first; of a store, its own card."""
+def fitting_presets(path: str, labels: bool = True) -> list[Card]:
+    """Presets whose format and columns a file has, the one with most columns first; of a store, its own card.
+
+    Args:
+        path: the file.
+        labels: whether classes and published splits are read; without, a file need not have them.
+    """
     if recognise(path) == "store":
-        return [card_of_store(path)]
+        return [card_of_store(path) if labels else card_of_store(path).without_labels()]
     fits = []
     for name in preset_names():
-        card = read_card(name)
+        card = read_card(name) if labels else read_card(name).without_labels()
         try:
             columns = CardColumns(card, path)
             card.file_class(path)
@@ -50,8 +55,8 @@ def fitting_presets(path: str) -> list[Card]:
     return [card for _, card in sorted(fits, key=lambda one: -one[0])]
 
 
-def recognise_card(path: str) -> Card:
-    """The preset that fits a file best.
+def recognise_card(path: str, labels: bool = True) -> Card:
+    """The preset that fits a file best; ``labels`` as in :func:`fitting_presets`.
 
     Raises:
         OSError: the file cannot be opened.
@@ -62,12 +67,19 @@ def recognise_card(path: str) -> Card:
         inside = ", ".join(list(reader.columns)[:20])
     except ManyTables as error:  # a preset may know which
         inside = str(error)
-    if fits := fitting_presets(path):
+    if fits := fitting_presets(path, labels):
         return fits[0]
+    without = fitting_presets(path, labels=False) if labels else []
+    near = (
+        f"But for its labels it is {without[0].name}: --no-labels of lgae score, or a card of the entries "
+        f"base: {without[0].name} and labels: {{constant: NAME}}. "
+        if without
+        else ""
+    )
     raise DataFileError(
-        f"{path} is not recognised; it holds: {inside}. Say what its columns are in a card (--card FILE.yaml; "
-        "data.card=FILE.yaml of lgae train; card='FILE.yaml' in Python); `lgae data inspect` shows what is inside "
-        "and proposes one."
+        f"{path} is not recognised; it holds: {inside}. {near}Say what its columns are in a card "
+        "(--card FILE.yaml; data.card=FILE.yaml of lgae train; card='FILE.yaml' in Python); "
+        "`lgae data inspect` shows what is inside and proposes one."
     )
 
 

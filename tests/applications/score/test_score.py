@@ -233,6 +233,14 @@ def test_real_jets_are_scored_as_a_data_set_of_them_is(tagger: Path, tmp_path: P
     np.testing.assert_allclose(table["score"][sound], logits.softmax(-1)[:, 1].detach(), rtol=1e-9)
 
 
+@pytest.mark.skipif(not REAL, reason="LGAE_PYG_REAL_JETS names no folder of real jets")
+def test_rows_of_several_jets_are_called_events(tagger: Path, tmp_path: Path, capsys) -> None:
+    out = str(tmp_path / "scores.npz")
+    assert main(["score", str(tagger), str(Path(REAL, "delphes_example.root")), "--out", out, "--quiet"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert "10 events in " in last and last.endswith("(22 jets)")
+
+
 def test_the_model_is_known_by_its_weights(tagger: Path) -> None:
     model = load_model(tagger)
     before = Scorer.of(model).fingerprint
