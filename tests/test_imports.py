@@ -120,7 +120,13 @@ def test_dir_lists_what_is_loaded_on_first_use() -> None:
     for path in lazy:
         module = importlib.import_module(".".join(("lgae_pyg", *path.parent.relative_to(PACKAGE).parts)))
         assert set(module.__all__) <= set(dir(module)), f"{module.__name__} hides names"
-        assert "__name__" in dir(module)
+        assert "__name__" in dir(module) and "loaded_on_use" not in dir(module)
+
+
+def test_modules_are_found_without_importing_them() -> None:
+    statement = "import lgae_pyg\nprint(lgae_pyg.models.LGAE.__name__, lgae_pyg.data.jet.__name__)"
+    assert run_without((), statement).split() == ["LGAE", "lgae_pyg.data.jet"]
+    assert run_without((), "import lgae_pyg\nprint(hasattr(lgae_pyg, 'LGAE'))").strip() == "False"
 
 
 def test_files_are_looked_into_without_graphs_and_judged_without_torch() -> None:

@@ -88,6 +88,7 @@ def test_the_wheel_holds_the_package_with_its_configurations_and_nothing_else(wh
     assert {"lgae_pyg/configs/train.yaml", "lgae_pyg/configs/experiment/quickstart.yaml"} <= configurations
     assert found == set(files_of(CLONE / "lgae_pyg")) | configurations
     assert sum(name.endswith((".h", ".cpp")) for name in found) > 5
+    assert "lgae_pyg/py.typed" in found  # type checkers of users look into it
 
 
 def test_the_source_archive_builds_the_same_and_has_no_tests(build) -> None:

@@ -173,7 +173,7 @@ def written(stored: dict[str, Any], reference: Mapping[str, float], folder: Path
     words = " ".join(one for one in stored["words"] if one.partition("=")[0] not in PLACES)
     caption = (
         f"{stored['label']}, the weights after so many epochs of lgae train {words}; {stored['origin']}. Errors: "
-        "bootstrap, of rank correlations asymptotic. Follows: rank correlation of the score among background jets."
+        "bootstrap, of rank correlations (with a score, among background jets) asymptotic."
     )
     table = table_of(stored["rows"], caption)
     table.save(folder)

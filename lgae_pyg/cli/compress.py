@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from lgae_pyg.cli.parser import CommandParser
-from lgae_pyg.places import MODEL, check_inputs, preset_names, shipped_model
+from lgae_pyg.places import MODEL, check_inputs, preset_names, shipped_model, shipped_models
+from lgae_pyg.registry import suggestion
 
 #: Columns that are listed by name.
 SHOWN = 12
@@ -45,7 +46,16 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("lgae compress [MODEL] IN... OUT: give the jets, and last the file to be written")
     if Path(out).is_dir():
         raise IsADirectoryError(f"{out} is a folder: last comes the file to be written")
-    check_inputs(model, inputs, options.card)
+    try:
+        check_inputs(model, inputs, options.card)
+    except FileNotFoundError as error:
+        meant = "" if model or not inputs[1:] else suggestion(inputs[0], shipped_models())
+        raise FileNotFoundError(f"{error}{meant}") from None
+
+    from lgae_pyg.applications.compression.quantise import Bounds
+
+    bounds = {"pt": options.pt, "angle": options.angle}
+    Bounds(**bounds)
 
     from lgae_pyg.applications.compression import compress
     from lgae_pyg.datasets import JetFiles
@@ -57,7 +67,6 @@ def run(options: argparse.Namespace) -> int:
     print("".join(f"{line}\n" for line in _left_out(jets.card, jets.files)), end="")
     drop = [name for name in options.drop.split(",") if name]
     begin = time.perf_counter()
-    bounds = {"pt": options.pt, "angle": options.angle}
     how = {"jet": options.jet, "drop": drop, "model": model, "coder": options.coder}
     with GracefulStop("finishing this block; nothing is written") as stop:
         account = compress(jets, out, **bounds, **how, check=stop.check)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from lgae_pyg.data.jet import JetData, unit_named
+from lgae_pyg.data.rounding import format_of, rounding_at_rest
 
 _PARTICLE_FIELDS = ("pos", "x")
 
@@ -62,6 +63,13 @@ def collate(
         unit = unit_named(jet_fields.pop("unit_in_gev"))
         if meta.setdefault("unit", unit) != unit:
             raise ValueError(f"The jets are in {unit}, and not in {meta['unit']} as the meta says.")
+    if "rounding" in jet_fields:
+        rounding = jet_fields["rounding"]
+        given = format_of(rounding)
+        if given != particle_fields["pos"].dtype:
+            meta.setdefault("given", str(given).removeprefix("torch."))
+        if torch.equal(rounding, rounding_at_rest(given, len(rounding))):
+            del jet_fields["rounding"]  # the store says it of all
     return ptr, particle_fields, jet_fields, meta
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from lgae_pyg.data.rounding import coarser, format_of, moved_rounding, rounding_at_rest
 from lgae_pyg.data.units import UNITS_IN_GEV, unit_factor
 from lgae_pyg.lorentz.kinematics import energy, spatial
 from lgae_pyg.registry import check_choice
@@ -18,17 +19,6 @@ from lgae_pyg.registry import check_choice
 MOVED = -1
 
 Jets = TypeVar("Jets", bound=Data)
-
-
-def coarser(*formats: torch.dtype) -> torch.dtype:
-    """The one of some floating-point formats that resolves least."""
-    return max(formats, key=lambda dtype: torch.finfo(dtype).eps)
-
-
-def given_precision(batch: Data) -> torch.dtype:
-    """:attr:`JetData.given`, also of a graph that is no ``JetData``: the precision of ``pos``."""
-    given = getattr(batch, "given", None)
-    return given if isinstance(given, torch.dtype) else batch.pos.dtype
 
 
 class JetData(Data):
@@ -49,6 +39,9 @@ class JetData(Data):
         unit: Unit of the momenta, ``"GeV"``, ``"TeV"`` or ``"PeV"``, kept as a number, ``unit_in_gev``, so that it
             is collated like the rest. Models refuse jets in another unit than theirs, and look at jets that state
             none for plausibility.
+        rounding: Spacing :math:`\epsilon` of the format in which the momenta were given, and the four-velocity
+            :math:`u` of the frame in which they were, as jets of a store have it: the energy of a particle was
+            rounded at :math:`p \cdot u`, whatever observer sees it now. By it networks tell masses from rounding.
 
     Shapes:
         - **pos**, **p4**: :math:`(n, 4)`
@@ -56,6 +49,7 @@ class JetData(Data):
         - **jet_ref**: :math:`(1, 4)`, in a batch :math:`(B, 4)`
         - **x**: :math:`(n, k)`
         - **unit_in_gev**: :math:`(1,)`, in a batch :math:`(B,)`
+        - **rounding**: :math:`(1, 5)`, in a batch :math:`(B, 5)`
     """
 
     @property
@@ -83,19 +77,29 @@ class JetData(Data):
     @unit.setter
     def unit(self, value: str) -> None:
         check_choice("unit", value, UNITS_IN_GEV)
-        jets = getattr(self, "num_graphs", None) or 1
-        self.unit_in_gev, self._unit = unit_numbers(value, jets), value
+        self.unit_in_gev, self._unit = unit_numbers(value, self._jets), value
+
+    @property
+    def _jets(self) -> int:
+        """How many jets these are: of a batch, all of it."""
+        number = getattr(self, "num_graphs", None)
+        return 1 if number is None else int(number)
 
     @property
     def given(self) -> torch.dtype:
-        """The precision in which the momenta were given, which a conversion to a higher one does not raise: by it
-        networks tell masses from rounding. That of ``pos``, if nothing else is known."""
+        """The precision in which the momenta were given, which a conversion to a higher one does not raise, from
+        :attr:`rounding`. That of ``pos``, if nothing else is known."""
+        if getattr(self, "_given", None) is None and "rounding" in self:  # batches of a store know it
+            self._given = format_of(self["rounding"])
         known = getattr(self, "_given", None)
         return self.pos.dtype if known is None else coarser(known, self.pos.dtype)
 
     @given.setter
     def given(self, value: torch.dtype) -> None:
-        self._given = value
+        rounding = rounding_at_rest(value, self._jets).to(self.pos.device)
+        if "rounding" in self:
+            rounding[:, 1:] = self["rounding"][:, 1:]
+        self.rounding, self._given = rounding, value
 
     _mark: Any
 
@@ -160,7 +164,8 @@ class JetData(Data):
 def transform_jets(jets: Jets, transform: Tensor) -> Jets:
     r"""A copy of jets whose momenta are Lorentz transformed, :math:`p_i \to \Lambda p_i`, computed in float64.
 
-    All else is that of the jets, also what a detector would measure anew (``jet_ref``, ``x``).
+    All else is that of the jets, also what a detector would measure anew (``jet_ref``, ``x``). Where jets have a
+    ``rounding``, it keeps the frame in which they were given.
 
     Args:
         jets: a jet, or a batch of jets.
@@ -176,9 +181,11 @@ def transform_jets(jets: Jets, transform: Tensor) -> Jets:
     matrix, number = transform.to(jets.pos.device, torch.float64), len(jets.ptr) - 1 if "ptr" in jets else 1
     if matrix.shape not in ((4, 4), (number, 4, 4)):
         raise ValueError(f"the transform has the shape {tuple(matrix.shape)}, not (4, 4) or ({number}, 4, 4)")
+    moved = copy.copy(jets)
+    if "rounding" in jets:
+        moved.rounding = moved_rounding(jets.rounding, matrix)
     if matrix.dim() == 3 and "batch" in jets:
         matrix = matrix[jets.batch]
-    moved = copy.copy(jets)
     moved.pos = (matrix @ jets.pos.double().unsqueeze(-1)).squeeze(-1).to(jets.pos.dtype)
     return moved
 

@@ -16,7 +16,8 @@ from torch_geometric.data import Batch
 
 from lgae_pyg.data.collation import check_name, collate
 from lgae_pyg.data.errors import DataFileError
-from lgae_pyg.data.jet import JetData, coarser, reference_factors, set_mark, unit_numbers
+from lgae_pyg.data.jet import JetData, reference_factors, set_mark
+from lgae_pyg.data.rounding import coarser
 from lgae_pyg.data.shards import Shards, is_finished, read_index
 from lgae_pyg.data.tensor_file import MEND, metadata_of, read_tensors, write_tensors
 from lgae_pyg.data.units import unit_factor
@@ -219,9 +220,7 @@ class JetStore:
             for group, chosen in groups
             for name, value in group.items()
         }
-        jet = JetData(**fields, **({"unit": self.unit} if self.unit else {}))
-        jet.given = self.given
-        return jet
+        return JetData(**fields, given=self.given, **({"unit": self.unit} if self.unit else {}))
 
     def batch(self, ids: Ids) -> Batch:
         """Gathers jets into one batch, as ``Batch.from_data_list([store.jet(i) for i in ids])`` would.
@@ -236,17 +235,17 @@ class JetStore:
         particles, ptr, owner = self._particles_of(rows)
         batch = Batch(_base_cls=JetData)
         jet_slices, no_shift = torch.arange(len(rows) + 1), torch.zeros(len(rows), dtype=torch.long)
-        batch._slice_dict, batch._inc_dict = {}, {}
+        batch._slice_dict, batch._inc_dict, batch._num_graphs = {}, {}, len(rows)
         groups = ((self.particle_fields, particles, ptr), (self.jet_fields, rows, jet_slices))
         for fields, chosen, slices in groups:
             for name, value in fields.items():
                 batch[name] = self._cast(name, value.index_select(0, chosen))
                 batch._slice_dict[name], batch._inc_dict[name] = slices, no_shift
-        if self.unit:
-            batch["unit_in_gev"], batch._unit = unit_numbers(self.unit, len(rows)), self.unit
-            batch._slice_dict["unit_in_gev"], batch._inc_dict["unit_in_gev"] = jet_slices, no_shift
         batch.batch, batch.ptr, batch.given = owner, ptr.clone(), self.given
-        batch._num_graphs = len(rows)
+        if self.unit:
+            batch.unit = self.unit
+        for name in ("rounding", "unit_in_gev")[: 2 if self.unit else 1]:
+            batch._slice_dict[name], batch._inc_dict[name] = jet_slices, no_shift
         if "admission" in self.meta:  # its jets went through the gate
             set_mark(batch)
         return batch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import os
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -195,6 +196,25 @@ class Card:
             "add one"
         )
 
+    def check_versions(self, paths: Sequence[str]) -> None:
+        """Refuses two versions of one file beside each other, ``g.hdf5`` and ``g150.hdf5`` of JetNet: the jets of
+        both are the same, with other numbers of particles, and would count twice.
+
+        Raises:
+            ValueError: it names both.
+        """
+        known: dict[tuple[str, str], str] = {}
+        for path in paths:
+            folder, name = os.path.split(path)
+            if name not in self.labels.get("files", {}):  # patterns of one's own may fit many files
+                continue
+            other = known.setdefault((folder, re.sub(r"\d+(?=\.)", "", name)), path)
+            if other != path:
+                raise ValueError(
+                    f"{other} and {path} hold the same jets, cut to other numbers of particles, and would count "
+                    "twice: name the files of one kind"
+                )
+
     def to_dict(self) -> dict[str, Any]:
         """The entries that say something, as plain values: what YAML holds."""
         values = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
@@ -242,7 +262,12 @@ def read_card(card: str | os.PathLike[str] | Mapping[str, Any] | Card) -> Card:
         return card
     if isinstance(card, Mapping):
         return Card.from_dict(card)
-    return Card.from_dict(_load(card_file(card)))
+    path = card_file(card)
+    values = _load(path)
+    try:
+        return Card.from_dict(values)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def _load(path: Path) -> dict[str, Any]:

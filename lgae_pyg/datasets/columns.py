@@ -35,7 +35,7 @@ class CardColumns:
 
     def __init__(self, card: Card, path: str) -> None:
         card = card.filled()
-        self.reader: Reader = open_reader(path, card.table, card.offsets, card.format)
+        self.reader: Reader = open_reader(path, card.table, card.offsets, card.format, str(card))
         self.axes = {
             name: (column, place) for column, names in card.axes.items() for place, name in enumerate(names)
         }

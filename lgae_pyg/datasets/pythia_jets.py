@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shlex
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -127,8 +128,14 @@ class PythiaJets(JetNetFormat):
             )
 
     def download(self) -> None:
-        """Generates the missing jets."""
+        """Generates the missing jets, and says so."""
         missing = self.missing_classes()
+        print(
+            f"{self.raw_dir} lacks {self.recipe['jets']:,} jets of each of the classes {', '.join(missing)}: they "
+            f"are generated, as by {self._command(missing)}; data.root=... names another folder, data.jets=... "
+            "fewer",
+            file=sys.stderr,
+        )
         for particles in sorted({self._particles(letter) for letter in missing}):
             letters = [letter for letter in missing if self._particles(letter) == particles]
             generate_files(

@@ -106,6 +106,7 @@ class JetReading:
     def unchecked(self) -> Iterator[tuple[str, FlatJets]]:
         """The jets before the gate, with the path of their file; the account of the gate is not kept."""
         first, taken = None, {}
+        self.card.check_versions(self.files)
         for number, path in enumerate(self.files):
             wanted = self.piece is None or self.piece.file == number
             if not wanted and first is not None:

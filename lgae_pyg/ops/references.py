@@ -68,39 +68,53 @@ def reference_vectors(beams: bool, time_direction: bool, length: float = 1.0) ->
 
 
 def root_masses(
-    p4: Tensor, ptr: Tensor | PaddedJets, resolved: bool = True, given: torch.dtype | None = None
+    p4: Tensor,
+    ptr: Tensor | PaddedJets,
+    resolved: bool = True,
+    given: torch.dtype | None = None,
+    frame: Tensor | None = None,
 ) -> Tensor:
     r"""Masses :math:`m_i = \sqrt{|p_i^2|}` as inputs of networks.
 
     The root of a rounding error is large: :math:`10^{-16}` of :math:`E^2` is :math:`10^{-8}` of :math:`E`, and
     another number in every frame. A mass that is not resolved is 0 here, unless the originals are followed. What
-    is resolved is judged by the energy in the rest frame of the jet, :math:`E^*_i = p_i \cdot P / \sqrt{P^2}`, the
-    same for every observer: the mass that float32 momenta have by their rounding stays when they are boosted.
+    is resolved is judged by the energy in the rest frame of the jet, :math:`E^*_i = p_i \cdot P / \sqrt{P^2}`, and
+    by that in the frame in which the momenta were given, :math:`p_i \cdot u`, both the same for every observer:
+    the mass that float32 momenta have by their rounding stays when they are boosted.
 
     Args:
         p4: four-momenta.
         ptr: offsets of the jets; or the jets themselves, such as padded ones.
         resolved: 0 where :math:`p^2` is not above :data:`RESOLUTION` of :math:`E^{*2}` and :data:`ROUNDING` of
-            :math:`E^2`; ``False`` takes the absolute value whatever it is, as LorentzNet and LGN were trained.
+            the square of the energy, here and where the momenta were given, :math:`p_i \cdot u`; ``False`` takes
+            the absolute value whatever it is, as LorentzNet and LGN were trained.
         given: the precision that the momenta were given in; that of ``p4`` when omitted.
+        frame: four-velocity :math:`u` of the frame in which they were; :math:`(1, 0, 0, 0)` when omitted.
 
     Shapes:
-        - p4: :math:`(n, 4)`, ptr: :math:`(B+1,)`; or p4: :math:`(B, N, 4)` of padded jets
+        - p4: :math:`(n, 4)`, ptr: :math:`(B+1,)`; or p4: :math:`(B, N, 4)` of padded jets; frame: :math:`(B, 4)`
         - **output:** :math:`(n,)`, or :math:`(B, N)`
     """
     square = minkowski_square(p4)
     if not resolved:
         return safe_sqrt(square.abs())
-    given = given or p4.dtype
+    given, p4 = given or p4.dtype, p4.detach()
     jets = RaggedJets.of(ptr, len(p4)) if isinstance(ptr, Tensor) else ptr
-    total = jets.sum(p4.detach())
+    total = jets.sum(p4)
     mass2 = minkowski_square(total)
-    heavy = mass2 > ROUNDING.get(given, 1e-2) * energy(total).square()
+    heavy = mass2 > _rounding(total, given, frame)
     lightness = jets.spread(torch.where(heavy, 1 / mass2, 0.0))
-    rest2 = minkowski_dot(p4.detach(), jets.spread(total)).square() * lightness
-    floor = ROUNDING.get(given, 1e-2) * energy(p4.detach()).square()
+    rest2 = minkowski_dot(p4, jets.spread(total)).square() * lightness
+    floor = _rounding(p4, given, None if frame is None else jets.spread(frame.to(p4)))
     noise = torch.maximum(RESOLUTION.get(given, 1e-1) * rest2, floor)
     return safe_sqrt(torch.where(square > noise, square, torch.zeros_like(square)))
+
+
+def _rounding(p4: Tensor, given: torch.dtype, frame: Tensor | None) -> Tensor:
+    """What of the square of a momentum may be rounding, where the momenta were given and here."""
+    here = energy(p4).square()
+    there = here if frame is None else minkowski_dot(p4, frame.to(p4)).square()
+    return torch.maximum(ROUNDING.get(given, 1e-2) * there, ROUNDING.get(p4.dtype, 1e-2) * here)
 
 
 def check_scale(scale: float) -> float:

@@ -49,6 +49,7 @@ def test_wrong_calls_say_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixtur
         (["compress", jets, jets], "is a file of jets, and would be replaced"),
         (["compress", jets, str(tmp_path)], "is a folder"),
         (["compress", jets, str(tmp_path / "a"), "--pt", "2"], "between 0 and 1"),
+        (["compress", str(tmp_path / "*"), str(tmp_path / "a"), "--angle", "-1"], "units of 1e-3, above 0"),
         (["decompress", jets], "is no file of compressed jets"),
         (["decompress", str(tmp_path / "missing")], "no such file"),
     ):

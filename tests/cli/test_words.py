@@ -60,6 +60,7 @@ WRONG = [
     ("export lorentz_net_tops --out a.onx", 1, "did you mean .onnx?"),
     ("export nothing --out a.onnx", 1, "no such checkpoint or run folder"),
     ("compress nothing a.lgj", 1, "no such file, and no pattern that fits"),
+    ("compress shell_lgae_jet here.txt a.lgj", 1, "did you mean shell_lgae_jets?"),
     ("compress here.txt a.lgj --coder plian", 2, "did you mean plain?"),
     ("decompress nothing", 1, "no such file, and no pattern that fits"),
     ("decompress here.txt a.paquet", 1, "did you mean .parquet?"),

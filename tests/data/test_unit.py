@@ -46,7 +46,8 @@ def test_a_store_keeps_and_converts_the_unit(source, target):
     store = JetStore.from_jets(jets)
     assert store.unit == source and set(store.jet_fields) == {"jet_ref"}
     ours, theirs = store.batch([1, 0]), Batch.from_data_list([jets[1], jets[0]])
-    assert set(ours.keys()) == set(theirs.keys()) and set(ours._slice_dict) == set(theirs._slice_dict)
+    assert set(ours.keys()) - {"rounding"} == set(theirs.keys())
+    assert set(ours._slice_dict) - {"rounding"} == set(theirs._slice_dict)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs.keys())
     moved = store.in_unit(target)
     assert moved.unit == moved.batch([0]).unit == moved.jet(0).unit == target

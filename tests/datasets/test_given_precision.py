@@ -4,13 +4,18 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch_geometric.data import Batch
+from torch_geometric.loader import DataLoader
 
 import lgae_pyg
-from lgae_pyg.data import JetStore
-from lgae_pyg.data.jet import given_precision
+from lgae_pyg.data import JetStore, transform_jets
+from lgae_pyg.data.rounding import FORMATS, coarser, format_of, given_precision, moved_rounding, rounding_at_rest
 from lgae_pyg.datasets import JetFiles, from_arrays
 from lgae_pyg.datasets.momenta import as_precise
+from lgae_pyg.lorentz import boost, rotation
+from lgae_pyg.lorentz.kinematics import minkowski_dot
 from lgae_pyg.models import LGNClassifier, LorentzNet, LorentzNetBase
 
 JETS, PARTICLES = 40, 12
@@ -65,6 +70,71 @@ def test_the_precision_goes_with_the_jets(massless, tmp_path) -> None:
     assert from_arrays(p4, ptr, unit="GeV").store.given == torch.float64
     plain = Batch.from_data_list([store.jet(0)])
     assert given_precision(plain) == torch.float32
+
+
+@pytest.fixture
+def pions(massless) -> JetStore:
+    """Jets whose particles are photons and pions, in single precision."""
+    p4, ptr = massless
+    mass = np.where(np.arange(len(p4)) % 3, 0.13957, 0.0)
+    p4 = np.column_stack([np.hypot(p4[:, 0], mass), p4[:, 1:]])
+    return from_arrays(p4.astype(np.float32), ptr, unit="GeV").store.in_unit("TeV")
+
+
+@pytest.mark.parametrize("kind", [LorentzNet, LGNClassifier])
+@torch.no_grad()
+def test_moved_jets_have_the_masses_that_were_told_where_they_were_given(pions, kind) -> None:
+    torch.manual_seed(1)
+    model = kind(beams=False).double().eval()
+    jets = pions.to(torch.float64).batch(range(JETS))
+    logits = model(jets)
+    for transform in (boost(3.0, "z"), boost(-2.0, "x") @ rotation(1.0, "y"), boost(2.0, "y") @ boost(2.0, "x")):
+        moved = transform_jets(jets, transform)
+        assert torch.allclose(model(moved), logits, rtol=1e-6, atol=1e-6)
+        assert torch.allclose(model(transform_jets(moved, torch.linalg.inv(transform))), logits, atol=1e-6)
+    moved = transform_jets(jets, boost(3.0, "z"))  # in which all energies are larger
+    del moved.rounding
+    moved._given = torch.float32  # as if they had been given there
+    assert (model(moved) - logits).abs().max() > 1e-5
+    each = torch.stack([boost(0.1 * number, "x") for number in range(JETS)])
+    assert torch.allclose(model(transform_jets(jets, each)), logits, rtol=1e-6, atol=1e-6)
+
+
+@torch.no_grad()
+def test_jets_batched_by_pyg_are_those_of_the_store(pions) -> None:
+    torch.manual_seed(1)
+    model = LorentzNet().double().eval()
+    double = pions.to(torch.float64)
+    whole = double.batch(range(JETS))
+    listed = Batch.from_data_list([double.jet(number) for number in range(JETS)])
+    late = Batch.from_data_list([pions.jet(number) for number in range(JETS)])
+    late.pos = late.pos.double()
+    apart = Batch.from_data_list(whole.to_data_list())
+    (loaded,) = DataLoader([double.jet(number) for number in range(JETS)], batch_size=JETS)
+    for batch in (listed, late, apart, loaded):
+        assert batch.given == torch.float32 and torch.equal(batch.rounding, whole.rounding)
+        assert torch.equal(model(batch), model(whole))
+
+
+def test_a_store_of_moved_jets_knows_their_frame(pions, tmp_path) -> None:
+    jets = [transform_jets(pions.to(torch.float64).jet(number), boost(1.0, "z")) for number in range(3)]
+    JetStore.from_jets(jets).save(tmp_path / "moved.safetensors")
+    store = JetStore.load(tmp_path / "moved.safetensors")
+    assert store.given == store.batch([0, 2]).given == torch.float32
+    assert torch.equal(store.batch([2]).rounding, jets[2].rounding) and jets[2].rounding[0, 1] > 1.5
+    again = JetStore.from_jets([pions.to(torch.float64).jet(0)])
+    assert "rounding" not in again.jet_fields and again.given == torch.float32
+
+
+@given(st.sampled_from(FORMATS), st.sampled_from(FORMATS), st.floats(-5, 5), st.sampled_from("xyz"))
+def test_the_field_rounding(one: torch.dtype, other: torch.dtype, rapidity: float, axis: str) -> None:
+    field = torch.cat([rounding_at_rest(one, 2), rounding_at_rest(other, 1)])
+    transform = boost(rapidity, axis)
+    moved = moved_rounding(field, transform)
+    assert format_of(moved) == coarser(one, other) and format_of(field[:2]) == one
+    p4 = torch.tensor([5.0, 1.0, 2.0, 3.0]).double()
+    assert torch.allclose(minkowski_dot(transform @ p4, moved[:, 1:]), p4[0], rtol=1e-10)
+    assert len(rounding_at_rest(one, 0)) == 0 and format_of(field[:0]) == torch.float64
 
 
 def test_files_that_hold_single_precision_in_wider_columns(massless, tmp_path) -> None:

@@ -80,6 +80,9 @@ def test_jetnet_layout_is_relative_to_the_jet(tmp_path: Path, jets: Jets):
     assert torch.allclose(relative, torch.from_numpy(np.stack(wanted, axis=1)), atol=1e-12)
     assert len(ref[:, 2].unique()) == len(jets)
     assert "drawn" in " ".join(found.summary)
+    write.jetnet(tmp_path / "t150.hdf5", jets)
+    with pytest.raises(ValueError, match=r"t\.hdf5 and .*t150\.hdf5 hold the same jets"):
+        read(tmp_path / "*.hdf5")
 
 
 def test_drawn_azimuths_do_not_depend_on_chunks(tmp_path: Path, jets: Jets, monkeypatch):
@@ -290,7 +293,7 @@ def test_mistakes_are_named(tmp_path: Path, jets: Jets, what: str):
 
 def test_unknown_keys_of_cards_get_a_suggestion(tmp_path: Path):
     (tmp_path / "card.yaml").write_text("momenta: {px: a, py: b, pz: c}\nclass_name: [a]\n")
-    with pytest.raises(ValueError, match="did you mean class_names"):
+    with pytest.raises(ValueError, match=r"card\.yaml: the card .*did you mean class_names"):
         read_card(tmp_path / "card.yaml")
     with pytest.raises(ValueError, match="did you mean jetclass"):
         read_card("jetclas")
@@ -315,7 +318,7 @@ def test_foreign_and_cut_files_are_named(tmp_path: Path, jets: Jets, card: str):
     (tmp_path / name).write_bytes((tmp_path / f"other.{foreign}").read_bytes())
     kinds = {"npz": "NumPy", "h5": "HDF5"}
     if not (card == "neutral"):  # which may be HDF5, too
-        with pytest.raises(DataFileError, match=f"is a {kinds[foreign]} file, where the card expects"):
+        with pytest.raises(DataFileError, match=f"is a {kinds[foreign]} file, where the card {card} expects"):
             read(tmp_path / name, card)
 
 

@@ -52,9 +52,11 @@ def calls(monkeypatch) -> list[tuple]:
     return record
 
 
-def test_only_missing_files_are_generated(tmp_path: Path, calls):
+def test_only_missing_files_are_generated(tmp_path: Path, calls, capsys):
     first = PythiaJets(tmp_path, ("q",), jets=20, seed=4)
     assert len(first) == 20
+    said = capsys.readouterr().err
+    assert "lacks 20 jets of each of the classes q: they are generated, as by lgae generate --classes q" in said
     assert len(PythiaJets(tmp_path, ("t", "q"), jets=20, seed=4, split="train")) == 24
     assert len(PythiaJets(tmp_path, ("q", "t"), jets=20, seed=4, split="test")) == 8
     assert calls == [(["q"], 20, 30, 4), (["t"], 20, 30, 4)]

@@ -75,7 +75,11 @@ def recognise(path: str | os.PathLike[str]) -> str:
 
 
 def open_reader(
-    path: str | os.PathLike[str], table: str = "", offsets: str = "", formats: Sequence[str] = ()
+    path: str | os.PathLike[str],
+    table: str = "",
+    offsets: str = "",
+    formats: Sequence[str] = (),
+    expected_by: str = "the card",
 ) -> Reader:
     """Opens a file with the reader of its format.
 
@@ -84,6 +88,7 @@ def open_reader(
         table: tree or group; the only one when empty.
         offsets: see :class:`Reader`.
         formats: which formats are expected; any when empty.
+        expected_by: who expects them, for messages.
 
     Raises:
         OSError: if the system does not let it be read.
@@ -93,8 +98,9 @@ def open_reader(
     if formats and found not in formats:
         wanted = " or ".join(_WORDS[one] for one in formats)
         raise DataFileError(
-            f"{os.fspath(path)} is a {_WORDS[found]} file, where the card expects {wanted}: choose another card, "
-            "or leave it out and the file is recognised by what is in it."
+            f"{os.fspath(path)} is a {_WORDS[found]} file, where {expected_by} expects {wanted}: choose another "
+            "card, or leave it out and the file is recognised by what is in it. Files that are read together have "
+            "one card, which is recognised by the first of them: give those of another layout by themselves."
         )
     return FORMATS[found](path, table, offsets)
 

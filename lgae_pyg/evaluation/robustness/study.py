@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lgae_pyg.data import JetLoader
+from lgae_pyg.data import JetLoader, transform_jets
 from lgae_pyg.evaluation.results import Results
 from lgae_pyg.evaluation.robustness.transformations import ON_AXIS, STRENGTHS, TURNS, frames, on_axis, to_x_axis
 from lgae_pyg.evaluation.study import Study, StudyOptions, of_taggers
@@ -20,7 +20,6 @@ from lgae_pyg.evaluation.symmetry.equivariance import run_on
 from lgae_pyg.evaluation.tagging.study import check_classes, true_classes
 from lgae_pyg.metrics import bootstrap
 from lgae_pyg.metrics.classification import mean_area
-from lgae_pyg.ops.graphs import node_to_graph
 from lgae_pyg.ops.jets import jet_sum
 from lgae_pyg.progress import steps
 from lgae_pyg.tables import Table, with_errors
@@ -156,13 +155,10 @@ def logits_of(
     """
     parts, first = [], 0
     for batch in batches:
-        pos, jets = batch.pos, len(batch.ptr) - 1
-        if matrix is not None and matrix.dim() == 3:
-            of_particles = matrix[first : first + jets][node_to_graph(batch.ptr, len(pos))]
-            pos = torch.einsum("nij,nj->ni", of_particles, pos)
-        elif matrix is not None:
-            pos = pos @ matrix.T
-        parts.append(run_on(model, batch, pos.to(dtype)).double())
+        jets = len(batch.ptr) - 1
+        own = matrix[first : first + jets] if matrix is not None and matrix.dim() == 3 else matrix
+        moved = batch if own is None else transform_jets(batch, own)
+        parts.append(run_on(model, moved, moved.pos.to(dtype)).double())
         first += jets
         tick()
     return torch.cat(parts)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lgae_pyg.data.jet import given_precision
+from lgae_pyg.data.rounding import given_of
 from lgae_pyg.lorentz.frames import rest_frame
 from lgae_pyg.lorentz.irreps import Irrep, Irreps
 from lgae_pyg.models.taggers.inputs import ReferencedTagger, read_out
@@ -180,7 +180,7 @@ class LGNClassifier(ReferencedTagger):
     def forward(self, batch: Any) -> Tensor:
         jets, jet_ptr = self.momenta(batch)
         p4, ptr, is_reference = with_references(jets, jet_ptr, self.references)
-        columns = [root_masses(p4, ptr, not self.original, given_precision(batch))]
+        columns = [root_masses(p4, ptr, not self.original, *given_of(batch))]
         if len(self.references):
             columns.append(torch.where(is_reference, 1.0, -1.0).to(p4))
         scalars = torch.stack(columns, -1).to(self.dtype)

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lgae_pyg.data.jet import given_precision
+from lgae_pyg.data.rounding import given_of
 from lgae_pyg.models.taggers.inputs import (
     READOUTS,
     GeVTagger,
@@ -104,7 +104,7 @@ class LorentzNet(ReferencedTagger):
         """
         columns = []
         if self.masses != "none":
-            m = psi(root_masses(p4, ptr, self.masses == "resolved", given_precision(batch))).unsqueeze(-1)
+            m = psi(root_masses(p4, ptr, self.masses == "resolved", *given_of(batch))).unsqueeze(-1)
             kinds = torch.stack([~is_reference, is_reference], -1) if len(self.references) else 1.0
             columns.append((m * kinds).to(self.dtype))
         if self.extra_scalars:
@@ -182,7 +182,7 @@ class LorentzNetBase(GeVTagger):
     @without_autocast
     def forward(self, batch: Any) -> Tensor:
         p4, ptr = self.momenta(batch)
-        m = psi(root_masses(p4, ptr, given=given_precision(batch))).unsqueeze(-1)
+        m = psi(root_masses(p4, ptr, True, *given_of(batch))).unsqueeze(-1)
         scalars = torch.cat([jet_features(p4, ptr).x, m], -1).to(self.dtype)
         edge_attr = None
         if self.pairs:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lgae_pyg.data.jet import given_precision
+from lgae_pyg.data.rounding import given_of
 from lgae_pyg.lorentz.kinematics import minkowski_dot
 from lgae_pyg.models.taggers.inputs import GeVTagger, ReferencedTagger, read_out
 from lgae_pyg.ops.graphs import complete_graph, dense_layout, graph_sizes, node_to_graph, pointers
@@ -92,7 +92,7 @@ class LGATrSlim(_Peer):
     @without_autocast
     def forward(self, batch: Any) -> Tensor:
         p4, ptr = self.momenta(batch)
-        m = psi(root_masses(p4, ptr, given=given_precision(batch))).unsqueeze(-1)
+        m = psi(root_masses(p4, ptr, True, *given_of(batch))).unsqueeze(-1)
         scalars = torch.cat([m, torch.ones_like(m)], -1)
         vectors = torch.cat([p4.unsqueeze(1), self.references.expand(len(p4), -1, -1)], 1)
         dense = dense_layout(ptr)
@@ -157,7 +157,7 @@ class Pelican(_Peer):
     @without_autocast
     def forward(self, batch: Any) -> Tensor:
         p4, ptr, is_reference = with_references(*self.momenta(batch), self.references)
-        m = psi(root_masses(p4, ptr, given=given_precision(batch))).unsqueeze(-1)
+        m = psi(root_masses(p4, ptr, True, *given_of(batch))).unsqueeze(-1)
         nodes = torch.cat([m, is_reference.to(m).unsqueeze(-1)], -1) if len(self.references) else m
         edges = complete_graph(ptr, self_loops=True)
         pairs = psi(minkowski_dot(p4[edges[1]], p4[edges[0]])).unsqueeze(-1)
@@ -234,7 +234,7 @@ class LLoCaTransformer(_Peer):
     def forward(self, batch: Any) -> Tensor:
         p4, ptr, is_reference = with_references(*self.momenta(batch), self.references)
         owner, total, framed = node_to_graph(ptr), jet_sum(p4, ptr), graph_sizes(ptr) > 3
-        m, energy = root_masses(p4, ptr, given=given_precision(batch)), minkowski_dot(p4, total[owner])
+        m, energy = root_masses(p4, ptr, True, *given_of(batch)), minkowski_dot(p4, total[owner])
         scalars = torch.stack([psi(m), psi(energy), is_reference.to(m)], -1)
         matrices = self._frames(p4, scalars, ptr, framed)
         local = psi((matrices @ p4.unsqueeze(-1)).squeeze(-1)) * framed[owner].unsqueeze(-1)

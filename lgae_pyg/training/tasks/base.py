@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch
 
 from lgae_pyg.checkpoint import HEADER, describe, unwrapped
-from lgae_pyg.data.jet import given_precision
+from lgae_pyg.data.rounding import given_precision
 from lgae_pyg.models import contract_of
 from lgae_pyg.training.average import WeightAverage, check_decay
 from lgae_pyg.training.optimization import build_optimizer, build_schedule
