@@ -121,7 +121,7 @@ def draw(table: Table) -> Figure:
         for number, (family, rows) in enumerate(sorted(families.items())):
             _draw_family(panel, sorted(rows, key=lambda row: row["numbers"]), name, family, number)
     legend_above(figure, panels[0])
-    note = f"Bars, mostly smaller than the dots: ±. Arrows: zero to rounding (below {ROUNDING:g}). "
+    note = f"Error bars are mostly smaller than the dots. Arrows: zero to rounding (below {ROUNDING:g}). "
     add_caption(figure, note + table.caption.partition(" Code, told")[0])
     return figure
 

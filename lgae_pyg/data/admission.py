@@ -114,10 +114,11 @@ class Admission:
         The mass of a jet does not depend on the observer. The median is judged: one half of the jets above
         15 TeV, or one half of those with more than five particles below 0.5 GeV.
         """
+        mend = "than was declared; correct `unit` of the data card, or of the call"
         if 2 * self.heavy > self.kept:
-            return "most jets are heavier than 15 TeV: this looks like numbers of a smaller unit than was declared"
+            return f"most jets are heavier than 15 TeV: this looks like numbers of a smaller unit {mend}"
         if 2 * self.light > self.crowded:
-            return "most jets are lighter than 0.5 GeV: this looks like numbers of a larger unit than was declared"
+            return f"most jets are lighter than 0.5 GeV: this looks like numbers of a larger unit {mend}"
         return ""
 
     def lines(self) -> list[str]:

@@ -27,6 +27,9 @@ STYLES = (
     {"color": "#D55E00", "linestyle": "--"},
     {"color": "#009E73", "linestyle": ":"},
     {"color": "#CC79A7", "linestyle": "-."},
+    {"color": "#000000", "linestyle": "-"},
+    {"color": "#E69F00", "linestyle": "--"},
+    {"color": "#56B4E9", "linestyle": "-."},
 )
 TRUTH_COLOUR = "0.80"
 #: Ratio of the ends of a logarithmic axis up to which numbers between the powers of ten are printed.
