@@ -76,6 +76,9 @@ def run(options: argparse.Namespace) -> int:
             return 130
     for job, note in failed.items():
         print(f"{job.name} failed: {note}", file=sys.stderr)
+    if len(failed) == len(plan.jobs()):
+        print("lgae efficiency: no training succeeded", file=sys.stderr)
+        return 1
     results = collect(plan)
     results.save(plan.folder)
     draw_study(results, plan.folder, not options.quiet)

@@ -67,9 +67,9 @@ def roc_figure(results: Results) -> Figure:
         draw_band(axes, efficiency[some], passing[some], *interval, **style)
 
     figure, panels = _panels(results, draw)
-    smallest = 1 / len(_background(results)["mass"])
+    smallest = min(0.1, 10 / len(_background(results)["mass"]))  # ten jets pass
     for axes in panels:
-        chance = np.geomspace(smallest, 1, 200)  # a curve, since one axis is logarithmic
+        chance = np.geomspace(min(smallest, 1e-4), 1, 200)  # a curve, since one axis is logarithmic
         axes.plot(chance, chance, color="0.8", linewidth=0.8, zorder=0)
         axes.set(yscale="log", ylim=(max(smallest, 1e-4), 1), xlim=(0, 1))
         axes.grid(alpha=0.3)
