@@ -144,6 +144,7 @@ def choose_card(card: Any, files: Sequence[str], trained: Card | None, labels: b
         DataFileError: none is given, none fits.
         ValueError: for a card that cannot be.
     """
+
     def as_asked(found: Card) -> Card:
         return found if labels else found.without_labels()
 

@@ -71,8 +71,8 @@ def run(options: argparse.Namespace) -> int:
     meta = read_meta(out)
     print("\n".join(_lines(meta)))
     read = meta["admission"]["read"]
-    if read != progress.done:  # rows that hold several jets
-        progress.unit = "events"
+    if read != progress.done:  # a selection, or events of several jets
+        progress.unit = "events" if card.links else "rows"
     print(f"{out}: {progress.text}" + (f" ({read:,} jets)" if read != progress.done else ""))
     return 0
 

@@ -53,5 +53,5 @@ def given_of(batch: Any) -> tuple[torch.dtype, Tensor | None]:
     Shapes:
         - **output**: of the frame :math:`(B, 4)`; ``None`` if the jets do not say it
     """
-    rounding = batch.rounding if "rounding" in batch else None
+    rounding = getattr(batch, "rounding", None)
     return given_precision(batch), None if rounding is None else rounding[:, 1:]

@@ -244,7 +244,7 @@ class JetStore:
         batch.batch, batch.ptr, batch.given = owner, ptr.clone(), self.given
         if self.unit:
             batch.unit = self.unit
-        for name in ("rounding", "unit_in_gev")[: 2 if self.unit else 1]:
+        for name in ("rounding", *(["unit_in_gev"] if self.unit else [])):
             batch._slice_dict[name], batch._inc_dict[name] = jet_slices, no_shift
         if "admission" in self.meta:  # its jets went through the gate
             set_mark(batch)

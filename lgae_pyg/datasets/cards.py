@@ -20,6 +20,8 @@ from lgae_pyg.places import preset_names as preset_names
 from lgae_pyg.registry import check_choice, check_keys
 from lgae_pyg.vocabulary import FILE_UNITS
 
+#: What JetNet's names of files say of the number of particles: ``g.hdf5`` holds 30, ``g150.hdf5`` up to 150.
+VERSION = re.compile(r"(150|200)(?=\.hdf5$)")
 #: The ways to give a momentum; with pt, eta or y, phi also ``m`` or ``E``, without which it is massless.
 MOMENTA = (
     ("E", "px", "py", "pz"),
@@ -197,18 +199,19 @@ class Card:
         )
 
     def check_versions(self, paths: Sequence[str]) -> None:
-        """Refuses two versions of one file beside each other, ``g.hdf5`` and ``g150.hdf5`` of JetNet: the jets of
-        both are the same, with other numbers of particles, and would count twice.
+        """Refuses two versions of a file of JetNet's layout beside each other, such as ``g.hdf5`` and
+        ``g150.hdf5``: the jets of both are the same, with other numbers of particles, and would count twice.
 
         Raises:
             ValueError: it names both.
         """
         known: dict[tuple[str, str], str] = {}
-        for path in paths:
+        for path in paths if "particle_features" in self.axes else ():
             folder, name = os.path.split(path)
-            if name not in self.labels.get("files", {}):  # patterns of one's own may fit many files
+            plain, both = VERSION.sub("", name), self.labels.get("files", {})
+            if name not in both or both[name] != both.get(plain):
                 continue
-            other = known.setdefault((folder, re.sub(r"\d+(?=\.)", "", name)), path)
+            other = known.setdefault((folder, plain), path)
             if other != path:
                 raise ValueError(
                     f"{other} and {path} hold the same jets, cut to other numbers of particles, and would count "

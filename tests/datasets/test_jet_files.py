@@ -83,6 +83,9 @@ def test_jetnet_layout_is_relative_to_the_jet(tmp_path: Path, jets: Jets):
     write.jetnet(tmp_path / "t150.hdf5", jets)
     with pytest.raises(ValueError, match=r"t\.hdf5 and .*t150\.hdf5 hold the same jets"):
         read(tmp_path / "*.hdf5")
+    (tmp_path / "t150.hdf5").rename(tmp_path / "t2.hdf5")  # a name of one's own is another file
+    mine = {"base": "jetnet", "labels": {"files": {"t.hdf5": "t", "t2.hdf5": "t"}}}
+    assert len(read(tmp_path / "*.hdf5", mine)) == 2 * len(jets)
 
 
 def test_drawn_azimuths_do_not_depend_on_chunks(tmp_path: Path, jets: Jets, monkeypatch):
